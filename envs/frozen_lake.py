@@ -1,0 +1,119 @@
+"""FrozenLake, as in Gymnasium 1.x: cross the ice to the goal without falling into a hole."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs.grid_drawing import draw_grid, text_grid
+from jaxrl.environment import Discrete, FiniteEnvironment, static, traced
+from jaxrl.errors import InputError
+
+MAP_4X4 = ("SFFF", "FHFH", "FFFH", "HFFG")
+MAP_8X8 = (
+    "SFFFFFFF",
+    "FFFFFFFF",
+    "FFFHFFFF",
+    "FFFFFHFF",
+    "FFFHFFFF",
+    "FHHFFFHF",
+    "FHFFHFHF",
+    "FFFHFFFG",
+)
+# Row and column changes of the actions left, down, right, up.
+MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
+
+
+class FrozenLake(FiniteEnvironment):
+    """A map of S start, F frozen, H hole, G goal; a state is the cell's index, row by row.
+
+    Actions: 0 left, 1 down, 2 right, 3 up. On slippery ice the agent moves as intended with
+    probability `success_rate`, else to either side with equal probability. The goal gives 1, all else 0.
+    """
+
+    rows: tuple[str, ...] = static(MAP_4X4)
+    is_slippery: bool = traced(True)
+    success_rate: float = traced(1 / 3, low=0, high=1)
+    max_steps: int = traced(100, low=1)
+
+    def validate(self) -> None:
+        super().validate()
+        cells = "".join(self.rows)
+        if not cells or len({len(row) for row in self.rows}) != 1:
+            raise InputError(f"a FrozenLake map needs rows of equal length, got {self.rows}")
+        if set(cells) - set("SFHG"):
+            raise InputError(f"a FrozenLake map is made of S, F, H and G, got {self.rows}")
+        for letter, name in (("S", "start"), ("G", "goal")):
+            if letter not in cells:
+                raise InputError(f"a FrozenLake map needs a {name} ({letter}), got {self.rows}")
+
+    @property
+    def num_states(self) -> int:
+        return len(self.rows) * len(self.rows[0])
+
+    @property
+    def action_space(self) -> Discrete:
+        return Discrete(len(MOVES))
+
+    @property
+    def solved_return(self) -> float | None:
+        """Gymnasium's threshold of the two standard slippery maps; other lakes have none."""
+        return {MAP_4X4: 0.70, MAP_8X8: 0.85}.get(self.rows)
+
+    def initial(self) -> Array:
+        starts = self.cells() == "S"
+        return jnp.asarray(starts / starts.sum(), jnp.float32)
+
+    def outcomes(self) -> Array:
+        """Slip to the side one action before, go as intended, slip to the side one action after."""
+        success = jnp.where(self.is_slippery, self.success_rate, 1.0)
+        slip = (1.0 - success) / 2
+        return jnp.stack([slip, success, slip])
+
+    def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
+        height, width = len(self.rows), len(self.rows[0])
+        move = jnp.asarray(MOVES)[(action + outcome - 1) % len(MOVES)]
+        row = jnp.clip(state // width + move[0], 0, height - 1)
+        column = jnp.clip(state % width + move[1], 0, width - 1)
+        goal, hole = jnp.asarray(self.cells() == "G"), jnp.asarray(self.cells() == "H")
+        over = goal[state] | hole[state]
+        successor = jnp.where(over, state, row * width + column).astype(jnp.int32)
+        reward = jnp.where(goal[successor] & ~over, 1.0, 0.0)
+        return successor, reward, goal[successor] | hole[successor]
+
+    def render(self, state: Array) -> np.ndarray:
+        return draw_grid(self.rows, int(state))
+
+    def text(self, state: Array) -> str:
+        return text_grid(self.rows, int(state))
+
+    def cells(self) -> np.ndarray:
+        """The map's letters: [num_states]."""
+        return np.array(list("".join(self.rows)))
+
+
+def random_map(size: int, rng: np.random.Generator, frozen: float = 0.8) -> tuple[str, ...]:
+    """A random size x size map whose goal can be reached, each other cell frozen with this probability."""
+    if size < 2:
+        raise InputError(f"a random map needs a size of at least 2, got {size}")
+    if not 0 < frozen <= 1:
+        raise InputError(f"the probability of a frozen cell must be in (0, 1], got {frozen}")
+    while True:
+        free = rng.random((size, size)) < frozen
+        free[0, 0] = free[-1, -1] = True
+        if _connected(free):
+            letters = np.where(free, "F", "H")
+            letters[0, 0], letters[-1, -1] = "S", "G"
+            return tuple("".join(row) for row in letters)
+
+
+def _connected(free: np.ndarray) -> bool:
+    """Whether a path over free cells joins the first cell and the last."""
+    reached = np.zeros_like(free)
+    frontier = [(0, 0)]
+    while frontier:
+        row, column = frontier.pop()
+        inside = 0 <= row < free.shape[0] and 0 <= column < free.shape[1]
+        if inside and free[row, column] and not reached[row, column]:
+            reached[row, column] = True
+            frontier += [(row + down, column + right) for down, right in MOVES]
+    return bool(reached[-1, -1])

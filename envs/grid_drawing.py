@@ -1,0 +1,38 @@
+"""Pictures and text of worlds made of cells."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+CELL = 64  # pixels
+COLOURS = {
+    "S": (214, 226, 240),
+    "F": (238, 243, 248),
+    "H": (44, 82, 130),
+    "G": (72, 160, 96),
+}
+AGENT = (214, 96, 52)
+
+
+def draw_grid(
+    rows: Sequence[str], agent: int, colours: Mapping[str, tuple[int, int, int]] = COLOURS
+) -> np.ndarray:
+    """A map of letters as cells with the agent's cell index marked: [height, width, 3] uint8."""
+    height, width = len(rows), len(rows[0])
+    image = Image.new("RGB", (width * CELL, height * CELL), "white")
+    pen = ImageDraw.Draw(image)
+    for index, letter in enumerate("".join(rows)):
+        x, y = index % width * CELL, index // width * CELL
+        pen.rectangle((x + 1, y + 1, x + CELL - 2, y + CELL - 2), fill=colours[letter])
+    x, y = agent % width * CELL, agent // width * CELL
+    margin = CELL // 4
+    pen.ellipse((x + margin, y + margin, x + CELL - margin, y + CELL - margin), fill=AGENT)
+    return np.asarray(image)
+
+
+def text_grid(rows: Sequence[str], agent: int) -> str:
+    """A map of letters as lines, the agent's cell in brackets."""
+    width = len(rows[0])
+    cells = [f"[{c}]" if i == agent else f" {c} " for i, c in enumerate("".join(rows))]
+    return "\n".join("".join(cells[i : i + width]) for i in range(0, len(cells), width))

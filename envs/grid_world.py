@@ -1,0 +1,60 @@
+"""GridWorld: from the top left of an open square to its bottom right, every step at a small cost."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs.grid_drawing import draw_grid, text_grid
+from jaxrl.environment import Discrete, FiniteEnvironment, static, traced
+
+# Row and column changes of the actions up, down, left, right.
+MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+
+class GridWorld(FiniteEnvironment):
+    """A size x size grid; a state is the cell's index, row by row.
+
+    Actions: 0 up, 1 down, 2 left, 3 right. A step into the wall leaves the agent where it is.
+    """
+
+    size: int = static(4, low=2)
+    goal_reward: float = traced(10.0)
+    wall_reward: float = traced(-1.0)
+    step_reward: float = traced(-0.1)
+    max_steps: int = traced(100, low=1)
+
+    @property
+    def num_states(self) -> int:
+        return self.size**2
+
+    @property
+    def action_space(self) -> Discrete:
+        return Discrete(len(MOVES))
+
+    @property
+    def solved_return(self) -> float:
+        shortest = 2 * (self.size - 1)
+        return float(self.goal_reward + self.step_reward * (shortest - 1) - 1e-4)  # float32 rounding
+
+    def initial(self) -> Array:
+        return jnp.zeros(self.num_states).at[0].set(1.0)
+
+    def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
+        here = jnp.stack([state // self.size, state % self.size])
+        there = jnp.clip(here + jnp.asarray(MOVES)[action], 0, self.size - 1)
+        successor = there[0] * self.size + there[1]
+        terminated = successor == self.num_states - 1
+        moved = jnp.where(successor == state, self.wall_reward, self.step_reward)
+        reward = jnp.where(terminated, self.goal_reward, moved)
+        return successor.astype(jnp.int32), reward.astype(jnp.float32), terminated
+
+    def render(self, state: Array) -> np.ndarray:
+        return draw_grid(self.rows(), int(state))
+
+    def text(self, state: Array) -> str:
+        return text_grid(self.rows(), int(state))
+
+    def rows(self) -> list[str]:
+        """The map as strings: S start, F free, G goal."""
+        cells = "S" + "F" * (self.num_states - 2) + "G"
+        return [cells[i : i + self.size] for i in range(0, len(cells), self.size)]

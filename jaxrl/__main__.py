@@ -1,0 +1,5 @@
+"""`python -m jaxrl`, the same as the command `jaxrl`."""
+
+from jaxrl.cli import main
+
+main()

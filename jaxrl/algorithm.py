@@ -1,0 +1,80 @@
+"""The algorithm contract: a learner as pure functions over one run."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxrl.config import Config, static, traced
+from jaxrl.environment import Box, Discrete, Environment, Transition
+from jaxrl.errors import InputError
+
+__all__ = ["Algorithm", "Metrics", "static", "traced"]
+
+State = Any  # a pytree of arrays with a field `key`; each algorithm names its own
+Metrics = dict[str, tuple[Array, Array]]  # name -> ([] sum, [] weight); a chunk reports sum / weight
+
+
+class Algorithm(Config):
+    """A learner; its fields are its hyper-parameters.
+
+    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. All randomness of iteration
+    `t` comes from `fold_in(state.key, t)`.
+    """
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps that one `step` consumes."""
+        raise NotImplementedError
+
+    def validate_for(self, env: Environment) -> None:
+        """Raises InputError if this algorithm cannot learn in `env`. For concrete values, on the host."""
+
+    def init(self, env: Environment, key: Array) -> State:
+        """The state before the first iteration."""
+        raise NotImplementedError
+
+    def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
+        """Iteration `t` of a run planned for `total` of them: collect transitions, then update.
+
+        Both are [] int32, traced and the same for all lanes, so that a `lax.cond` on them stays a
+        branch under vmap and another budget compiles nothing. Schedules are functions of the two.
+        """
+        raise NotImplementedError
+
+    def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
+        """The policy: greedy, or as in training at its end if `explore` (static)."""
+        raise NotImplementedError
+
+
+def require_discrete_actions(algorithm: Algorithm, env: Environment) -> None:
+    """Raises InputError unless the environment's actions are discrete."""
+    if not isinstance(env.action_space, Discrete):
+        raise InputError(
+            f"{type(algorithm).__name__} needs discrete actions; "
+            f"{type(env).__name__} has continuous ones of shape {env.action_space.shape}"
+        )
+
+
+def require_discrete_observations(algorithm: Algorithm, env: Environment) -> None:
+    """Raises InputError unless the environment's observations are discrete."""
+    if isinstance(env.observation_space, Box):
+        raise InputError(
+            f"{type(algorithm).__name__} keeps a table and needs discrete observations; "
+            f"{type(env).__name__} has real ones of shape {env.observation_space.shape}"
+        )
+
+
+def episode_metrics(transition: Transition) -> Metrics:
+    """Return and length of the episodes that end in a batch of transitions, any leading axes."""
+    done = transition.done
+    count = jnp.sum(done, dtype=jnp.float32)
+    return {
+        "return": (jnp.sum(jnp.where(done, transition.episode_return, 0.0)), count),
+        "length": (jnp.sum(jnp.where(done, transition.episode_length, 0), dtype=jnp.float32), count),
+    }
+
+
+def mean_metrics(**values: Array) -> Metrics:
+    """Metrics of weight 1 from values that are averaged over their axes."""
+    return {name: (jnp.mean(value), jnp.float32(1)) for name, value in values.items()}

@@ -1,0 +1,12 @@
+"""The algorithms, one file each, and their registry."""
+
+from jaxrl.algorithm import Algorithm
+from jaxrl.algorithms.ppo import PPO
+from jaxrl.algorithms.q_learning import QLearning
+
+__all__ = ["ALGORITHMS", "PPO", "QLearning"]
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": PPO(),
+    "q_learning": QLearning(),
+}

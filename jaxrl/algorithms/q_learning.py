@@ -1,0 +1,100 @@
+"""Tabular Q-learning (Watkins 1989) and Double Q-learning (van Hasselt 2010)."""
+
+import jax.numpy as jnp
+from flax import struct
+from jax import Array, random
+
+from jaxrl.algorithm import (
+    Algorithm,
+    Metrics,
+    episode_metrics,
+    mean_metrics,
+    require_discrete_actions,
+    require_discrete_observations,
+    static,
+    traced,
+)
+from jaxrl.distributions import epsilon_greedy
+from jaxrl.environment import Environment, Episode
+from jaxrl.returns import td_error
+from jaxrl.schedules import exponential, linear
+
+
+class State(struct.PyTreeNode):
+    q: Array  # [tables, num_states, num_actions] float32, action values
+    episode: Episode
+    episodes: Array  # [] int32, episodes completed
+    key: Array  # [] typed key, never changes
+
+
+class QLearning(Algorithm):
+    """One environment step and one update of one table entry per iteration."""
+
+    learning_rate: float = traced(0.1, low=0, high=1)
+    learning_rate_end: float = traced(0.1, low=0, high=1)  # reached linearly at the end of the run
+    discount: float = traced(0.99, low=0, high=1)
+    initial_value: float = traced(0.0)  # optimistic if above the true values
+    epsilon_start: float = traced(1.0, low=0, high=1)
+    epsilon_end: float = traced(0.05, low=0, high=1)
+    epsilon_schedule: str = static("linear", choices=("linear", "exponential"))
+    epsilon_fraction: float = traced(0.5, low=0, high=1)  # linear: of the run, until epsilon_end
+    epsilon_decay: float = traced(0.99, low=0, high=1)  # exponential: factor per completed episode
+    double: bool = static(False)  # two tables: one selects the action, the other evaluates it
+
+    @property
+    def steps_per_iteration(self) -> int:
+        return 1
+
+    def validate_for(self, env: Environment) -> None:
+        require_discrete_actions(self, env)
+        require_discrete_observations(self, env)
+
+    def init(self, env: Environment, key: Array) -> State:
+        key_episode, key_state = random.split(key)
+        shape = (2 if self.double else 1, env.observation_space.n, env.action_space.n)
+        return State(
+            q=jnp.full(shape, self.initial_value, jnp.float32),
+            episode=Episode.start(env, key_episode),
+            episodes=jnp.int32(0),
+            key=key_state,
+        )
+
+    def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
+        key_act, key_env, key_table = random.split(random.fold_in(state.key, t), 3)
+        epsilon = self.epsilon(state.episodes, t, total)
+        action = epsilon_greedy(key_act, self.values(state, state.episode.obs), epsilon)
+        episode, transition = state.episode.step(env, key_env, action)
+
+        selector = random.randint(key_table, (), 0, 2) if self.double else 0
+        evaluator = 1 - selector if self.double else 0
+        next_action = jnp.argmax(state.q[selector, transition.next_obs])
+        error = td_error(
+            state.q[selector, transition.obs, action],
+            transition.reward,
+            self.discount,
+            transition.terminated,
+            state.q[evaluator, transition.next_obs, next_action],
+        )
+        rate = linear(self.learning_rate, self.learning_rate_end, 1.0, t, total)
+        state = state.replace(
+            q=state.q.at[selector, transition.obs, action].add(rate * error),
+            episode=episode,
+            episodes=state.episodes + transition.done,
+        )
+        metrics = mean_metrics(td_error=jnp.abs(error), epsilon=epsilon)
+        return state, episode_metrics(transition) | metrics
+
+    def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
+        epsilon = self.epsilon_end if explore else 0.0
+        return epsilon_greedy(key, self.values(state, obs), epsilon)
+
+    def values(self, state: State, obs: Array) -> Array:
+        """Action values in a state, averaged over the tables: [num_actions]."""
+        return jnp.mean(state.q[:, obs], axis=0)
+
+    def epsilon(self, episodes: Array, t: Array, total: Array) -> Array:
+        """Probability of a uniform action after `episodes` episodes and `t` of `total` steps: []."""
+        start, end = self.epsilon_start, self.epsilon_end
+        if self.epsilon_schedule == "exponential":
+            return exponential(start, end, self.epsilon_decay, episodes)
+        return linear(start, end, self.epsilon_fraction, t, total)

@@ -1,0 +1,168 @@
+"""Config: the frozen dataclass behind every environment and algorithm, and the fields it is made of.
+
+A field is *traced* or *static*. A traced field is a number that the compiled program takes as an
+argument: it may differ from lane to lane. A static field is part of the program: another value is
+another compilation. Both know the range they may hold, so that one function checks all of them.
+"""
+
+import dataclasses
+import itertools
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import jax
+import numpy as np
+from flax import struct
+
+from jaxrl.errors import InputError, unknown
+
+C = TypeVar("C", bound="Config")
+DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
+
+
+def traced(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A number in [low, high] that may differ between lanes of one program."""
+    return struct.field(default=default, metadata={"low": low, "high": high})
+
+
+def static(
+    default: Any, *, low: float = -math.inf, high: float = math.inf, choices: Sequence[str] = ()
+) -> Any:
+    """A hashable value that the program is compiled for: a size, a shape, a choice of branch.
+
+    `low` and `high` bound a number, or each number of a tuple; `choices` names the allowed strings.
+    """
+    metadata = {"low": low, "high": high, "choices": tuple(choices)}
+    return struct.field(pytree_node=False, default=default, metadata=metadata)
+
+
+class Config(struct.PyTreeNode):
+    """A frozen, keyword-only dataclass that is a pytree: traced fields are leaves, static ones structure.
+
+    Field types are float, int, bool, str or a tuple of one of these; traced fields are numbers.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**{"kw_only": True, **kwargs})
+
+    def with_values(self, **values: Any) -> Self:
+        """A copy with other values. Raises InputError for an unknown field or a bad value."""
+        for name in values:
+            if name not in field_types(type(self)):
+                raise unknown(f"field of {type(self).__name__}", name, field_types(type(self)))
+        changed = self.replace(**values)
+        changed.validate()
+        return changed
+
+    def validate(self) -> None:
+        """Raises InputError if a field's value has the wrong type or lies outside its range.
+
+        For concrete values, on the host; a subclass adds what concerns several fields at once.
+        """
+        types = field_types(type(self))
+        for field in dataclasses.fields(self):
+            owner = f"{type(self).__name__}.{field.name}"
+            _check(owner, types[field.name], getattr(self, field.name), field.metadata)
+
+    def parameters(self) -> dict[str, Any]:
+        """Every field's name and plain Python value, in order of definition."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def arrays(self) -> Self:
+        """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
+        types = field_types(type(self))
+        leaves = {
+            field.name: np.asarray(getattr(self, field.name), DTYPES[types[field.name]])
+            for field in dataclasses.fields(self)
+            if field.metadata.get("pytree_node", True)
+        }
+        return self.replace(**leaves)
+
+
+def grid(config: C, **values: Sequence[Any]) -> list[C]:
+    """Every combination of the listed values: `grid(PPO(), learning_rate=[1e-3, 1e-4], num_envs=[4, 8])`.
+
+    Traced values share one compiled program; static ones split it. The last field varies fastest.
+    Raises InputError for an unknown field, a bad value or an empty list.
+    """
+    for name, options in values.items():
+        if isinstance(options, str) or not isinstance(options, Sequence | np.ndarray):
+            raise InputError(f"grid needs a list of values for {name!r}, got {options!r}")
+        if len(options) == 0:
+            raise InputError(f"grid got no values for {name!r}; give at least one")
+    combinations = itertools.product(*values.values())
+    return [config.with_values(**dict(zip(values, each, strict=True))) for each in combinations]
+
+
+def parse(config: Config, name: str, text: str) -> Any:
+    """The value of field `name` written as text; the parts of a tuple are joined by '/'.
+
+    Raises InputError for an unknown field or a text that does not fit the field's type.
+    """
+    types = field_types(type(config))
+    if name not in types:
+        raise unknown(f"field of {type(config).__name__}", name, types)
+    kind = types[name]
+    try:
+        if typing.get_origin(kind) is tuple:
+            return tuple(_parse_scalar(typing.get_args(kind)[0], part) for part in text.split("/"))
+        return _parse_scalar(kind, text)
+    except ValueError:
+        raise InputError(
+            f"{type(config).__name__}.{name} must be {_described(kind)}, got {text!r}"
+        ) from None
+
+
+def field_types(cls: type) -> Mapping[str, Any]:
+    """The type of each field of a Config class."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def stack(configs: Sequence[C]) -> C:
+    """Configs of equal structure as one whose traced fields have a leading axis: [lanes]."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *[each.arrays() for each in configs])
+
+
+def _parse_scalar(kind: type, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError
+        return text.lower() == "true"
+    return kind(text)
+
+
+def _check(owner: str, kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            raise InputError(f"{owner} must be {_described(kind)}, got {value!r}")
+        for item in value:
+            _check(f"each item of {owner}", typing.get_args(kind)[0], item, metadata)
+        return
+    accepted = {float: (float, int, np.floating, np.integer), int: (int, np.integer)}
+    is_bool = isinstance(value, bool | np.bool_)
+    if not (is_bool if kind is bool else isinstance(value, accepted.get(kind, kind)) and not is_bool):
+        raise InputError(f"{owner} must be {_described(kind)}, got {value!r}")
+    choices = metadata.get("choices", ())
+    if choices and value not in choices:
+        raise unknown(f"value of {owner}", value, choices)
+    if kind in (int, float):
+        low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise InputError(f"{owner} must be {_described_range(low, high)}, got {value!r}")
+
+
+def _described(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple of {typing.get_args(kind)[0].__name__}"
+    return {float: "a number", int: "an integer", bool: "true or false"}.get(kind, kind.__name__)
+
+
+def _described_range(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "finite"
+    if math.isinf(high):
+        return f"at least {low:g}"
+    return f"in [{low:g}, {high:g}]"

@@ -1,0 +1,26 @@
+"""Policies as distributions over actions. Functions of one action; `jax.vmap` adds axes."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+
+
+def categorical_log_prob(logits: Array, action: Array) -> Array:
+    """log π(action): logits [n], action [] int in [0, n), gives []."""
+    return jax.nn.log_softmax(logits)[action]
+
+
+def categorical_entropy(logits: Array) -> Array:
+    """-Σ π log π in nats, 0 for probabilities that underflow: logits [n], gives []."""
+    log_prob = jax.nn.log_softmax(logits)
+    return -jnp.sum(jnp.exp(log_prob) * log_prob)
+
+
+def epsilon_greedy(key: Array, values: Array, epsilon: Array) -> Array:
+    """The greedy action, or with probability `epsilon` a uniform one: values [n], gives [] int32.
+
+    One uniform draw decides both: given that it lies below `epsilon`, its position there is uniform.
+    """
+    uniform, n = random.uniform(key), values.shape[-1]
+    explored = jnp.floor(uniform / jnp.maximum(epsilon, 1e-8) * n).astype(jnp.int32)
+    return jnp.where(uniform < epsilon, jnp.minimum(explored, n - 1), jnp.argmax(values))

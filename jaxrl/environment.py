@@ -1,0 +1,204 @@
+"""The environment contract, and Episode: auto-reset, time limit and running return, once for all.
+
+An environment is a Markov decision process as pure functions. It never resets itself, never counts
+its own time limit and never sees a batch; `Episode` does the first two and `jax.vmap` the third.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array, lax, random
+
+from jaxrl.config import Config, static, traced
+
+__all__ = [
+    "Box",
+    "Discrete",
+    "Environment",
+    "Episode",
+    "FiniteEnvironment",
+    "Transition",
+    "static",
+    "traced",
+]
+
+State = Any  # a pytree of arrays; each environment names its own
+
+
+class Discrete(NamedTuple):
+    """The integers 0 to n - 1, as [] int32."""
+
+    n: int
+    shape: tuple[int, ...] = ()
+    dtype: Any = jnp.int32
+
+    def sample(self, key: Array) -> Array:
+        """A uniform draw: [] int32."""
+        return random.randint(key, (), 0, self.n)
+
+
+class Box(NamedTuple):
+    """Real arrays of `shape` between `low` and `high`, which broadcast to it and may be infinite."""
+
+    low: Any
+    high: Any
+    shape: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    def sample(self, key: Array) -> Array:
+        """A uniform draw from finite bounds: [*shape]."""
+        return random.uniform(key, self.shape, self.dtype, self.low, self.high)
+
+
+Space = Discrete | Box
+
+
+class Environment(Config):
+    """A Markov decision process; its fields are its constants. `key` arguments are single typed keys."""
+
+    max_steps: int = traced(1_000, low=1)  # the time limit; Episode keeps it, the MDP knows nothing of it
+
+    @property
+    def observation_space(self) -> Space:
+        """What `observe` returns."""
+        raise NotImplementedError
+
+    @property
+    def action_space(self) -> Space:
+        """What `step` accepts."""
+        raise NotImplementedError
+
+    @property
+    def solved_return(self) -> float | None:
+        """The mean evaluation return from which this environment counts as solved; None if undefined."""
+        return None
+
+    def reset(self, key: Array) -> State:
+        """A draw from the initial state distribution."""
+        raise NotImplementedError
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        """One transition: (next state, reward [] float32, terminated [] bool)."""
+        raise NotImplementedError
+
+    def observe(self, state: State) -> Array:
+        """What the agent sees of a state: an element of `observation_space`."""
+        raise NotImplementedError
+
+    def render(self, state: State) -> np.ndarray:
+        """A picture of a state: [height, width, 3] uint8, RGB."""
+        raise NotImplementedError(f"{type(self).__name__} has no picture")
+
+    def text(self, state: State) -> str:
+        """A grid's state as lines of text."""
+        raise NotImplementedError(f"{type(self).__name__} has no text form")
+
+
+class FiniteEnvironment(Environment):
+    """An environment with finitely many states, all of them observed, and finitely many outcomes of a step.
+
+    A state is its index, [] int32, and is also the observation. A subclass gives the distributions and
+    `successor`; `step` only draws the outcome, so that who enumerates `successor` enumerates `step`.
+    """
+
+    @property
+    def num_states(self) -> int:
+        raise NotImplementedError
+
+    def initial(self) -> Array:
+        """Probability of each state at the start of an episode: [num_states] float32."""
+        raise NotImplementedError
+
+    def outcomes(self) -> Array:
+        """Probability of each outcome of a step, the same in all states: [num_outcomes] float32."""
+        return jnp.ones(1)
+
+    def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
+        """What an outcome leads to: (next state, reward, terminated), each []. Deterministic."""
+        raise NotImplementedError
+
+    @property
+    def observation_space(self) -> Discrete:
+        return Discrete(self.num_states)
+
+    def reset(self, key: Array) -> Array:
+        return draw(key, self.initial())
+
+    def step(self, key: Array, state: Array, action: Array) -> tuple[Array, Array, Array]:
+        return self.successor(state, action, draw(key, self.outcomes()))
+
+    def observe(self, state: Array) -> Array:
+        return state
+
+
+def draw(key: Array, probabilities: Array) -> Array:
+    """An index drawn with the given probabilities ([n], summing to 1), by inversion: [] int32."""
+    if probabilities.size == 1:
+        return jnp.int32(0)
+    uniform = random.uniform(key)
+    return jnp.sum(uniform >= jnp.cumsum(probabilities)[:-1], dtype=jnp.int32)
+
+
+class Transition(struct.PyTreeNode):
+    """One step of an episode. At most one of `terminated` and `truncated` holds; both end the episode."""
+
+    obs: Array  # [*obs]
+    action: Array  # [*action]
+    reward: Array  # [] float32
+    next_obs: Array  # [*obs], the true successor's observation, before any reset
+    terminated: Array  # [] bool, the MDP ended: nothing follows, do not bootstrap
+    truncated: Array  # [] bool, the time limit cut the episode: bootstrap from next_obs
+    episode_return: Array  # [] float32, undiscounted return so far, this reward included
+    episode_length: Array  # [] int32, steps so far, this one included
+
+    @property
+    def done(self) -> Array:
+        """[] bool, the episode is over."""
+        return self.terminated | self.truncated
+
+
+class Episode(struct.PyTreeNode):
+    """An environment in the middle of an episode."""
+
+    state: State
+    obs: Array  # [*obs]
+    episode_return: Array  # [] float32, undiscounted return so far
+    episode_length: Array  # [] int32, steps so far
+
+    @classmethod
+    def start(cls, env: Environment, key: Array) -> Self:
+        """A fresh episode."""
+        state = env.reset(key)
+        return cls(state, env.observe(state), jnp.float32(0), jnp.int32(0))
+
+    def step(self, env: Environment, key: Array, action: Array) -> tuple[Self, Transition]:
+        """One transition, and the episode that goes on: a fresh one where this one is over."""
+        key_step, key_reset = random.split(key)
+        state, reward, terminated = env.step(key_step, self.state, action)
+        length = self.episode_length + 1
+        transition = Transition(
+            obs=self.obs,
+            action=action,
+            reward=reward,
+            next_obs=env.observe(state),
+            terminated=terminated,
+            truncated=(length >= env.max_steps) & ~terminated,
+            episode_return=self.episode_return + reward,
+            episode_length=length,
+        )
+        same = self.replace(
+            state=state,
+            obs=transition.next_obs,
+            episode_return=transition.episode_return,
+            episode_length=length,
+        )
+        fresh = self.start(env, key_reset)
+        return select(transition.done, fresh, same), transition
+
+
+def select(condition: Array, on_true: Any, on_false: Any) -> Any:
+    """`on_true` where the [] bool condition holds, else `on_false`: pytrees of equal structure."""
+    return jax.tree.map(lambda a, b: lax.select(condition, a, b), on_true, on_false)

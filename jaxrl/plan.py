@@ -1,0 +1,200 @@
+"""A study's runs, and the plan: runs -> programs -> batches of one fixed width.
+
+A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
+structure, static fields included. A batch is a program executed on exactly `width` lanes; the bits of
+a run depend on that width, but neither on its lane nor on its neighbours.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array, random
+
+from jaxrl import registry
+from jaxrl.algorithm import Algorithm
+from jaxrl.config import stack
+from jaxrl.environment import Environment
+from jaxrl.errors import InputError
+
+MAX_WIDTH = 256  # lanes of a batch unless the user says otherwise; beyond it a CPU gains nothing
+
+
+class Run(NamedTuple):
+    id: int
+    environment: Environment
+    algorithm: Algorithm
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Every environment with every algorithm and every seed, a budget and an evaluation protocol."""
+
+    environments: tuple[Environment, ...]
+    algorithms: tuple[Algorithm, ...]
+    seeds: tuple[int, ...]
+    steps: int  # environment steps of each run, rounded down to whole iterations
+    points: int  # chunks, after each of which the run is evaluated and its metrics are recorded
+    eval_episodes: int  # greedy episodes of one evaluation
+    prng: str  # jax's name of the generator
+
+    def validate(self) -> None:
+        """Raises InputError for the first thing that is wrong."""
+        for what, values in (("environment", self.environments), ("algorithm", self.algorithms)):
+            if not values:
+                raise InputError(f"a study needs at least one {what}, got none")
+        for environment in self.environments:
+            environment.validate()
+        for algorithm in self.algorithms:
+            algorithm.validate()
+            for environment in self.environments:
+                algorithm.validate_for(environment)
+            if self.steps < algorithm.steps_per_iteration:
+                raise InputError(
+                    f"steps must be at least one iteration of {type(algorithm).__name__}, "
+                    f"{algorithm.steps_per_iteration} steps, got {self.steps}"
+                )
+        for name in ("points", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_prng(self.prng)
+
+    def runs(self) -> list[Run]:
+        """All runs; a run's id is its place here."""
+        settings = [(env, algorithm) for env in self.environments for algorithm in self.algorithms]
+        return [
+            Run(i * len(self.seeds) + j, env, algorithm, seed)
+            for i, (env, algorithm) in enumerate(settings)
+            for j, seed in enumerate(self.seeds)
+        ]
+
+    def spec(self) -> dict[str, Any]:
+        """The study as plain JSON values."""
+
+        def named(configs: Sequence[Any], registered: dict[str, Any]) -> list[dict[str, Any]]:
+            return [
+                {"name": registry.name_of(config, registered), "parameters": plain(config)}
+                for config in configs
+            ]
+
+        return {
+            "environments": named(self.environments, registry.environments()),
+            "algorithms": named(self.algorithms, registry.algorithms()),
+            "seeds": list(self.seeds),
+            "steps": self.steps,
+            "points": self.points,
+            "eval_episodes": self.eval_episodes,
+            "prng": self.prng,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Runs of one program, at most `width` of them; the last one fills the lanes that are left."""
+
+    index: int
+    width: int
+    runs: tuple[Run, ...]
+
+    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array]:
+        """Algorithms, environments and keys of all lanes, stacked: leading axis [width]."""
+        padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
+        seeds = np.asarray([run.seed for run in padded], np.uint32)
+        return (
+            stack([run.algorithm for run in padded]),
+            stack([run.environment for run in padded]),
+            jax.vmap(lambda seed: random.fold_in(random.key(0, impl=prng), seed))(seeds),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    programs: int
+    width: int
+    batches: tuple[Batch, ...]
+
+    def __str__(self) -> str:
+        runs = sum(len(batch.runs) for batch in self.batches)
+        parts = (counted(runs, "run"), counted(self.programs, "program"))
+        return f"{', '.join(parts)}, {counted(len(self.batches), 'batch')} of width {self.width}"
+
+
+def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
+    """Groups runs into programs and these into batches.
+
+    Without a `width`, the least that serves the largest program in as few batches as MAX_WIDTH allows.
+    Raises InputError for a width below 1.
+    """
+    programs: dict[Any, list[Run]] = {}
+    for run in runs:
+        identity = jax.tree.structure((run.environment, run.algorithm))
+        programs.setdefault(identity, []).append(run)
+    if width is None:
+        most = max(len(members) for members in programs.values())
+        width = math.ceil(most / math.ceil(most / MAX_WIDTH))
+    if width < 1:
+        raise InputError(f"width must be at least 1, got {width}")
+    groups = [
+        tuple(members[i : i + width])
+        for members in programs.values()
+        for i in range(0, len(members), width)
+    ]
+    batches = [Batch(index, width, group) for index, group in enumerate(groups)]
+    return Plan(len(programs), width, tuple(batches))
+
+
+def parse_seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
+    """Seeds from a count (128: 0 to 127), a text ("128" or "100:200") or a list of distinct integers.
+
+    Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
+    """
+    if isinstance(seeds, str):
+        try:
+            bounds = [int(part) for part in seeds.split(":")]
+        except ValueError:
+            bounds = []
+        if len(bounds) not in (1, 2):
+            raise InputError(f"seeds must be a count or a range first:end, got {seeds!r}")
+        seeds = range(*bounds) if len(bounds) == 2 else bounds[0]
+    listed = tuple(range(seeds) if isinstance(seeds, int) else (int(seed) for seed in seeds))
+    if not listed:
+        raise InputError(f"seeds must be at least one, as a count or first:end, got {seeds!r}")
+    if len(set(listed)) < len(listed):
+        raise InputError(f"seeds must differ from one another, got {seeds!r}")
+    if not all(0 <= seed < 2**32 for seed in listed):
+        raise InputError(f"seeds must lie in [0, 2^32), got {seeds!r}")
+    return listed
+
+
+def check_prng(name: str) -> None:
+    """Raises InputError unless jax knows a generator of this name whose keys are independent in a batch."""
+    if name in ("rbg", "unsafe_rbg"):
+        raise InputError(
+            f"prng {name!r} draws all lanes' bits from the first lane's key, so that a run would depend "
+            "on its neighbours; use threefry2x32"
+        )
+    try:
+        random.key(0, impl=name)
+    except ValueError:
+        raise InputError(f"unknown prng {name!r}: use threefry2x32") from None
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config's fields as JSON values: numpy scalars become Python's, tuples lists."""
+
+    def to_json(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [to_json(item) for item in value]
+        return value.item() if isinstance(value, np.generic) else value
+
+    return {name: to_json(value) for name, value in config.parameters().items()}
+
+
+def counted(count: int, noun: str) -> str:
+    """"1 batch", "2 batches"."""
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{count:,} {noun if count == 1 else plural}"

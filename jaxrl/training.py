@@ -1,0 +1,202 @@
+"""Training: the compiled chunk, and the host loop around it, which alone prints, times and saves."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxrl.algorithm import Algorithm, Metrics, State
+from jaxrl.config import Config
+from jaxrl.environment import Environment
+from jaxrl.evaluate import evaluate
+from jaxrl.plan import Batch, Study, make_plan, parse_seeds
+from jaxrl.results import Folder, Results
+
+C = TypeVar("C", bound=Config)
+Report = Callable[[int, np.ndarray], None]  # (environment steps since the last call, returns [lanes])
+
+
+def train(
+    algorithm: Algorithm | Sequence[Algorithm],
+    environment: Environment | Sequence[Environment],
+    *,
+    seeds: int | str | Sequence[int],
+    steps: int,
+    out: str | os.PathLike[str] | None = None,
+    points: int = 50,
+    eval_episodes: int = 10,
+    width: int | None = None,
+    prng: str = "threefry2x32",
+) -> Results:
+    """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
+
+    Args:
+      algorithm: one, or several as from `grid`.
+      environment: one, or several as from `grid`.
+      seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
+      steps: environment steps of each run, rounded down to whole iterations.
+      out: the results folder, a temporary one if None. A folder that already holds this very study,
+        complete, is read and nothing is trained.
+      points: how often each run is evaluated and its metrics are recorded, besides the start.
+      eval_episodes: episodes of one evaluation; their mean is one value.
+      width: lanes of a batch; the bits of a run depend on it. By default up to 256, as `plan` says.
+      prng: the generator of all keys, by jax's name.
+
+    Raises:
+      InputError: a value or a combination that cannot be trained, or a folder that holds something else.
+    """
+    study = Study(
+        environments=_as_tuple(environment),
+        algorithms=_as_tuple(algorithm),
+        seeds=parse_seeds(seeds),
+        steps=steps,
+        points=points,
+        eval_episodes=eval_episodes,
+        prng=prng,
+    )
+    study.validate()
+    plan = make_plan(study.runs(), width)
+    folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
+    if folder.holds_complete(study, plan):
+        return folder.load()
+    folder.create(study, plan)
+    with progress_bar(f"{plan}", len(study.runs()) * study.steps) as report:
+        for batch in plan.batches:
+            train_batch(study, batch, folder, report)
+    folder.finish(study)
+    return folder.load()
+
+
+def train_batch(study: Study, batch: Batch, folder: Folder, report: Report) -> None:
+    """Trains one batch chunk by chunk, evaluates and records each, and saves its final state."""
+    algorithm, env, keys = batch.lanes(study.prng)
+    per_iteration = batch.runs[0].algorithm.steps_per_iteration
+    total = study.steps // per_iteration
+    marks = np.unique(np.linspace(0, total, study.points + 1).astype(int)).tolist()
+    seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0}
+
+    with timed(seconds, "compile"):
+        key_init, key_eval = _streams(keys)
+        state = initialise(algorithm, env, key_init)
+        state, *_ = jax.block_until_ready(advance(algorithm, env, state, 0, 0, total))  # compiles
+        evaluation = evaluate(algorithm, env, state, _at(key_eval, 0), study.eval_episodes)
+        evaluation = jax.device_get(evaluation)
+    folder.record(batch, 0, evaluation_metrics(*evaluation))
+
+    for start, stop in zip(marks[:-1], marks[1:], strict=True):
+        with timed(seconds, "train"):
+            state, metrics, finite = advance(algorithm, env, state, start, stop, total)
+            metrics, finite = jax.device_get((metrics, finite))
+        with timed(seconds, "evaluate"):
+            evaluation = evaluate(algorithm, env, state, _at(key_eval, stop), study.eval_episodes)
+            evaluation = jax.device_get(evaluation)
+        values = {name: _ratio(*pair) for name, pair in metrics.items()}
+        folder.record(batch, stop * per_iteration, values | evaluation_metrics(*evaluation))
+        report((stop - start) * per_iteration * len(batch.runs), values["return"])
+    folder.save_batch(batch, state, finite, seconds)
+
+
+@jax.jit
+def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
+    """The states of all lanes before the first iteration. All arguments [lanes]."""
+    return jax.vmap(lambda a, e, key: a.init(e, key))(algorithm, env, keys)
+
+
+@partial(jax.jit, donate_argnames="state")
+def advance(
+    algorithm: Algorithm, env: Environment, state: State, start: Array, stop: Array, total: Array
+) -> tuple[State, Metrics, Array]:
+    """Iterations start to stop - 1, of `total` planned ones, in all lanes.
+
+    The bounds are traced, so one compilation serves every chunk and every budget; with start = stop
+    it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
+    state is finite ([lanes] bool).
+    """
+
+    def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
+        state, sums = carry
+        state, metrics = jax.vmap(lambda a, e, s: a.step(e, s, t, total))(algorithm, env, state)
+        return state, jax.tree.map(jnp.add, sums, metrics)
+
+    step = jax.vmap(lambda a, e, s: a.step(e, s, start, total)[1])
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, algorithm, env, state)
+    )
+    state, metrics = lax.fori_loop(start, stop, iteration, (state, zeros))
+    return state, metrics, jax.vmap(all_finite)(state)
+
+
+def all_finite(state: State) -> Array:
+    """Whether every real number of a state is finite: [] bool."""
+    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+def evaluation_metrics(returns: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
+    """Means over the episodes [lanes, episodes] of one evaluation: [lanes] each."""
+    return {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Report]:
+    """A bar of steps, steps/s, mean training return and time left; silent if not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+        TextColumn("{task.fields[rate]:,.0f} steps/s"),
+        TextColumn("return {task.fields[mean_return]:.1f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=total, rate=0.0, mean_return=float("nan"))
+
+        def report(steps: int, returns: np.ndarray) -> None:
+            rate, known = progress.tasks[0].speed or 0.0, returns[np.isfinite(returns)]
+            progress.update(task, advance=steps, rate=rate)
+            if known.size:
+                progress.update(task, mean_return=known.mean())
+
+        yield report
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the wall-clock time of the block to `seconds[name]`."""
+    start = time.perf_counter()
+    yield
+    seconds[name] += time.perf_counter() - start
+
+
+@jax.jit
+def _streams(keys: Array) -> tuple[Array, Array]:
+    """Keys of training and of evaluation from each run's own: [lanes] each."""
+    split = jax.vmap(random.split)(keys)
+    return split[:, 0], split[:, 1]
+
+
+@jax.jit
+def _at(keys: Array, t: Array) -> Array:
+    """Each lane's key for iteration t: [lanes]."""
+    return jax.vmap(random.fold_in, (0, None))(keys, t)
+
+
+def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean from sum and weight, NaN where nothing was counted."""
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+
+
+def _as_tuple(configs: C | Sequence[C]) -> tuple[Any, ...]:
+    return (configs,) if isinstance(configs, Config) else tuple(configs)
