@@ -5,7 +5,7 @@ import numpy as np
 from jax import Array
 
 from envs.grid_drawing import draw_grid, text_grid
-from jaxrl.environment import Discrete, FiniteEnvironment, static, traced
+from jaxrl.environment import FiniteEnvironment, static, traced
 from jaxrl.errors import InputError
 
 MAP_4X4 = ("SFFF", "FHFH", "FFFH", "HFFG")
@@ -51,8 +51,8 @@ class FrozenLake(FiniteEnvironment):
         return len(self.rows) * len(self.rows[0])
 
     @property
-    def action_space(self) -> Discrete:
-        return Discrete(len(MOVES))
+    def num_actions(self) -> int:
+        return len(MOVES)
 
     @property
     def solved_return(self) -> float | None:

@@ -5,7 +5,7 @@ import numpy as np
 from jax import Array
 
 from envs.grid_drawing import draw_grid, text_grid
-from jaxrl.environment import Discrete, FiniteEnvironment, static, traced
+from jaxrl.environment import FiniteEnvironment, static, traced
 
 # Row and column changes of the actions up, down, left, right.
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -28,8 +28,8 @@ class GridWorld(FiniteEnvironment):
         return self.size**2
 
     @property
-    def action_space(self) -> Discrete:
-        return Discrete(len(MOVES))
+    def num_actions(self) -> int:
+        return len(MOVES)
 
     @property
     def solved_return(self) -> float:

@@ -34,12 +34,10 @@ def enumerate_mdp(env: Environment) -> MDP:
         )
     probabilities = np.asarray(env.outcomes(), np.float64)
     probabilities /= probabilities.sum()
-    num_states, num_actions = env.num_states, env.action_space.n
+    num_states, num_actions = env.num_states, env.num_actions
     triples = np.indices((num_states, num_actions, len(probabilities))).reshape(3, -1)
     state, action, outcome = triples
-    successor, reward, terminated = jax.device_get(
-        jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32))
-    )
+    successor, reward, terminated = jax.device_get(jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32)))
     weight = probabilities[outcome]
     transition = np.zeros((num_states, num_actions, num_states))
     np.add.at(transition, (state, action, successor), weight * ~terminated)

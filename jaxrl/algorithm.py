@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxrl.config import Config, static, traced
-from jaxrl.environment import Box, Discrete, Environment, Transition
+from jaxrl.environment import Discrete, Environment, Transition
 from jaxrl.errors import InputError
 
 __all__ = ["Algorithm", "Metrics", "static", "traced"]
@@ -47,22 +47,26 @@ class Algorithm(Config):
         raise NotImplementedError
 
 
-def require_discrete_actions(algorithm: Algorithm, env: Environment) -> None:
-    """Raises InputError unless the environment's actions are discrete."""
-    if not isinstance(env.action_space, Discrete):
-        raise InputError(
-            f"{type(algorithm).__name__} needs discrete actions; "
-            f"{type(env).__name__} has continuous ones of shape {env.action_space.shape}"
-        )
+def num_actions(algorithm: Algorithm, env: Environment) -> int:
+    """How many discrete actions there are. Raises InputError if they are continuous."""
+    space = env.action_space
+    if isinstance(space, Discrete):
+        return space.n
+    raise InputError(
+        f"{type(algorithm).__name__} needs discrete actions; "
+        f"{type(env).__name__} has continuous ones of shape {space.shape}"
+    )
 
 
-def require_discrete_observations(algorithm: Algorithm, env: Environment) -> None:
-    """Raises InputError unless the environment's observations are discrete."""
-    if isinstance(env.observation_space, Box):
-        raise InputError(
-            f"{type(algorithm).__name__} keeps a table and needs discrete observations; "
-            f"{type(env).__name__} has real ones of shape {env.observation_space.shape}"
-        )
+def num_observations(algorithm: Algorithm, env: Environment) -> int:
+    """How many discrete observations there are. Raises InputError if they are real numbers."""
+    space = env.observation_space
+    if isinstance(space, Discrete):
+        return space.n
+    raise InputError(
+        f"{type(algorithm).__name__} keeps a table and needs discrete observations; "
+        f"{type(env).__name__} has real ones of shape {space.shape}"
+    )
 
 
 def episode_metrics(transition: Transition) -> Metrics:
@@ -71,7 +75,10 @@ def episode_metrics(transition: Transition) -> Metrics:
     count = jnp.sum(done, dtype=jnp.float32)
     return {
         "return": (jnp.sum(jnp.where(done, transition.episode_return, 0.0)), count),
-        "length": (jnp.sum(jnp.where(done, transition.episode_length, 0), dtype=jnp.float32), count),
+        "length": (
+            jnp.sum(jnp.where(done, transition.episode_length, 0), dtype=jnp.float32),
+            count,
+        ),
     }
 
 

@@ -9,7 +9,7 @@ def enable_compilation_cache() -> None:
 
     Honours a folder that is already set (JAX_COMPILATION_CACHE_DIR).
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = platformdirs.user_cache_path("jaxrl") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_compilation_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

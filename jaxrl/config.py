@@ -6,25 +6,27 @@ another compilation. Both know the range they may hold, so that one function che
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
-from flax import struct
+from jax import Array
 
 from jaxrl.errors import InputError, unknown
 
 C = TypeVar("C", bound="Config")
+Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
 DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
 
 
 def traced(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
     """A number in [low, high] that may differ between lanes of one program."""
-    return struct.field(default=default, metadata={"low": low, "high": high})
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
 def static(
@@ -34,18 +36,31 @@ def static(
 
     `low` and `high` bound a number, or each number of a tuple; `choices` names the allowed strings.
     """
-    metadata = {"low": low, "high": high, "choices": tuple(choices)}
-    return struct.field(pytree_node=False, default=default, metadata=metadata)
+    metadata = {"static": True, "low": low, "high": high, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-class Config(struct.PyTreeNode):
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Config:
     """A frozen, keyword-only dataclass that is a pytree: traced fields are leaves, static ones structure.
 
-    Field types are float, int, bool, str or a tuple of one of these; traced fields are numbers.
+    Every subclass becomes one by itself. Field types are float, int, bool, str or a tuple of one of
+    these; traced fields are numbers, and a field that is not marked is traced.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**{"kw_only": True, **kwargs})
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        # Not jax.tree_util.register_dataclass, which flax.struct uses too: the structures of two such
+        # classes compare equal if their static values do (jax 0.10.2 and 0.11.2), so that one
+        # environment could run in the program compiled for another.
+        flatten = functools.partial(_flatten, traced_fields(cls), static_fields(cls))
+        unflatten = functools.partial(_unflatten, cls, traced_fields(cls), static_fields(cls))
+        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+
+    def replace(self, **values: Any) -> Self:
+        """A copy with other values, unchecked."""
+        return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def with_values(self, **values: Any) -> Self:
         """A copy with other values. Raises InputError for an unknown field or a bad value."""
@@ -62,21 +77,19 @@ class Config(struct.PyTreeNode):
         For concrete values, on the host; a subclass adds what concerns several fields at once.
         """
         types = field_types(type(self))
-        for field in dataclasses.fields(self):
+        for field in _fields(self):
             owner = f"{type(self).__name__}.{field.name}"
             _check(owner, types[field.name], getattr(self, field.name), field.metadata)
 
     def parameters(self) -> dict[str, Any]:
         """Every field's name and plain Python value, in order of definition."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in _fields(self)}
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
         types = field_types(type(self))
-        leaves = {
-            field.name: np.asarray(getattr(self, field.name), DTYPES[types[field.name]])
-            for field in dataclasses.fields(self)
-            if field.metadata.get("pytree_node", True)
+        leaves: dict[str, Any] = {
+            name: np.asarray(getattr(self, name), DTYPES[types[name]]) for name in traced_fields(type(self))
         }
         return self.replace(**leaves)
 
@@ -110,20 +123,47 @@ def parse(config: Config, name: str, text: str) -> Any:
             return tuple(_parse_scalar(typing.get_args(kind)[0], part) for part in text.split("/"))
         return _parse_scalar(kind, text)
     except ValueError:
-        raise InputError(
-            f"{type(config).__name__}.{name} must be {_described(kind)}, got {text!r}"
-        ) from None
+        raise InputError(f"{type(config).__name__}.{name} must be {_described(kind)}, got {text!r}") from None
 
 
 def field_types(cls: type) -> Mapping[str, Any]:
     """The type of each field of a Config class."""
     hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {field.name: hints[field.name] for field in _fields(cls)}
+
+
+def traced_fields(cls: type) -> tuple[str, ...]:
+    """Names of the traced fields of a Config class."""
+    return tuple(field.name for field in _fields(cls) if not field.metadata.get("static", False))
+
+
+def static_fields(cls: type) -> tuple[str, ...]:
+    """Names of the static fields of a Config class."""
+    return tuple(field.name for field in _fields(cls) if field.metadata.get("static", False))
 
 
 def stack(configs: Sequence[C]) -> C:
     """Configs of equal structure as one whose traced fields have a leading axis: [lanes]."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *[each.arrays() for each in configs])
+
+
+def _fields(config: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(config)
+
+
+def _flatten(traced: Sequence[str], static: Sequence[str], config: Config) -> tuple[Any, Any]:
+    leaves = [(jax.tree_util.GetAttrKey(name), getattr(config, name)) for name in traced]
+    return leaves, tuple(getattr(config, name) for name in static)
+
+
+def _unflatten(
+    cls: type[C], traced: Sequence[str], static: Sequence[str], static_values: Any, leaves: Any
+) -> C:
+    """Without __init__, since jax also unflattens placeholders that are no numbers."""
+    config = object.__new__(cls)
+    for name, value in zip((*traced, *static), (*leaves, *static_values), strict=True):
+        object.__setattr__(config, name, value)
+    return config
 
 
 def _parse_scalar(kind: type, text: str) -> Any:

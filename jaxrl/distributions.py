@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, random
 
+from jaxrl.config import Scalar
+
 
 def categorical_log_prob(logits: Array, action: Array) -> Array:
     """log π(action): logits [n], action [] int in [0, n), gives []."""
@@ -16,7 +18,7 @@ def categorical_entropy(logits: Array) -> Array:
     return -jnp.sum(jnp.exp(log_prob) * log_prob)
 
 
-def epsilon_greedy(key: Array, values: Array, epsilon: Array) -> Array:
+def epsilon_greedy(key: Array, values: Array, epsilon: Scalar) -> Array:
     """The greedy action, or with probability `epsilon` a uniform one: values [n], gives [] int32.
 
     One uniform draw decides both: given that it lies below `epsilon`, its position there is uniform.

@@ -13,6 +13,7 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.config import Config, static, traced
+from jaxrl.errors import InputError
 
 __all__ = [
     "Box",
@@ -97,6 +98,38 @@ class Environment(Config):
         raise NotImplementedError(f"{type(self).__name__} has no text form")
 
 
+def check_contract(env: Environment) -> None:
+    """Raises InputError if `reset`, `observe` or `step` return another shape or type than they promise.
+
+    Only traces them: nothing is compiled or computed.
+    """
+
+    def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
+        state = env.reset(key)
+        space = env.action_space
+        return state, env.observe(state), *env.step(key, state, jnp.zeros(space.shape, space.dtype))
+
+    state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
+    space = env.observation_space
+    promises = (
+        ("observe must return an observation", obs, jax.ShapeDtypeStruct(space.shape, space.dtype)),
+        ("step must return a reward", reward, jax.ShapeDtypeStruct((), jnp.float32)),
+        ("step must return terminated", terminated, jax.ShapeDtypeStruct((), jnp.bool_)),
+        ("step must return a state like reset's,", successor, state),
+    )
+    for promise, got, expected in promises:
+        if described(got) != described(expected):
+            name = type(env).__name__
+            raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
+
+
+def described(tree: Any) -> str:
+    """Shapes and types of a pytree's leaves, such as "float32[4]"; with several, its structure too."""
+    leaves, structure = jax.tree.flatten(tree)
+    short = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves]
+    return short[0] if len(short) == 1 else f"{', '.join(short)} in {structure}"
+
+
 class FiniteEnvironment(Environment):
     """An environment with finitely many states, all of them observed, and finitely many outcomes of a step.
 
@@ -106,6 +139,10 @@ class FiniteEnvironment(Environment):
 
     @property
     def num_states(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def num_actions(self) -> int:
         raise NotImplementedError
 
     def initial(self) -> Array:
@@ -123,6 +160,10 @@ class FiniteEnvironment(Environment):
     @property
     def observation_space(self) -> Discrete:
         return Discrete(self.num_states)
+
+    @property
+    def action_space(self) -> Discrete:
+        return Discrete(self.num_actions)
 
     def reset(self, key: Array) -> Array:
         return draw(key, self.initial())

@@ -36,7 +36,7 @@ def final_transition(
 ) -> Transition:
     """The last transition of one episode from the initial state distribution."""
 
-    def act_and_step(t: Array, episode: Episode) -> tuple[Episode, Transition]:
+    def act_and_step(t: Array | int, episode: Episode) -> tuple[Episode, Transition]:
         key_act, key_env = random.split(random.fold_in(key_steps, t))
         action = algorithm.act(env, state, episode.obs, key_act, explore)
         return episode.step(env, key_env, action)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import Array, lax, random
 
 from jaxrl.environment import Discrete, Space

@@ -7,7 +7,8 @@ a run depend on that width, but neither on its lane nor on its neighbours.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +17,8 @@ from jax import Array, random
 
 from jaxrl import registry
 from jaxrl.algorithm import Algorithm
-from jaxrl.config import stack
-from jaxrl.environment import Environment
+from jaxrl.config import Config, stack
+from jaxrl.environment import Environment, check_contract
 from jaxrl.errors import InputError
 
 MAX_WIDTH = 256  # lanes of a batch unless the user says otherwise; beyond it a CPU gains nothing
@@ -44,11 +45,15 @@ class Study:
 
     def validate(self) -> None:
         """Raises InputError for the first thing that is wrong."""
-        for what, values in (("environment", self.environments), ("algorithm", self.algorithms)):
-            if not values:
-                raise InputError(f"a study needs at least one {what}, got none")
+        _require(Environment, self.environments)
+        _require(Algorithm, self.algorithms)
+        for name in ("steps", "points", "eval_episodes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
         for environment in self.environments:
             environment.validate()
+            check_contract(environment)
         for algorithm in self.algorithms:
             algorithm.validate()
             for environment in self.environments:
@@ -58,9 +63,6 @@ class Study:
                     f"steps must be at least one iteration of {type(algorithm).__name__}, "
                     f"{algorithm.steps_per_iteration} steps, got {self.steps}"
                 )
-        for name in ("points", "eval_episodes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         check_prng(self.prng)
 
     def runs(self) -> list[Run]:
@@ -71,6 +73,10 @@ class Study:
             for i, (env, algorithm) in enumerate(settings)
             for j, seed in enumerate(self.seeds)
         ]
+
+    def steps_of(self, algorithm: Algorithm) -> int:
+        """The budget in whole iterations of an algorithm, as environment steps."""
+        return self.steps // algorithm.steps_per_iteration * algorithm.steps_per_iteration
 
     def spec(self) -> dict[str, Any]:
         """The study as plain JSON values."""
@@ -136,37 +142,34 @@ def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
     if width is None:
         most = max(len(members) for members in programs.values())
         width = math.ceil(most / math.ceil(most / MAX_WIDTH))
-    if width < 1:
-        raise InputError(f"width must be at least 1, got {width}")
+    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
+        raise InputError(f"width must be an integer of at least 1, got {width!r}")
     groups = [
-        tuple(members[i : i + width])
-        for members in programs.values()
-        for i in range(0, len(members), width)
+        tuple(members[i : i + width]) for members in programs.values() for i in range(0, len(members), width)
     ]
     batches = [Batch(index, width, group) for index, group in enumerate(groups)]
     return Plan(len(programs), width, tuple(batches))
 
 
-def parse_seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
-    """Seeds from a count (128: 0 to 127), a text ("128" or "100:200") or a list of distinct integers.
+def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
+    """Seeds from a count (128: 0 to 127), a text ("128" or "100:200") or distinct integers.
 
     Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
     """
-    if isinstance(seeds, str):
-        try:
+    expected = "seeds must be a count, a range first:end or distinct integers in [0, 2^32)"
+    try:
+        if isinstance(seeds, str):
             bounds = [int(part) for part in seeds.split(":")]
-        except ValueError:
-            bounds = []
-        if len(bounds) not in (1, 2):
-            raise InputError(f"seeds must be a count or a range first:end, got {seeds!r}")
-        seeds = range(*bounds) if len(bounds) == 2 else bounds[0]
-    listed = tuple(range(seeds) if isinstance(seeds, int) else (int(seed) for seed in seeds))
-    if not listed:
-        raise InputError(f"seeds must be at least one, as a count or first:end, got {seeds!r}")
-    if len(set(listed)) < len(listed):
-        raise InputError(f"seeds must differ from one another, got {seeds!r}")
-    if not all(0 <= seed < 2**32 for seed in listed):
-        raise InputError(f"seeds must lie in [0, 2^32), got {seeds!r}")
+            listed = tuple(range(*bounds)) if len(bounds) <= 2 else ()
+        elif isinstance(seeds, int):
+            listed = tuple(range(seeds))
+        else:
+            listed = tuple(operator.index(seed) for seed in seeds)
+    except (TypeError, ValueError):
+        listed = ()
+    valid = len(listed) == len(set(listed)) and all(0 <= seed < 2**32 for seed in listed)
+    if not listed or not valid:
+        raise InputError(f"{expected}, at least one, got {seeds!r}")
     return listed
 
 
@@ -183,6 +186,15 @@ def check_prng(name: str) -> None:
         raise InputError(f"unknown prng {name!r}: use threefry2x32") from None
 
 
+def _require(kind: type[Config], configs: Sequence[Any]) -> None:
+    what = kind.__name__.lower()
+    if not configs:
+        raise InputError(f"a study needs at least one {what}, got none")
+    for config in configs:
+        if not isinstance(config, kind):
+            raise InputError(f"expected an instance of {kind.__name__} as {what}, got {config!r}")
+
+
 def plain(config: Any) -> dict[str, Any]:
     """A config's fields as JSON values: numpy scalars become Python's, tuples lists."""
 
@@ -195,6 +207,6 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def counted(count: int, noun: str) -> str:
-    """"1 batch", "2 batches"."""
+    """ "1 batch", "2 batches"."""
     plural = noun + ("es" if noun.endswith("ch") else "s")
     return f"{count:,} {noun if count == 1 else plural}"

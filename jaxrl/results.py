@@ -1,7 +1,8 @@
 """The results folder: manifest, tables and final states; writing it, and reading it back.
 
     manifest.json     the study, the plan, versions and device, status, seconds of each batch
-    runs.parquet      one row a run: run, environment, algorithm, every hyper-parameter, seed, status
+    runs.parquet      one row a run: run, environment, algorithm, seed, status, steps, solved_return,
+                      every hyper-parameter, and every field of the environment as "env.<field>"
     curves.parquet    one row a value: run, step, metric, value
     parts/            the curves of a study under way, a file for each batch and step
     checkpoints/      the final state of each batch
@@ -13,6 +14,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import importlib.metadata
 import json
 import os
 import platform
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax import Array, random
@@ -43,7 +46,7 @@ class Results:
 
     path: Path
     manifest: dict[str, Any]
-    runs: pd.DataFrame  # one row a run; an environment's fields are the columns "env.<field>"
+    runs: pd.DataFrame  # one row a run, columns as above
     curves: pd.DataFrame  # run, step (environment steps), metric, value
 
     def metric(self, name: str) -> pd.DataFrame:
@@ -51,9 +54,7 @@ class Results:
         known = self.curves.metric.unique()
         if name not in known:
             raise unknown("metric", name, known)
-        return self.curves[self.curves.metric == name].pivot(
-            index="run", columns="step", values="value"
-        )
+        return self.curves[self.curves.metric == name].pivot(index="run", columns="step", values="value")
 
     def policy(self, run: int, *, explore: bool = False) -> Callable[[Any, Array], Array]:
         """The final policy of a run as a function (observation, key) -> action.
@@ -87,11 +88,9 @@ class Results:
 
     def _final(self, batch: Batch) -> tuple[Any, Any, State]:
         """Algorithm, environment and final state of all lanes of a batch."""
-        from jaxrl.training import initialise
-
         prng = self.manifest["study"]["prng"]
         algorithm, env, keys = batch.lanes(prng)
-        shapes = jax.eval_shape(initialise, algorithm, env, keys)
+        shapes = jax.eval_shape(jax.vmap(lambda a, e, key: a.init(e, key)), algorithm, env, keys)
         return algorithm, env, read_state(checkpoint_path(self.path, batch.index), shapes, prng)
 
 
@@ -118,9 +117,7 @@ class Folder:
         if theirs != (json.loads(json.dumps(study.spec())), plan.width, VERSION):
             raise InputError(f"{self.path} holds another study; choose another folder")
         if manifest["status"] != "complete":
-            raise InputError(
-                f"{self.path} holds this study unfinished; remove it or choose another folder"
-            )
+            raise InputError(f"{self.path} holds this study unfinished; remove it or choose another folder")
         return True
 
     def create(self, study: Study, plan: Plan) -> None:
@@ -173,7 +170,7 @@ class Folder:
         failed = [run.id for run, ok in zip(batch.runs, finite, strict=False) if not ok]
         manifest["failed"] += failed
         rounded = {name: round(value, 3) for name, value in seconds.items()}
-        manifest["seconds"].append({"batch": batch.index, **rounded})
+        manifest["seconds"].append({"runs": [run.id for run in batch.runs], **rounded})
         self._write_manifest(manifest)
 
     def finish(self, study: Study) -> None:
@@ -207,7 +204,9 @@ class Folder:
             manifest = json.loads(file.read_text())
             newer = manifest["format"] > FORMAT
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"{self.path} is not a results folder: it has no readable manifest.json") from None
+            raise InputError(
+                f"{self.path} is not a results folder: it has no readable manifest.json"
+            ) from None
         if newer:
             raise InputError(
                 f"{self.path} has format {manifest['format']}, newer than this jaxrl reads ({FORMAT})"
@@ -255,6 +254,8 @@ def runs_table(study: Study, failed: list[int]) -> pd.DataFrame:
             "algorithm": registry.name_of(run.algorithm, registry.algorithms()),
             "seed": run.seed,
             "status": "failed" if run.id in failed else "complete",
+            "steps": study.steps_of(run.algorithm),
+            "solved_return": run.environment.solved_return,
             **{name: cell(value) for name, value in run.algorithm.parameters().items()},
             **{f"env.{name}": cell(value) for name, value in run.environment.parameters().items()},
         }
@@ -269,7 +270,7 @@ def machine() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "jax": jax.__version__,
-        "jaxlib": jax.lib.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
         "platform": platform.platform(),
         "device": f"{len(jax.devices())} x {device.device_kind}",
         "cores": str(os.cpu_count()),
@@ -313,7 +314,7 @@ def read_state(path: Path, shapes: State, prng: str) -> State:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxrl.config import Scalar
 
-def td_error(
-    value: Array, reward: Array, discount: Array, terminated: Array, next_value: Array
-) -> Array:
+
+def td_error(value: Array, reward: Array, discount: Scalar, terminated: Array, next_value: Array) -> Array:
     """r + γ (1 - terminated) v(s') - v(s) (Sutton & Barto, eq. 6.5). All [] or equal shapes.
 
     `next_value` is the true successor's, so that a truncated transition bootstraps by itself.
@@ -14,7 +14,7 @@ def td_error(
     return reward + discount * jnp.where(terminated, 0.0, next_value) - value
 
 
-def generalised_advantage(delta: Array, done: Array, discount: Array, gae_lambda: Array) -> Array:
+def generalised_advantage(delta: Array, done: Array, discount: Scalar, gae_lambda: Scalar) -> Array:
     """Advantages from TD errors (Schulman et al. 2016, eq. 16); the trace is cut where `done`.
 
     delta [T, ...] float32, done [T, ...] bool (terminated or truncated), the others []; gives [T, ...].

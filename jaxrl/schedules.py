@@ -3,13 +3,15 @@
 import jax.numpy as jnp
 from jax import Array
 
+from jaxrl.config import Scalar
 
-def linear(start: Array, end: Array, fraction: Array, t: Array, total: Array) -> Array:
+
+def linear(start: Scalar, end: Scalar, fraction: Scalar, t: Array, total: Array) -> Array:
     """From `start` at t = 0 straight to `end` at t = fraction * total, then constant. All []."""
     progress = t / jnp.maximum(fraction * total, 1.0)
     return start + (end - start) * jnp.clip(progress, 0.0, 1.0)
 
 
-def exponential(start: Array, end: Array, decay: Array, count: Array) -> Array:
+def exponential(start: Scalar, end: Scalar, decay: Scalar, count: Array) -> Array:
     """`start * decay ** count`, but never below `end`. All []; `decay` in [0, 1]."""
     return jnp.maximum(end, start * decay**count)

@@ -1,13 +1,14 @@
 """Training: the compiled chunk, and the host loop around it, which alone prints, times and saves."""
 
+import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def train(
     algorithm: Algorithm | Sequence[Algorithm],
     environment: Environment | Sequence[Environment],
     *,
-    seeds: int | str | Sequence[int],
+    seeds: int | str | Iterable[int],
     steps: int,
     out: str | os.PathLike[str] | None = None,
     points: int = 50,
@@ -71,7 +72,8 @@ def train(
     if folder.holds_complete(study, plan):
         return folder.load()
     folder.create(study, plan)
-    with progress_bar(f"{plan}", len(study.runs()) * study.steps) as report:
+    steps_of_all = sum(study.steps_of(run.algorithm) for run in study.runs())
+    with progress_bar(str(plan), steps_of_all) as report:
         for batch in plan.batches:
             train_batch(study, batch, folder, report)
     folder.finish(study)
@@ -94,7 +96,7 @@ def train_batch(study: Study, batch: Batch, folder: Folder, report: Report) -> N
         evaluation = jax.device_get(evaluation)
     folder.record(batch, 0, evaluation_metrics(*evaluation))
 
-    for start, stop in zip(marks[:-1], marks[1:], strict=True):
+    for start, stop in itertools.pairwise(marks):
         with timed(seconds, "train"):
             state, metrics, finite = advance(algorithm, env, state, start, stop, total)
             metrics, finite = jax.device_get((metrics, finite))
@@ -198,5 +200,5 @@ def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
 
 
-def _as_tuple(configs: C | Sequence[C]) -> tuple[Any, ...]:
-    return (configs,) if isinstance(configs, Config) else tuple(configs)
+def _as_tuple(configs: C | Sequence[C]) -> tuple[C, ...]:
+    return tuple(configs) if isinstance(configs, Sequence) else (configs,)

@@ -17,10 +17,11 @@ from jaxrl.algorithm import (
     Metrics,
     episode_metrics,
     mean_metrics,
-    require_discrete_actions,
+    num_actions,
     static,
     traced,
 )
+from jaxrl.config import Scalar
 from jaxrl.distributions import categorical_entropy, categorical_log_prob
 from jaxrl.environment import Environment, Episode, Transition
 from jaxrl.errors import InputError
@@ -80,7 +81,7 @@ class PPO(Algorithm):
             )
 
     def validate_for(self, env: Environment) -> None:
-        require_discrete_actions(self, env)
+        num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
         key_actor, key_critic, key_episodes, key_state = random.split(key, 4)
@@ -98,7 +99,7 @@ class PPO(Algorithm):
         rate = linear(self.learning_rate, 0.0, 1.0, t, total)
         optimiser = self.optimiser(rate if self.anneal_learning_rate else self.learning_rate)
 
-        def update(carry: tuple[Any, Any], indices: Array) -> tuple[tuple[Any, Any], Metrics]:
+        def update(carry: tuple[Any, Any], indices: Array) -> tuple[tuple[Any, Any], dict[str, Array]]:
             params, opt_state = carry
             minibatch = jax.tree.map(lambda x: x[indices], samples)
             grads, metrics = jax.grad(self.loss, has_aux=True)(params, env, minibatch)
@@ -117,9 +118,7 @@ class PPO(Algorithm):
         logits = self.actor(env).apply(state.actor, features(env.observation_space, obs))
         return random.categorical(key, logits) if explore else jnp.argmax(logits)
 
-    def rollout(
-        self, env: Environment, state: State, key: Array
-    ) -> tuple[Episode, Transition, Array]:
+    def rollout(self, env: Environment, state: State, key: Array) -> tuple[Episode, Transition, Array]:
         """The episodes after num_steps steps, the transitions and their log π: [num_steps, num_envs]."""
 
         def act_and_step(episode: Episode, key: Array) -> tuple[Episode, tuple[Transition, Array]]:
@@ -133,9 +132,7 @@ class PPO(Algorithm):
         episodes, (transitions, log_prob) = lax.scan(jax.vmap(act_and_step), state.episodes, keys)
         return episodes, transitions, log_prob
 
-    def samples(
-        self, env: Environment, critic: Any, transitions: Transition, log_prob: Array
-    ) -> Sample:
+    def samples(self, env: Environment, critic: Any, transitions: Transition, log_prob: Array) -> Sample:
         """Transitions [num_steps, num_envs] as samples [num_steps * num_envs]."""
 
         def to_features(obs: Array) -> Array:
@@ -174,22 +171,22 @@ class PPO(Algorithm):
         }
 
     def actor(self, env: Environment) -> MLP:
-        return MLP(self.hidden, env.action_space.n, output_scale=0.01)
+        return MLP(self.hidden, num_actions(self, env), output_scale=0.01)
 
     def critic(self) -> MLP:
         return MLP(self.hidden, 1, output_scale=1.0)
 
-    def optimiser(self, learning_rate: Array) -> optax.GradientTransformation:
+    def optimiser(self, learning_rate: Scalar) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(self.max_grad_norm)
         return optax.chain(clip, optax.adam(learning_rate, eps=1e-5))
 
 
-def clipped_surrogate(ratio: Array, advantage: Array, clip: Array) -> Array:
+def clipped_surrogate(ratio: Array, advantage: Array, clip: Scalar) -> Array:
     """PPO's objective, to be maximised (Schulman et al. 2017, eq. 7). All [] or equal shapes."""
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
-def clipped_value_loss(value: Array, old_value: Array, target: Array, clip: Array) -> Array:
+def clipped_value_loss(value: Array, old_value: Array, target: Array, clip: Scalar) -> Array:
     """Half the squared error, at least that of a value kept within `clip` of the old one. Equal shapes."""
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))

@@ -9,8 +9,8 @@ from jaxrl.algorithm import (
     Metrics,
     episode_metrics,
     mean_metrics,
-    require_discrete_actions,
-    require_discrete_observations,
+    num_actions,
+    num_observations,
     static,
     traced,
 )
@@ -46,12 +46,12 @@ class QLearning(Algorithm):
         return 1
 
     def validate_for(self, env: Environment) -> None:
-        require_discrete_actions(self, env)
-        require_discrete_observations(self, env)
+        num_actions(self, env)
+        num_observations(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
         key_episode, key_state = random.split(key)
-        shape = (2 if self.double else 1, env.observation_space.n, env.action_space.n)
+        shape = (2 if self.double else 1, num_observations(self, env), num_actions(self, env))
         return State(
             q=jnp.full(shape, self.initial_value, jnp.float32),
             episode=Episode.start(env, key_episode),

@@ -1,0 +1,53 @@
+"""What tests need to train a few lanes without a results folder."""
+
+import jax
+import numpy as np
+from jax import random
+
+from jaxrl import registry
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.plan import Batch, Run
+from jaxrl.training import advance, initialise
+
+# An environment each registered algorithm can act in, and settings small enough for a test.
+SMALL = {
+    "ppo": (PPO(num_steps=16, hidden=(16, 16)), "CartPole-v1"),
+    "q_learning": (QLearning(), "FrozenLake-v1"),
+}
+
+
+def batch_of(algorithms, env, seeds):
+    """A batch of one run per algorithm and seed, pair by pair."""
+    runs = [Run(i, env, algorithm, seed) for i, (algorithm, seed) in enumerate(zip(algorithms, seeds, strict=True))]
+    return Batch(0, len(runs), tuple(runs))
+
+
+def start(batch):
+    algorithm, env, keys = batch.lanes("threefry2x32")
+    return algorithm, env, initialise(algorithm, env, keys)
+
+
+def trained(batch, iterations, total=None, marks=()):
+    """Final states after `iterations`, visiting the host at `marks`."""
+    algorithm, env, state = start(batch)
+    bounds = [0, *marks, iterations]
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        state, _, _ = advance(algorithm, env, state, begin, end, total or iterations)
+    return state
+
+
+def bits(state, lane=slice(None)):
+    """A state's leaves as numpy arrays, keys as their data."""
+    leaves = jax.tree.leaves(state)
+    plain = [random.key_data(x) if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in leaves]
+    return [np.asarray(leaf)[lane] for leaf in plain]
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def small(name):
+    """(algorithm, environment) for a registered algorithm's name."""
+    algorithm, environment = SMALL[name]
+    return algorithm, registry.environment(environment)

@@ -1,0 +1,86 @@
+"""Probe environments: each has one known answer, and a wrong learner gets it wrong."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxrl.environment import FiniteEnvironment, traced
+
+
+class OneStep(FiniteEnvironment):
+    """One state, one step, reward 1: the value is 1."""
+
+    max_steps: int = traced(10)
+
+    @property
+    def num_states(self) -> int:
+        return 1
+
+    @property
+    def num_actions(self) -> int:
+        return 2
+
+    def initial(self) -> Array:
+        return jnp.ones(1)
+
+    def successor(self, state, action, outcome):
+        return state, jnp.float32(1), jnp.bool_(True)
+
+
+class RewardDependsOnObservation(OneStep):
+    """Two states, one step, reward -1 in the first and 1 in the second."""
+
+    @property
+    def num_states(self) -> int:
+        return 2
+
+    def initial(self) -> Array:
+        return jnp.full(2, 0.5)
+
+    def successor(self, state, action, outcome):
+        return state, jnp.where(state == 1, 1.0, -1.0), jnp.bool_(True)
+
+
+class RewardTwoStepsLater(OneStep):
+    """A chain of three states, reward 1 at its end: the values are γ², γ, 1."""
+
+    @property
+    def num_states(self) -> int:
+        return 3
+
+    def initial(self) -> Array:
+        return jnp.array([1.0, 0.0, 0.0])
+
+    def successor(self, state, action, outcome):
+        last = state == 2
+        return jnp.minimum(state + 1, 2), last.astype(jnp.float32), last
+
+
+class ActionMustMatchObservation(OneStep):
+    """Two states, one step, reward 1 for the action of the state's own number, else -1."""
+
+    @property
+    def num_states(self) -> int:
+        return 2
+
+    def initial(self) -> Array:
+        return jnp.full(2, 0.5)
+
+    def successor(self, state, action, outcome):
+        return state, jnp.where(action == state, 1.0, -1.0), jnp.bool_(True)
+
+
+class TruncationBesideTermination(OneStep):
+    """Reward 1 at each step. The first state goes on for ever, but for the time limit of one step: its
+    value is 1 / (1 - γ). The second terminates after one step: its value is 1."""
+
+    max_steps: int = traced(1)
+
+    @property
+    def num_states(self) -> int:
+        return 2
+
+    def initial(self) -> Array:
+        return jnp.full(2, 0.5)
+
+    def successor(self, state, action, outcome):
+        return state, jnp.float32(1), state == 1

@@ -1,0 +1,258 @@
+"""Configs: which values they take, how text and lists become values, and what is a leaf."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrl.config import Config, grid, parse, stack, static, traced
+from jaxrl.errors import InputError
+
+
+class Settings(Config):
+    rate: float = traced(0.5, low=0, high=1)
+    offset: float = traced(0.0)
+    count: int = traced(3, low=1)
+    noisy: bool = traced(False)
+    size: int = static(4, low=2, high=8)
+    fast: bool = static(True)
+    kind: str = static("linear", choices=("linear", "exponential"))
+    layers: tuple[int, ...] = static((8, 8), low=1)
+    scales: tuple[float, ...] = static((1.0,))
+    rows: tuple[str, ...] = static(("ab", "cd"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rate", 0),
+        ("rate", 1.0),
+        ("rate", np.float32(0.25)),
+        ("rate", np.int64(1)),
+        ("offset", -1e6),
+        ("count", 1),
+        ("count", np.int32(7)),
+        ("noisy", True),
+        ("noisy", np.bool_(True)),
+        ("size", 2),
+        ("size", 8),
+        ("fast", False),
+        ("kind", "exponential"),
+        ("layers", ()),
+        ("layers", (1, 2, 3)),
+        ("scales", (0.5, 2)),
+        ("rows", ("xy",)),
+    ],
+)
+def test_good_value_is_taken(field, value):
+    changed = Settings().with_values(**{field: value})
+    assert changed.parameters() == {**Settings().parameters(), field: value}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("rate", "0.5", "Settings.rate must be a number, got '0.5'"),
+        ("rate", None, "Settings.rate must be a number, got None"),
+        ("rate", True, "Settings.rate must be a number, got True"),
+        ("rate", 1.5, "Settings.rate must be in [0, 1], got 1.5"),
+        ("rate", -0.1, "Settings.rate must be in [0, 1], got -0.1"),
+        ("rate", math.nan, "Settings.rate must be in [0, 1], got nan"),
+        ("offset", math.nan, "Settings.offset must be finite, got nan"),
+        ("offset", math.inf, "Settings.offset must be finite, got inf"),
+        ("offset", -math.inf, "Settings.offset must be finite, got -inf"),
+        ("offset", [1.0], "Settings.offset must be a number, got [1.0]"),
+        ("count", 0, "Settings.count must be at least 1, got 0"),
+        ("count", 2.0, "Settings.count must be an integer, got 2.0"),
+        ("count", True, "Settings.count must be an integer, got True"),
+        ("count", np.bool_(True), "Settings.count must be an integer"),
+        ("noisy", 1, "Settings.noisy must be true or false, got 1"),
+        ("noisy", "true", "Settings.noisy must be true or false, got 'true'"),
+        ("size", 9, "Settings.size must be in [2, 8], got 9"),
+        ("size", 4.0, "Settings.size must be an integer, got 4.0"),
+        ("fast", 0, "Settings.fast must be true or false, got 0"),
+        ("kind", 3, "Settings.kind must be str, got 3"),
+        ("kind", "cubic", "unknown value of Settings.kind 'cubic'"),
+        ("kind", "exponental", "did you mean 'exponential'?"),
+        ("layers", [8, 8], "Settings.layers must be a tuple of int, got [8, 8]"),
+        ("layers", 8, "Settings.layers must be a tuple of int, got 8"),
+        ("layers", (8, 0), "each item of Settings.layers must be at least 1, got 0"),
+        ("layers", (8, 2.5), "each item of Settings.layers must be an integer, got 2.5"),
+        ("layers", (True,), "each item of Settings.layers must be an integer, got True"),
+        ("scales", (1.0, math.inf), "each item of Settings.scales must be finite, got inf"),
+        ("scales", ("1",), "each item of Settings.scales must be a number, got '1'"),
+        ("rows", "abcd", "Settings.rows must be a tuple of str, got 'abcd'"),
+        ("rows", ("ab", 3), "each item of Settings.rows must be str, got 3"),
+    ],
+)
+def test_bad_value_is_refused_and_explained(field, value, message):
+    for attempt in (Settings(**{field: value}).validate, lambda: Settings().with_values(**{field: value})):
+        with pytest.raises(InputError) as error:
+            attempt()
+        assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["raet", "Rate"])
+def test_unknown_field_is_refused_with_the_closest_match(name):
+    for attempt in (
+        lambda: Settings().with_values(**{name: 1}),
+        lambda: parse(Settings(), name, "1"),
+        lambda: grid(Settings(), **{name: [1]}),
+    ):
+        with pytest.raises(InputError) as error:
+            attempt()
+        assert f"unknown field of Settings '{name}': did you mean 'rate'?" in str(error.value)
+
+
+def test_unknown_field_like_no_other_gets_the_list_alone():
+    with pytest.raises(InputError) as error:
+        Settings().with_values(zzz=1)
+    assert "did you mean" not in str(error.value)
+    assert "count, fast, kind" in str(error.value)
+
+
+def test_subclass_adds_its_own_check():
+    class Ordered(Config):
+        low: int = static(1)
+        high: int = static(2)
+
+        def validate(self):
+            super().validate()
+            if self.low > self.high:
+                raise InputError("low must not exceed high")
+
+    assert Ordered().with_values(low=2).low == 2
+    with pytest.raises(InputError, match="exceed"):
+        Ordered().with_values(low=3)
+    with pytest.raises(InputError, match="integer"):
+        Ordered().with_values(low=1.5)
+
+
+def test_config_is_frozen_and_takes_keywords_only():
+    settings = Settings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.rate = 0.1
+    with pytest.raises(TypeError):
+        Settings(0.1)
+    settings.with_values(rate=0.1)
+    assert settings.rate == 0.5
+
+
+def test_parameters_are_in_order_of_definition():
+    names = ["rate", "offset", "count", "noisy", "size", "fast", "kind", "layers", "scales", "rows"]
+    assert list(Settings().parameters()) == names
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("rate", "0.25", 0.25),
+        ("rate", "1", 1.0),
+        ("offset", "-1e-3", -1e-3),
+        ("count", "12", 12),
+        ("noisy", "true", True),
+        ("noisy", "False", False),
+        ("size", "5", 5),
+        ("kind", "exponential", "exponential"),
+        ("layers", "64/32", (64, 32)),
+        ("layers", "64", (64,)),
+        ("scales", "0.5/2", (0.5, 2.0)),
+        ("rows", "SF/FG", ("SF", "FG")),
+    ],
+)
+def test_parse(field, text, value):
+    parsed = parse(Settings(), field, text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+    Settings().with_values(**{field: parsed})
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("rate", "high", "Settings.rate must be a number, got 'high'"),
+        ("rate", "", "Settings.rate must be a number, got ''"),
+        ("count", "1.5", "Settings.count must be an integer, got '1.5'"),
+        ("noisy", "1", "Settings.noisy must be true or false, got '1'"),
+        ("noisy", "yes", "Settings.noisy must be true or false, got 'yes'"),
+        ("layers", "64/x", "Settings.layers must be a tuple of int, got '64/x'"),
+        ("layers", "64/", "Settings.layers must be a tuple of int, got '64/'"),
+        ("scales", "1,2", "Settings.scales must be a tuple of float, got '1,2'"),
+    ],
+)
+def test_parse_refuses_what_does_not_fit(field, text, message):
+    with pytest.raises(InputError) as error:
+        parse(Settings(), field, text)
+    assert message in str(error.value)
+
+
+def test_grid_is_the_product_and_its_last_field_varies_fastest():
+    configs = grid(Settings(count=9), rate=[0.1, 0.2], size=[2, 3, 4])
+    pairs = [(0.1, 2), (0.1, 3), (0.1, 4), (0.2, 2), (0.2, 3), (0.2, 4)]
+    assert [(config.rate, config.size) for config in configs] == pairs
+    assert {config.count for config in configs} == {9}
+
+
+def test_grid_takes_ranges_arrays_and_lists_of_tuples():
+    assert [config.size for config in grid(Settings(), size=range(2, 5))] == [2, 3, 4]
+    assert [config.rate for config in grid(Settings(), rate=np.linspace(0, 1, 3))] == [0, 0.5, 1]
+    assert [config.layers for config in grid(Settings(), layers=[(4,), (4, 4)])] == [(4,), (4, 4)]
+
+
+def test_grid_of_nothing_is_the_config_itself():
+    assert grid(Settings()) == [Settings()]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 0.5}, "grid needs a list of values for 'rate', got 0.5"),
+        ({"kind": "linear"}, "grid needs a list of values for 'kind', got 'linear'"),
+        ({"rate": {0.5}}, "grid needs a list of values for 'rate'"),
+        ({"rate": []}, "grid got no values for 'rate'"),
+        ({"rate": [0.5], "size": []}, "grid got no values for 'size'"),
+        ({"rate": [0.5, 2.0]}, "Settings.rate must be in [0, 1], got 2.0"),
+        ({"layers": (4, 4)}, "Settings.layers must be a tuple of int, got 4"),
+    ],
+)
+def test_grid_refuses_bad_lists(values, message):
+    with pytest.raises(InputError) as error:
+        grid(Settings(), **values)
+    assert message in str(error.value)
+
+
+def test_leaves_are_the_traced_fields():
+    assert sorted(jax.tree.leaves(Settings())) == sorted([0.5, 0.0, 3, False])
+
+
+def test_structure_is_that_of_the_static_fields():
+    def structure(**values):
+        return jax.tree.structure(Settings(**values))
+
+    assert structure(rate=0.1, count=7, noisy=True) == structure()
+    for values in ({"size": 5}, {"fast": False}, {"kind": "exponential"}, {"layers": (8,)}):
+        assert structure(**values) != structure()
+
+
+def test_arrays_have_the_type_of_the_field_not_of_the_value():
+    arrays = Settings(rate=1, count=np.int64(5)).arrays()
+    traced_fields = (arrays.rate, arrays.offset, arrays.count, arrays.noisy)
+    assert [leaf.dtype for leaf in traced_fields] == ["float32", "float32", "int32", "bool"]
+    assert {leaf.shape for leaf in traced_fields} == {()}
+    assert (arrays.size, arrays.layers) == (4, (8, 8))
+
+
+def test_stack_gives_traced_fields_a_leading_axis():
+    stacked = stack([Settings(rate=1, noisy=True), Settings(rate=0.25), Settings(count=5)])
+    np.testing.assert_array_equal(stacked.rate, np.array([1, 0.25, 0.5], np.float32))
+    np.testing.assert_array_equal(stacked.count, np.array([3, 3, 5], np.int32))
+    np.testing.assert_array_equal(stacked.noisy, [True, False, False])
+    assert [stacked.rate.dtype, stacked.count.dtype, stacked.noisy.dtype] == ["float32", "int32", "bool"]
+    assert stacked.size == 4
+
+
+def test_stack_refuses_configs_of_different_structure():
+    with pytest.raises(ValueError, match="structure"):
+        stack([Settings(), Settings(size=5)])

@@ -1,0 +1,86 @@
+"""Policies as distributions: probabilities beside scipy's, and how often actions are drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+from scipy import special, stats
+
+from jaxrl import distributions
+from jaxrl.distributions import categorical_entropy, categorical_log_prob, epsilon_greedy
+
+LOGITS = [
+    [0.0],
+    [0.3, -1.2, 2.0, 0.0],
+    [5.0, 5.0, 5.0],
+    [1e4, -1e4, 0.0],
+    [-1e30, 1e30],
+    [-1e6, -1e6 - 1],
+    [1e-30, 0.0],
+]
+VALUES = jnp.array([0.1, -0.4, 0.9, 0.2, 0.0])
+GREEDY = 2
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_log_prob_is_scipys(logits):
+    log_prob = [categorical_log_prob(jnp.array(logits), action) for action in range(len(logits))]
+    assert np.isfinite(log_prob).all()
+    expected = special.log_softmax(np.array(logits, np.float32).astype(np.float64))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_entropy_is_scipys(logits):
+    entropy = categorical_entropy(jnp.array(logits))
+    expected = stats.entropy(special.softmax(np.array(logits, np.float32).astype(np.float64)))
+    np.testing.assert_allclose(entropy, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_gradients_are_finite(logits):
+    for function in (categorical_entropy, lambda logits: categorical_log_prob(logits, 0)):
+        assert jnp.isfinite(jax.grad(function)(jnp.array(logits))).all()
+
+
+def test_epsilon_0_is_always_greedy():
+    assert (actions(0.0, 10_000) == GREEDY).all()
+
+
+def test_epsilon_1_is_uniform():
+    counts = np.bincount(actions(1.0, 20_000), minlength=len(VALUES))
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.3])
+def test_exploration_is_as_frequent_as_epsilon_and_uniform(epsilon):
+    count = 20_000
+    counts = np.bincount(actions(epsilon, count), minlength=len(VALUES))
+    probabilities = np.full(len(VALUES), epsilon / len(VALUES))
+    probabilities[GREEDY] += 1 - epsilon
+    assert stats.chisquare(counts, count * probabilities).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 0.001, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("n", [1, 3, 5, 7])
+def test_action_exists_for_every_draw_below_epsilon(monkeypatch, epsilon, n):
+    """The largest draw below epsilon is where rounding would give the action n."""
+    largest = np.nextafter(np.float32(epsilon), np.float32(0))
+    for draw in (0.0, largest / 2, largest):
+        monkeypatch.setattr(distributions.random, "uniform", lambda _, draw=draw: jnp.float32(draw))
+        action = epsilon_greedy(random.key(0), jnp.zeros(n), jnp.float32(epsilon))
+        assert 0 <= action < n
+        assert action.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.3, 1.0])
+def test_action_exists_for_random_draws(epsilon):
+    chosen = actions(epsilon, 100_000)
+    assert chosen.min() >= 0
+    assert chosen.max() < len(VALUES)
+
+
+def actions(epsilon, count):
+    keys = random.split(random.key(0), count)
+    return np.asarray(jax.vmap(epsilon_greedy, (0, None, None))(keys, VALUES, epsilon))

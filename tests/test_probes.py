@@ -1,0 +1,80 @@
+"""Every learner on environments whose answer is known."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.evaluate import evaluate
+from jaxrl.networks import features
+from tests import probes
+from tests.lanes import batch_of, trained
+
+DISCOUNT = 0.5
+SEEDS = range(8)
+FAST_PPO = PPO(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    entropy_coefficient=0.0,
+    num_steps=16,
+    hidden=(16,),
+    max_grad_norm=10.0,
+)
+FAST_Q = QLearning(discount=DISCOUNT, learning_rate_end=0.01, epsilon_end=1.0)
+LEARNERS = {
+    "q_learning": (FAST_Q, 2_000),
+    "q_learning exponential": (
+        FAST_Q.replace(epsilon_schedule="exponential", epsilon_decay=1.0),
+        2_000,
+    ),
+    "double q_learning": (FAST_Q.replace(double=True), 4_000),
+    "ppo": (FAST_PPO, 60),
+    "ppo without clipping of values": (FAST_PPO.replace(clip_value_loss=False), 60),
+    "ppo without normalisation": (FAST_PPO.replace(normalise_advantage=False), 60),
+}
+
+
+@pytest.fixture(params=LEARNERS)
+def learner(request):
+    return LEARNERS[request.param]
+
+
+def train(learner, env):
+    algorithm, iterations = learner
+    batch = batch_of([algorithm] * len(SEEDS), env, SEEDS)
+    return batch, trained(batch, iterations)
+
+
+def values(algorithm, env, state):
+    """The learned value of each observation in each lane: [lanes, observations]."""
+    if isinstance(algorithm, QLearning):
+        return np.asarray(state.q.mean(axis=1).max(axis=-1))
+    x = jax.vmap(features, (None, 0))(env.observation_space, np.arange(env.num_states))
+    return np.asarray(jax.vmap(lambda critic: algorithm.critic().apply(critic, x)[:, 0])(state.critic))
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        (probes.OneStep(), [1.0]),
+        (probes.RewardDependsOnObservation(), [-1.0, 1.0]),
+        (probes.RewardTwoStepsLater(), [DISCOUNT**2, DISCOUNT, 1.0]),
+        (probes.ActionMustMatchObservation(), [1.0, 1.0]),
+        (probes.TruncationBesideTermination(), [1 / (1 - DISCOUNT), 1.0]),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, list) else "",
+)
+def test_values_are_learned(learner, env, expected):
+    _, state = train(learner, env)
+    learned = values(learner[0], env, state)
+    np.testing.assert_allclose(learned, np.tile(expected, (len(SEEDS), 1)), atol=0.1)
+
+
+def test_policy_depends_on_the_observation(learner):
+    env = probes.ActionMustMatchObservation()
+    batch, state = train(learner, env)
+    algorithm, envs, keys = batch.lanes("threefry2x32")
+    returns, lengths = evaluate(algorithm, envs, state, keys, episodes=32)
+    assert returns.shape == lengths.shape == (len(SEEDS), 32)
+    assert (returns == 1).all()
+    assert (lengths == 1).all()
