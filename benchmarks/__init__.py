@@ -1,0 +1,1 @@
+"""Throughput of environments and of training: `python -m benchmarks --help`."""

@@ -106,15 +106,14 @@ class Batch:
     width: int
     runs: tuple[Run, ...]
 
-    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array]:
-        """Algorithms, environments and keys of all lanes, stacked: leading axis [width]."""
+    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
+        """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [width]"""
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
-        return (
-            stack([run.algorithm for run in padded]),
-            stack([run.environment for run in padded]),
-            jax.vmap(lambda seed: random.fold_in(random.key(0, impl=prng), seed))(seeds),
-        )
+        run_keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=prng), seeds)
+        keys = jax.vmap(random.split)(run_keys)
+        algorithm = stack([run.algorithm for run in padded])
+        return algorithm, stack([run.environment for run in padded]), keys[:, 0], keys[:, 1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,11 +66,14 @@ def _joined(group: str) -> dict[str, Any]:
         try:
             joined.update(entry.load())
         except (AttributeError, ImportError) as error:
-            module = sys.modules.get(entry.module)
-            found = getattr(module, "__file__", None) or getattr(module, "__path__", "nowhere")
             raise InputError(
                 f"{entry.value!r} of group {group} cannot be loaded ({error}): the package "
-                f"{entry.module!r} was found at {found}; if that is another package of the same "
-                "name, rename it or take its folder off the Python path"
+                f"{entry.module!r} was found at {_location(entry.module)}; if that is another package "
+                "of the same name, rename it or take its folder off the Python path"
             ) from None
     return joined
+
+
+def _location(module: str) -> str:
+    """The folder of an imported package, also of one without __init__.py."""
+    return next(iter(getattr(sys.modules.get(module), "__path__", ["no folder"])))

@@ -89,7 +89,7 @@ class Results:
     def _final(self, batch: Batch) -> tuple[Any, Any, State]:
         """Algorithm, environment and final state of all lanes of a batch."""
         prng = self.manifest["study"]["prng"]
-        algorithm, env, keys = batch.lanes(prng)
+        algorithm, env, keys, _ = batch.lanes(prng)
         shapes = jax.eval_shape(jax.vmap(lambda a, e, key: a.init(e, key)), algorithm, env, keys)
         return algorithm, env, read_state(checkpoint_path(self.path, batch.index), shapes, prng)
 

@@ -82,15 +82,14 @@ def train(
 
 def train_batch(study: Study, batch: Batch, folder: Folder, report: Report) -> None:
     """Trains one batch chunk by chunk, evaluates and records each, and saves its final state."""
-    algorithm, env, keys = batch.lanes(study.prng)
+    algorithm, env, key_train, key_eval = batch.lanes(study.prng)
     per_iteration = batch.runs[0].algorithm.steps_per_iteration
     total = study.steps // per_iteration
     marks = np.unique(np.linspace(0, total, study.points + 1).astype(int)).tolist()
     seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0}
 
     with timed(seconds, "compile"):
-        key_init, key_eval = _streams(keys)
-        state = initialise(algorithm, env, key_init)
+        state = initialise(algorithm, env, key_train)
         state, *_ = jax.block_until_ready(advance(algorithm, env, state, 0, 0, total))  # compiles
         evaluation = evaluate(algorithm, env, state, _at(key_eval, 0), study.eval_episodes)
         evaluation = jax.device_get(evaluation)
@@ -180,13 +179,6 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] += time.perf_counter() - start
-
-
-@jax.jit
-def _streams(keys: Array) -> tuple[Array, Array]:
-    """Keys of training and of evaluation from each run's own: [lanes] each."""
-    split = jax.vmap(random.split)(keys)
-    return split[:, 0], split[:, 1]
 
 
 @jax.jit

@@ -1,5 +1,7 @@
 """What tests need to train a few lanes without a results folder."""
 
+import itertools
+
 import jax
 import numpy as np
 from jax import random
@@ -18,12 +20,15 @@ SMALL = {
 
 def batch_of(algorithms, env, seeds):
     """A batch of one run per algorithm and seed, pair by pair."""
-    runs = [Run(i, env, algorithm, seed) for i, (algorithm, seed) in enumerate(zip(algorithms, seeds, strict=True))]
+    runs = [
+        Run(i, env, algorithm, seed)
+        for i, (algorithm, seed) in enumerate(zip(algorithms, seeds, strict=True))
+    ]
     return Batch(0, len(runs), tuple(runs))
 
 
 def start(batch):
-    algorithm, env, keys = batch.lanes("threefry2x32")
+    algorithm, env, keys, _ = batch.lanes("threefry2x32")
     return algorithm, env, initialise(algorithm, env, keys)
 
 
@@ -31,7 +36,7 @@ def trained(batch, iterations, total=None, marks=()):
     """Final states after `iterations`, visiting the host at `marks`."""
     algorithm, env, state = start(batch)
     bounds = [0, *marks, iterations]
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in itertools.pairwise(bounds):
         state, _, _ = advance(algorithm, env, state, begin, end, total or iterations)
     return state
 

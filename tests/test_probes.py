@@ -73,7 +73,7 @@ def test_values_are_learned(learner, env, expected):
 def test_policy_depends_on_the_observation(learner):
     env = probes.ActionMustMatchObservation()
     batch, state = train(learner, env)
-    algorithm, envs, keys = batch.lanes("threefry2x32")
+    algorithm, envs, _, keys = batch.lanes("threefry2x32")
     returns, lengths = evaluate(algorithm, envs, state, keys, episodes=32)
     assert returns.shape == lengths.shape == (len(SEEDS), 32)
     assert (returns == 1).all()

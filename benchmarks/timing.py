@@ -1,0 +1,40 @@
+"""Timing of compiled calls: compilation apart, the median of several calls."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+MIN_SECONDS = 0.2  # of one timed call, so that its overhead and the clock do not matter
+
+
+class Timing(NamedTuple):
+    compile_seconds: float  # first call, which does no work
+    iterations: int  # of each timed call
+    seconds: list[float]  # of each timed call
+
+    @property
+    def iterations_per_second(self) -> float:
+        """By the median call."""
+        return self.iterations / statistics.median(self.seconds)
+
+
+def time_calls(call: Callable[[int], Any], calls: int) -> Timing:
+    """Times `call(iterations)`, which is compiled by `call(0)`, `calls` times.
+
+    The number of iterations grows until one call takes MIN_SECONDS.
+    """
+    compile_seconds = timed(call, 0)
+    iterations = 1
+    while (seconds := timed(call, iterations)) < MIN_SECONDS:
+        iterations = max(2 * iterations, int(0.9 * iterations * MIN_SECONDS / seconds))
+    return Timing(compile_seconds, iterations, [timed(call, iterations) for _ in range(calls)])
+
+
+def timed(call: Callable[[int], Any], iterations: int) -> float:
+    """Seconds of one call, its results computed."""
+    start = time.perf_counter()
+    jax.block_until_ready(call(iterations))
+    return time.perf_counter() - start

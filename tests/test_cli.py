@@ -1,0 +1,115 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jaxrl.cli import main
+
+LAKE = ["train", "q_learning", "FrozenLake-v1"]
+POLE = ["train", "ppo", "CartPole-v1"]
+SMALL = ["--seeds", "2", "--steps", "600", "--points", "2", "--eval-episodes", "2"]
+
+
+def test_list_names_everything(capsys):
+    main(["list"])
+    printed = capsys.readouterr().out
+    for name in ("CartPole-v1", "FrozenLake8x8-v1", "GridWorld-v0", "ppo", "q_learning", "gae_lambda"):
+        assert name in printed
+
+
+def test_train_and_report(tmp_path, capsys):
+    out = str(tmp_path / "lake")
+    settings = ["--set", "learning_rate=0.1,0.5", "--set", "double=true", "--set", "env.is_slippery=false"]
+    main([*LAKE, *SMALL, *settings, "--out", out])
+    printed = capsys.readouterr().out
+    assert "learning_rate=0.5" in printed
+    assert f"jaxrl report {out}" in printed
+    main(["report", out])
+    assert capsys.readouterr().out.strip() == f"{out}/report.html"
+
+
+def test_several_algorithms_and_environments(tmp_path, capsys):
+    names = ["train", "q_learning", "FrozenLake-v1,GridWorld-v0"]
+    main([*names, *SMALL, "--out", str(tmp_path / "both")])
+    printed = capsys.readouterr().out
+    assert "FrozenLake-v1" in printed
+    assert "GridWorld-v0" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([*POLE[:1], "pp", *POLE[2:], *SMALL], "unknown algorithm 'pp': did you mean 'ppo'? known are"),
+        ([*POLE[:2], "cartpole", *SMALL], "unknown environment 'cartpole': did you mean 'CartPole-v1'?"),
+        ([*POLE, *SMALL, "--set", "learning_rat=1"], "unknown field of PPO 'learning_rat': did you mean"),
+        (
+            [*POLE, *SMALL, "--set", "env.gravty=1"],
+            "unknown field of CartPole 'gravty': did you mean 'gravity'",
+        ),
+        ([*POLE, *SMALL, "--set", "learning_rate=fast"], "PPO.learning_rate must be a number, got 'fast'"),
+        ([*POLE, *SMALL, "--set", "learning_rate=-1"], "PPO.learning_rate must be at least 0, got -1.0"),
+        ([*POLE, *SMALL, "--set", "discount=1.2"], "PPO.discount must be in [0, 1], got 1.2"),
+        ([*POLE, *SMALL, "--set", "minibatches=5"], "must divide num_envs x num_steps = 512, got 5"),
+        ([*POLE, *SMALL, "--set", "hidden=64/x"], "PPO.hidden must be a tuple of int, got '64/x'"),
+        ([*POLE, *SMALL, "--set", "clip"], "--set needs field=value or field=value,value,..., got 'clip'"),
+        ([*POLE, *SMALL, "--set", "clip=1", "--set", "clip=2"], "--set clip was given twice"),
+        ([*LAKE, *SMALL, "--set", "epsilon_start=3"], "QLearning.epsilon_start must be in [0, 1], got 3.0"),
+        ([*LAKE, *SMALL, "--set", "epsilon_schedule=cosine"], "unknown value of QLearning.epsilon_schedule"),
+        ([*LAKE, *SMALL, "--set", "env.rows=SF/FF"], "a FrozenLake map needs a goal (G), got ('SF', 'FF')"),
+        ([*LAKE, *SMALL, "--set", "env.rows=FF/FG"], "a FrozenLake map needs a start (S)"),
+        ([*LAKE, *SMALL, "--set", "env.rows=SFF/FG"], "a FrozenLake map needs rows of equal length"),
+        (
+            ["train", "q_learning", "CartPole-v1", *SMALL],
+            "needs discrete observations; CartPole has real ones",
+        ),
+        ([*POLE, "--seeds", "0", "--steps", "600"], "at least one, got '0'"),
+        ([*POLE, "--seeds", "9:3", "--steps", "600"], "at least one, got '9:3'"),
+        ([*POLE, "--seeds", "2", "--steps", "511"], "one iteration of PPO, 512 steps, got 511"),
+        ([*POLE, "--seeds", "2", "--steps", "many"], "steps must be an integer of at least 1, got 'many'"),
+        ([*POLE, *SMALL, "--width", "0"], "width must be an integer of at least 1, got 0"),
+        ([*POLE, *SMALL, "--prng", "rbg"], "prng 'rbg' draws all lanes' bits from the first lane's key"),
+        ([*POLE, *SMALL, "--out", "/dev/null/x"], "/dev/null/x cannot be written"),
+        (["report", "/nowhere"], "/nowhere holds no study"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_one_sentence(arguments, sentence, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jaxrl: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["train", "ppo"], [*POLE, *SMALL, "--sed", "3"], []])
+def test_wrong_usage_exits_with_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("package", ["regular", "namespace"])
+def test_a_foreign_envs_package_is_named(package, tmp_path):
+    (tmp_path / "envs").mkdir()
+    if package == "regular":
+        (tmp_path / "envs" / "__init__.py").write_text("")
+    command = [sys.executable, "-c", "from jaxrl.cli import main; main(['list'])"]
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+    if package == "namespace" and done.returncode == 0:
+        pytest.skip("installed as a regular package, which goes before a folder without __init__.py")
+    assert done.returncode == 2
+    assert f"the package 'envs' was found at {tmp_path / 'envs'}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_python_m_jaxrl_is_the_same_command(tmp_path):
+    command = [sys.executable, "-m", "jaxrl", "train", "nothing", "GridWorld-v0", *SMALL]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "unknown algorithm 'nothing'" in done.stderr

@@ -1,0 +1,97 @@
+"""Data flows one way: a module imports only what lies below it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# From the bottom to the top; a module may import jaxrl modules of lower layers alone.
+LAYERS = [
+    {"jaxrl.errors", "jaxrl.version"},
+    {"jaxrl.config", "jaxrl.compilation_cache"},
+    {"jaxrl.environment", "jaxrl.returns", "jaxrl.schedules", "jaxrl.distributions", "jaxrl.shuffle"},
+    {"jaxrl.algorithm", "jaxrl.networks"},
+    {"jaxrl.algorithms.ppo", "jaxrl.algorithms.q_learning", "jaxrl.evaluate", "jaxrl.registry"},
+    {"jaxrl.algorithms", "jaxrl.plan"},
+    {"jaxrl.results", "jaxrl.statistics.intervals"},
+    {"jaxrl.training", "jaxrl.statistics"},
+    {"jaxrl.report.summary"},
+    {"jaxrl.report.figures"},
+    {"jaxrl.report.page"},
+    {"jaxrl.report"},
+    {"jaxrl.cli"},
+    {"jaxrl", "jaxrl.__main__"},
+]
+HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}
+
+
+def module_name(file):
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file):
+    """Absolute names of all that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in HEIGHT else node.module for name in submodules)
+
+
+def files(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def test_every_module_has_a_layer():
+    assert {module_name(file) for file in files("jaxrl")} == set(HEIGHT)
+
+
+@pytest.mark.parametrize("file", files("jaxrl"), ids=module_name)
+def test_jaxrl_imports_downwards(file):
+    for name in imports(file):
+        assert not name.startswith(("envs", "experiments", "benchmarks", "tests"))
+        if name.split(".")[0] == "jaxrl":
+            assert HEIGHT[name] < HEIGHT[module_name(file)], f"{module_name(file)} imports {name}"
+
+
+@pytest.mark.parametrize("file", files("envs"), ids=module_name)
+def test_envs_know_the_environment_contract_alone(file):
+    ours = {name for name in imports(file) if name.split(".")[0] == "jaxrl"}
+    assert ours <= {"jaxrl.environment", "jaxrl.errors"}
+
+
+@pytest.mark.parametrize("file", files("jaxrl/statistics"), ids=module_name)
+def test_statistics_need_numpy_and_scipy_alone(file):
+    outside = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names)
+    assert outside <= {"numpy", "scipy", "jaxrl"}
+
+
+def loaded(statement):
+    """The modules that a fresh interpreter holds after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_import_jaxrl_loads_nothing_heavy():
+    assert not loaded("import jaxrl") & {"gymnax", "pandas", "matplotlib", "plotly", "orbax", "scipy"}
+
+
+def test_training_loads_no_gymnax():
+    assert "gymnax" not in loaded("from jaxrl import train, load, write_report; import envs")
+
+
+def test_the_command_line_answers_before_jax_is_loaded():
+    assert not loaded("import jaxrl.cli") & {"jax", "flax", "pandas"}
+
+
+def test_no_pickle_in_the_project():
+    """A results folder cannot execute code."""
+    for package in ("jaxrl", "envs"):
+        for file in files(package):
+            assert not set(imports(file)) & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+
+from envs import CartPole, FrozenLake, GridWorld
+from jaxrl import InputError, grid
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.environment import Box, Environment
+from jaxrl.plan import MAX_WIDTH, Study, make_plan, parse_seeds
+
+
+def study(**changes):
+    values = {
+        "environments": (CartPole(),),
+        "algorithms": (PPO(),),
+        "seeds": (0, 1, 2),
+        "steps": 1024,
+        "points": 2,
+        "eval_episodes": 2,
+        "prng": "threefry2x32",
+    }
+    return Study(**(values | changes))
+
+
+def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
+    runs = study(
+        environments=(CartPole(), GridWorld()), algorithms=tuple(grid(PPO(), clip=[0.1, 0.3]))
+    ).runs()
+    assert [run.id for run in runs] == list(range(12))
+    assert [run.seed for run in runs] == [0, 1, 2] * 4
+    assert [run.algorithm.clip for run in runs] == ([0.1] * 3 + [0.3] * 3) * 2
+    assert [type(run.environment) for run in runs] == [CartPole] * 6 + [GridWorld] * 6
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "environments", "programs"),
+    [
+        (grid(PPO(), learning_rate=[1e-3, 1e-4]), [CartPole()], 1),
+        (grid(PPO(), num_envs=[4, 8]), [CartPole()], 2),
+        ([PPO()], grid(CartPole(), pole_length=[0.25, 0.5, 1.0]), 1),
+        ([PPO()], [CartPole(), GridWorld()], 2),
+        (grid(PPO(), num_envs=[4, 8], clip=[0.1, 0.2]), [CartPole(), GridWorld()], 4),
+    ],
+)
+def test_static_values_split_programs(algorithms, environments, programs):
+    plan = make_plan(study(algorithms=tuple(algorithms), environments=tuple(environments)).runs())
+    assert plan.programs == len(plan.batches) == programs
+
+
+@pytest.mark.parametrize(
+    ("runs", "width", "expected_width", "sizes"),
+    [
+        (10, 4, 4, [4, 4, 2]),
+        (10, None, 10, [10]),
+        (MAX_WIDTH + 2, None, MAX_WIDTH // 2 + 1, [MAX_WIDTH // 2 + 1] * 2),
+        (3, 8, 8, [3]),
+    ],
+)
+def test_batches_have_one_width(runs, width, expected_width, sizes):
+    plan = make_plan(study(seeds=tuple(range(runs))).runs(), width)
+    assert plan.width == expected_width
+    assert [len(batch.runs) for batch in plan.batches] == sizes
+    ids = [run.id for batch in plan.batches for run in batch.runs]
+    assert ids == list(range(runs))
+
+
+def test_lanes_are_padded_with_the_last_run():
+    (batch,) = make_plan(study(algorithms=tuple(grid(PPO(), clip=[0.1, 0.2])), seeds=(7,)).runs(), 4).batches
+    algorithm, env, keys, key_eval = batch.lanes("threefry2x32")
+    np.testing.assert_allclose(algorithm.clip, [0.1, 0.2, 0.2, 0.2])
+    assert env.gravity.shape == keys.shape == key_eval.shape == (4,)
+    assert env.gravity.dtype == np.float32
+
+
+def test_the_plan_says_what_it_does():
+    plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))).runs(), 2)
+    assert str(plan) == "6 runs, 2 programs, 4 batches of width 2"
+    assert str(make_plan(study(seeds=(0,)).runs())) == "1 run, 1 program, 1 batch of width 1"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (3, (0, 1, 2)),
+        ("3", (0, 1, 2)),
+        ("5:8", (5, 6, 7)),
+        (range(2, 4), (2, 3)),
+        ([9, 1], (9, 1)),
+        (np.array([2, 4]), (2, 4)),
+    ],
+)
+def test_seeds(seeds, expected):
+    assert parse_seeds(seeds) == expected
+
+
+@pytest.mark.parametrize(
+    "seeds", [0, -3, "", "a", "3:1", "1:2:3", [], [1, 1], [-1], [2**32], [1.5], 2.5, None]
+)
+def test_bad_seeds(seeds):
+    with pytest.raises(InputError, match=r"seeds must be .*, at least one, got"):
+        parse_seeds(seeds)
+
+
+class Continuous(FrozenLake):
+    @property
+    def action_space(self):
+        return Box(-1.0, 1.0, ())
+
+    def successor(self, state, action, outcome):
+        return super().successor(state, (action > 0).astype(int), outcome)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environments": ()}, "at least one environment"),
+        ({"algorithms": (CartPole(),)}, "expected an instance of Algorithm"),
+        ({"environments": (CartPole,)}, "expected an instance of Environment"),
+        ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
+        ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
+        ({"points": 0}, "points must be an integer of at least 1, got 0"),
+        ({"eval_episodes": 0}, "eval_episodes must be an integer of at least 1, got 0"),
+        ({"prng": "rbg"}, "would depend on its neighbours"),
+        ({"prng": "threefri"}, "unknown prng 'threefri'"),
+        ({"algorithms": (PPO(minibatches=3),)}, "must divide num_envs x num_steps = 512, got 3"),
+        ({"algorithms": (PPO(learning_rate=-1.0),)}, "learning_rate must be at least 0, got -1.0"),
+        ({"algorithms": (PPO(discount=1.2),)}, r"discount must be in \[0, 1\], got 1.2"),
+        ({"algorithms": (QLearning(),)}, "QLearning keeps a table and needs discrete observations; CartPole"),
+        ({"environments": (Continuous(),)}, "PPO needs discrete actions; Continuous has continuous ones"),
+        ({"environments": (CartPole(max_steps=0),)}, "max_steps must be at least 1, got 0"),
+    ],
+)
+def test_bad_studies(changes, message):
+    with pytest.raises(InputError, match=message):
+        study(**changes).validate()
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, True])
+def test_bad_widths(width):
+    with pytest.raises(InputError, match="width must be an integer of at least 1"):
+        make_plan(study().runs(), width)
+
+
+class WrongReward(FrozenLake):
+    def step(self, key, state, action):
+        state, reward, terminated = super().step(key, state, action)
+        return state, reward[None], terminated
+
+
+class WrongObservation(CartPole):
+    def observe(self, state):
+        return super().observe(state)[:3]
+
+
+class WrongState(FrozenLake):
+    def step(self, key, state, action):
+        state, reward, terminated = super().step(key, state, action)
+        return (state, state), reward, terminated
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (WrongReward(), r"WrongReward.step must return a reward of float32\[\], got float32\[1\]"),
+        (WrongObservation(), r"must return an observation of float32\[4\], got float32\[3\]"),
+        (WrongState(), r"WrongState.step must return a state like reset's, of int32\[\], got int32"),
+    ],
+)
+def test_environments_that_break_their_contract(env: Environment, message):
+    with pytest.raises(InputError, match=message):
+        study(environments=(env,)).validate()

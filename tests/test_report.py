@@ -1,0 +1,116 @@
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from envs import FrozenLake, GridWorld
+from jaxrl import InputError, grid, train, write_report
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.report.figures import sparkline
+from jaxrl.report.page import number
+from jaxrl.report.summary import settings_of, summarise
+
+SETTINGS = {"seeds": 5, "steps": 600, "points": 6, "eval_episodes": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two studies in one folder: two environments and two settings, and one of another algorithm."""
+    folder = tmp_path_factory.mktemp("studies")
+    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5])
+    train(algorithms, [FrozenLake(), GridWorld()], out=folder / "tables", **SETTINGS)
+    train(PPO(num_steps=16), GridWorld(size=3), out=folder / "network", **SETTINGS)
+    write_report(folder)
+    return folder
+
+
+def study(folder, name):
+    from jaxrl import load
+
+    return load(folder / name)
+
+
+def test_sections_are_environments_and_settings_differ_by_more_than_the_seed(folder):
+    sections = summarise(study(folder, "tables"), np.random.default_rng(0))
+    assert [section.environment for section in sections] == ["FrozenLake-v1", "GridWorld-v0"]
+    labels = ["q_learning learning_rate=0.1", "q_learning learning_rate=0.5"]
+    assert [[setting.label for setting in section.settings] for section in sections] == [labels, labels]
+    assert all(setting.runs == 5 for section in sections for setting in section.settings)
+
+
+def test_numbers_are_those_of_the_tables(folder):
+    results = study(folder, "tables")
+    setting = summarise(results, np.random.default_rng(0))[1].settings[1]
+    runs = results.runs[(results.runs.environment == "GridWorld-v0") & (results.runs.learning_rate == 0.5)]
+    final = results.metric("eval_return").loc[runs.run, 600]
+    assert setting.final.estimate == pytest.approx(final.mean())
+    assert setting.final.low <= final.mean() <= setting.final.high
+    assert setting.solved.estimate == (final >= runs.solved_return.iloc[0]).mean()
+    np.testing.assert_allclose(setting.evaluation.mean[-1], final.mean())
+
+
+def test_failed_runs_count_as_unsolved_and_leave_the_mean(folder):
+    results = study(folder, "tables")
+    failed = results.runs.assign(status=np.where(results.runs.seed == 0, "failed", "complete"))
+    (label, members), *_ = settings_of(failed[failed.environment == "GridWorld-v0"])
+    from jaxrl.report.summary import summarise_setting
+
+    setting = summarise_setting(results, label, members, np.random.default_rng(0))
+    assert setting.failed == 1
+    assert np.isnan(setting.scores).sum() == 1
+    final = results.metric("eval_return").loc[members.run[members.seed > 0], 600]
+    assert setting.final.estimate == pytest.approx(final.mean())
+    assert setting.solved.estimate <= 4 / 5
+
+
+def test_the_page_needs_no_network(folder):
+    html = (folder / "report.html").read_text()
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=", html)
+    assert len(html) < 8e6
+    for words in ("FrozenLake-v1", "GridWorld-v0", "learning_rate=0.5", "ppo", "solved", "steps/s"):
+        assert words in html
+
+
+def test_a_single_study_has_a_report_of_its_own(folder):
+    assert write_report(folder / "network") == folder / "network" / "report.html"
+
+
+def test_labels_are_escaped(folder, tmp_path):
+    target = tmp_path / "a&b"
+    shutil.copytree(folder / "network", target)
+    assert "<title>jaxrl: a&amp;b</title>" in write_report(target).read_text()
+
+
+def test_a_folder_without_a_study(tmp_path):
+    with pytest.raises(InputError, match="holds no study"):
+        write_report(tmp_path)
+
+
+def test_numbers_are_short():
+    assert [number(x) for x in (0.74123, 9.5, 498.25, 38123.4, 4.0176e6)] == [
+        "0.7412",
+        "9.5",
+        "498.2",
+        "38,123",
+        "4.02 M",
+    ]
+
+
+def test_sparkline_rises_with_its_curve():
+    points = re.search(r'points="([^"]*)"', sparkline(np.array([np.nan, 0.0, 1.0, 4.0]))).group(1)
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    assert len(heights) == 3
+    assert heights == sorted(heights, reverse=True)
+    assert sparkline(np.array([np.nan, 1.0])) == ""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
+def test_the_page_renders_in_a_browser(folder, tmp_path):
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    page = f"file://{folder / 'report.html'}"
+    options = ["--virtual-time-budget=10000", "--dump-dom", page]
+    dom = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert dom.count('class="plot-container plotly"') == 6
+    assert dom.count('class="spark"') == 5

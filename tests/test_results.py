@@ -1,0 +1,203 @@
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from jax import random
+
+from envs import CartPole, FrozenLake, GridWorld
+from jaxrl import InputError, grid, load, registry, train
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.evaluate import evaluate
+from jaxrl.plan import parse_seeds
+from tests.lanes import bits, equal, trained
+
+SETTINGS = {"seeds": 3, "steps": 400, "points": 4, "eval_episodes": 3}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "lakes"
+    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+    return train(algorithms, FrozenLake(), out=folder, width=4, **SETTINGS)
+
+
+def test_runs_table(study):
+    runs = study.runs
+    assert runs.run.to_list() == list(range(12))
+    assert runs.seed.to_list() == [0, 1, 2] * 4
+    assert runs.learning_rate.to_list() == [0.1] * 6 + [0.5] * 6
+    assert runs.double.to_list() == ([False] * 3 + [True] * 3) * 2
+    assert set(runs.environment) == {"FrozenLake-v1"}
+    assert set(runs.algorithm) == {"q_learning"}
+    assert set(runs.status) == {"complete"}
+    assert set(runs["env.rows"]) == {"SFFF/FHFH/FFFH/HFFG"}
+
+
+def test_curves_are_tidy(study):
+    curves = study.curves
+    assert list(curves.columns) == ["run", "step", "metric", "value"]
+    assert not curves.duplicated(["run", "step", "metric"]).any()
+    evaluations = study.metric("eval_return")
+    assert evaluations.shape == (12, 5)
+    assert evaluations.columns.to_list() == [0, 100, 200, 300, 400]
+    assert study.metric("epsilon").columns.to_list() == [100, 200, 300, 400]
+    assert curves.value.notna().all()
+
+
+def test_training_returns_are_means_over_the_episodes_of_a_chunk(tmp_path):
+    """GridWorld with a time limit of one step: each episode returns the step's reward, -0.1 or -1."""
+    results = train(QLearning(epsilon_end=1.0), GridWorld(max_steps=1), out=tmp_path / "grid", **SETTINGS)
+    returns, lengths = results.metric("return"), results.metric("length")
+    assert (lengths == 1).all(axis=None)
+    assert returns.min(axis=None) >= -1
+    assert returns.max(axis=None) <= -0.1
+    # From the top left, two of the four uniform actions run into the wall.
+    assert returns.mean(axis=None) == pytest.approx(-0.55, abs=0.05)
+
+
+def test_loading_gives_the_same(study):
+    again = load(study.path)
+    pd.testing.assert_frame_equal(again.runs, study.runs)
+    pd.testing.assert_frame_equal(again.curves, study.curves)
+    assert again.manifest == study.manifest
+
+
+def test_manifest_says_how_it_was_made(study):
+    manifest = study.manifest
+    assert manifest["status"] == "complete"
+    assert manifest["plan"] == {"programs": 2, "batches": 4, "width": 4}
+    assert manifest["machine"]["jax"] == jax.__version__
+    assert manifest["study"]["prng"] == "threefry2x32"
+    assert sum(len(entry["runs"]) for entry in manifest["seconds"]) == 12
+
+
+def test_saved_states_are_the_trained_ones(study):
+    batch, _ = study._find(0)
+    _, _, saved = study._final(batch)
+    assert [run.id for run in batch.runs] == [0, 1, 2, 6]
+    assert equal(bits(saved), bits(trained(batch, 400)))
+
+
+def test_policy_is_the_final_greedy_one(study):
+    batch, lane = study._find(7)
+    _, _, state = study._final(batch)
+    policy = study.policy(run=7)
+    greedy = np.asarray(state.q[lane].mean(axis=0).argmax(axis=-1))
+    assert [int(policy(obs, random.key(0))) for obs in range(16)] == greedy.tolist()
+    exploring = study.policy(run=7, explore=True)
+    actions = {int(exploring(0, random.key(i))) for i in range(200)}
+    assert len(actions) > 1
+
+
+def test_policy_plays_as_well_as_the_last_evaluation(tmp_path):
+    results = train(PPO(), CartPole(), seeds=4, steps=40_000, points=2, out=tmp_path / "cartpole")
+    batch, lane = results._find(2)
+    algorithm, env, state = results._final(batch)
+    keys = random.split(random.key(1), 4)
+    returns, _ = evaluate(algorithm, env, state, keys, episodes=50)
+    recorded = results.metric("eval_return").iloc[2, -1]
+    assert returns[lane].mean() == pytest.approx(recorded, rel=0.35)
+    assert returns[lane].mean() > 100
+
+
+def test_policy_refuses_what_it_cannot_take(study):
+    with pytest.raises(InputError, match=r"run must be in \[0, 11\], got 12"):
+        study.policy(run=12)
+    with pytest.raises(InputError, match=r"observation must have shape \(\), got \(2,\)"):
+        study.policy(run=0)([1, 2], random.key(0))
+    with pytest.raises(InputError, match=r"observation must be in \[0, 15\], got 16"):
+        study.policy(run=0)(16, random.key(0))
+
+
+def test_unknown_metric(study):
+    with pytest.raises(InputError, match="unknown metric 'eval_retrun': did you mean 'eval_return'"):
+        study.metric("eval_retrun")
+
+
+def test_the_same_study_is_read_and_not_trained_again(study):
+    before = (study.path / "curves.parquet").stat().st_mtime_ns
+    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+    again = train(algorithms, FrozenLake(), out=study.path, width=4, **SETTINGS)
+    pd.testing.assert_frame_equal(again.curves, study.curves)
+    assert (study.path / "curves.parquet").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seeds": 4}, {"steps": 800}, {"width": 6}, {"points": 5}, {"eval_episodes": 4}]
+)
+def test_another_study_is_not_overwritten(study, changes):
+    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+    before = {file: file.stat().st_mtime_ns for file in study.path.rglob("*")}
+    with pytest.raises(InputError, match="holds another study; choose another folder"):
+        train(algorithms, FrozenLake(), out=study.path, **({"width": 4} | SETTINGS | changes))
+    assert {file: file.stat().st_mtime_ns for file in study.path.rglob("*")} == before
+
+
+def test_folders_that_are_no_study(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"is not a results folder: it has no readable manifest.json"):
+        train(QLearning(), FrozenLake(), out=tmp_path, **SETTINGS)
+    with pytest.raises(InputError, match="is not a results folder"):
+        load(tmp_path / "nowhere")
+    file = tmp_path / "notes.txt"
+    with pytest.raises(InputError, match="cannot be written"):
+        train(QLearning(), FrozenLake(), out=file / "below", **SETTINGS)
+
+
+def edited(study, tmp_path, **changes):
+    """A copy of the study's manifest with changes, alone in a folder."""
+    folder = tmp_path / "edited"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(study.manifest | changes))
+    return folder
+
+
+def test_damaged_folders(study, tmp_path):
+    folder = edited(study, tmp_path)
+    with pytest.raises(InputError, match=r"runs.parquet cannot be read"):
+        load(folder)
+    (folder / "runs.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(InputError, match=r"runs.parquet cannot be read"):
+        load(folder)
+
+
+def test_unfinished_folders(study, tmp_path):
+    folder = edited(study, tmp_path, status="running")
+    with pytest.raises(InputError, match="holds an unfinished study"):
+        load(folder)
+    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+    with pytest.raises(InputError, match="holds this study unfinished"):
+        train(algorithms, FrozenLake(), out=folder, width=4, **SETTINGS)
+
+
+def test_newer_folders(study, tmp_path):
+    with pytest.raises(InputError, match="has format 99, newer than this jaxrl reads"):
+        load(edited(study, tmp_path, format=99))
+
+
+class MyLake(FrozenLake):
+    """An environment that no package registers."""
+
+
+def test_environments_outside_the_registry(tmp_path):
+    results = train(QLearning(), MyLake(), out=tmp_path / "mine", **SETTINGS)
+    assert set(results.runs.environment) == {"MyLake"}
+    with pytest.raises(InputError, match="unknown environment 'MyLake'"):
+        results.policy(run=0)
+    registry.environments()["MyLake"] = MyLake()
+    try:
+        results.policy(run=0)(0, random.key(0))
+    finally:
+        del registry.environments()["MyLake"]
+
+
+def test_without_a_folder_results_go_to_a_temporary_one():
+    results = train(QLearning(), FrozenLake(), **SETTINGS)
+    assert load(results.path).runs.equals(results.runs)
+
+
+def test_seeds_as_a_range(tmp_path):
+    results = train(QLearning(), FrozenLake(), out=tmp_path / "r", **(SETTINGS | {"seeds": "100:103"}))
+    assert results.runs.seed.to_list() == list(parse_seeds("100:103"))
