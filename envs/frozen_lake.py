@@ -21,6 +21,7 @@ MAP_8X8 = (
 )
 # Row and column changes of the actions left, down, right, up.
 MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
+MAP_DRAWS = 1_000  # maps that random_map tries
 
 
 class FrozenLake(FiniteEnvironment):
@@ -39,7 +40,7 @@ class FrozenLake(FiniteEnvironment):
         super().validate()
         cells = "".join(self.rows)
         if not cells or len({len(row) for row in self.rows}) != 1:
-            raise InputError(f"a FrozenLake map needs rows of equal length, got {self.rows}")
+            raise InputError(f"a FrozenLake map needs one row or more, all of equal length, got {self.rows}")
         if set(cells) - set("SFHG"):
             raise InputError(f"a FrozenLake map is made of S, F, H and G, got {self.rows}")
         for letter, name in (("S", "start"), ("G", "goal")):
@@ -92,18 +93,25 @@ class FrozenLake(FiniteEnvironment):
 
 
 def random_map(size: int, rng: np.random.Generator, frozen: float = 0.8) -> tuple[str, ...]:
-    """A random size x size map whose goal can be reached, each other cell frozen with this probability."""
-    if size < 2:
-        raise InputError(f"a random map needs a size of at least 2, got {size}")
+    """A size x size map whose goal can be reached; its other cells are frozen with this probability.
+
+    Raises InputError for a size below 2, a probability outside (0, 1], or one so low that none of
+    MAP_DRAWS maps can be crossed.
+    """
+    if not isinstance(size, int) or size < 2:
+        raise InputError(f"a random map needs an integer size of at least 2, got {size!r}")
     if not 0 < frozen <= 1:
         raise InputError(f"the probability of a frozen cell must be in (0, 1], got {frozen}")
-    while True:
+    for _ in range(MAP_DRAWS):
         free = rng.random((size, size)) < frozen
         free[0, 0] = free[-1, -1] = True
         if _connected(free):
             letters = np.where(free, "F", "H")
             letters[0, 0], letters[-1, -1] = "S", "G"
             return tuple("".join(row) for row in letters)
+    raise InputError(
+        f"none of {MAP_DRAWS:,} random maps of size {size} could be crossed; frozen must be above {frozen}"
+    )
 
 
 def _connected(free: np.ndarray) -> bool:

@@ -40,13 +40,14 @@ class GridWorld(FiniteEnvironment):
         return jnp.zeros(self.num_states).at[0].set(1.0)
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
+        goal = self.num_states - 1
         here = jnp.stack([state // self.size, state % self.size])
         there = jnp.clip(here + jnp.asarray(MOVES)[action], 0, self.size - 1)
-        successor = there[0] * self.size + there[1]
-        terminated = successor == self.num_states - 1
+        successor = jnp.where(state == goal, goal, there[0] * self.size + there[1])
         moved = jnp.where(successor == state, self.wall_reward, self.step_reward)
-        reward = jnp.where(terminated, self.goal_reward, moved)
-        return successor.astype(jnp.int32), reward.astype(jnp.float32), terminated
+        arrived = jnp.where(state == goal, 0.0, self.goal_reward)
+        reward = jnp.where(successor == goal, arrived, moved)
+        return successor.astype(jnp.int32), reward.astype(jnp.float32), successor == goal
 
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(self.rows(), int(state))

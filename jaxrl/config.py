@@ -22,6 +22,7 @@ from jaxrl.errors import InputError, unknown
 C = TypeVar("C", bound="Config")
 Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
 DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
+LIMITS = {float: float(np.finfo(np.float32).max), int: 2**31 - 1}
 
 
 def traced(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
@@ -100,8 +101,12 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     Traced values share one compiled program; static ones split it. The last field varies fastest.
     Raises InputError for an unknown field, a bad value or an empty list.
     """
+    values = {
+        name: options.tolist() if isinstance(options, np.ndarray) else options
+        for name, options in values.items()
+    }
     for name, options in values.items():
-        if isinstance(options, str) or not isinstance(options, Sequence | np.ndarray):
+        if isinstance(options, str) or not isinstance(options, Sequence):
             raise InputError(f"grid needs a list of values for {name!r}, got {options!r}")
         if len(options) == 0:
             raise InputError(f"grid got no values for {name!r}; give at least one")
@@ -190,8 +195,10 @@ def _check(owner: str, kind: Any, value: Any, metadata: Mapping[str, Any]) -> No
         raise unknown(f"value of {owner}", value, choices)
     if kind in (int, float):
         low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise InputError(f"{owner} must be {_described_range(low, high)}, got {value!r}")
+        fits = -LIMITS[kind] <= value <= LIMITS[kind]  # false for NaN
+        if not (fits and low <= value <= high):
+            expected = _described_range(low, high) + ("" if fits else f" as {np.dtype(DTYPES[kind])}")
+            raise InputError(f"{owner} must be {expected}, got {value!r}")
 
 
 def _described(kind: Any) -> str:

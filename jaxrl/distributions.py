@@ -14,7 +14,7 @@ def categorical_log_prob(logits: Array, action: Array) -> Array:
 
 def categorical_entropy(logits: Array) -> Array:
     """-Σ π log π in nats, 0 for probabilities that underflow: logits [n], gives []."""
-    log_prob = jax.nn.log_softmax(logits)
+    log_prob = jnp.maximum(jax.nn.log_softmax(logits), jnp.finfo(jnp.float32).min)  # 0 * -inf is NaN
     return -jnp.sum(jnp.exp(log_prob) * log_prob)
 
 

@@ -176,11 +176,13 @@ class FiniteEnvironment(Environment):
 
 
 def draw(key: Array, probabilities: Array) -> Array:
-    """An index drawn with the given probabilities ([n], summing to 1), by inversion: [] int32."""
+    """An index drawn with the given probabilities ([n], summing to about 1), by inversion: [] int32."""
     if probabilities.size == 1:
         return jnp.int32(0)
-    uniform = random.uniform(key)
-    return jnp.sum(uniform >= jnp.cumsum(probabilities)[:-1], dtype=jnp.int32)
+    cumulative = jnp.cumsum(probabilities)
+    # Scaled, since a rounded sum below 1 would let the largest draws fall on an index of probability 0.
+    uniform = random.uniform(key) * cumulative[-1]
+    return jnp.sum(uniform >= cumulative[:-1], dtype=jnp.int32)
 
 
 class Transition(struct.PyTreeNode):
@@ -218,7 +220,8 @@ class Episode(struct.PyTreeNode):
     def step(self, env: Environment, key: Array, action: Array) -> tuple[Self, Transition]:
         """One transition, and the episode that goes on: a fresh one where this one is over."""
         key_step, key_reset = random.split(key)
-        state, reward, terminated = env.step(key_step, self.state, action)
+        state, *outcome = env.step(key_step, self.state, action)
+        reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
         length = self.episode_length + 1
         transition = Transition(
             obs=self.obs,

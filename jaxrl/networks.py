@@ -56,13 +56,14 @@ def gram_schmidt(matrix: Array) -> Array:
     """The columns of an [m, n] matrix, m >= n, made orthonormal from left to right: [m, n].
 
     Each column is projected twice, which leaves it orthogonal to working precision
-    (Giraud, Langou & Rozloznik 2005).
+    (Giraud, Langou & Rozloznik 2005); a GPU's default precision would spoil that.
     """
 
     def orthonormalise(k: Array, q: Array) -> Array:
         column, earlier = q[:, k], jnp.arange(q.shape[1]) < k
         for _ in range(2):
-            column = column - q @ jnp.where(earlier, column @ q, 0.0)
+            overlap = jnp.where(earlier, jnp.matmul(column, q, precision="highest"), 0.0)
+            column = column - jnp.matmul(q, overlap, precision="highest")
         return q.at[:, k].set(column / jnp.linalg.norm(column))
 
     return lax.fori_loop(0, matrix.shape[1], orthonormalise, matrix)

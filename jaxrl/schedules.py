@@ -7,9 +7,9 @@ from jaxrl.config import Scalar
 
 
 def linear(start: Scalar, end: Scalar, fraction: Scalar, t: Array, total: Array) -> Array:
-    """From `start` at t = 0 straight to `end` at t = fraction * total, then constant. All []."""
-    progress = t / jnp.maximum(fraction * total, 1.0)
-    return start + (end - start) * jnp.clip(progress, 0.0, 1.0)
+    """From `start` at t = 0 straight to `end` at t = fraction * total, at least 1, then constant. All []."""
+    progress = jnp.clip(t / jnp.maximum(fraction * total, 1.0), 0.0, 1.0)
+    return start * (1.0 - progress) + end * progress
 
 
 def exponential(start: Scalar, end: Scalar, decay: Scalar, count: Array) -> Array:

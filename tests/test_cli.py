@@ -58,7 +58,10 @@ def test_several_algorithms_and_environments(tmp_path, capsys):
         ([*LAKE, *SMALL, "--set", "epsilon_schedule=cosine"], "unknown value of QLearning.epsilon_schedule"),
         ([*LAKE, *SMALL, "--set", "env.rows=SF/FF"], "a FrozenLake map needs a goal (G), got ('SF', 'FF')"),
         ([*LAKE, *SMALL, "--set", "env.rows=FF/FG"], "a FrozenLake map needs a start (S)"),
-        ([*LAKE, *SMALL, "--set", "env.rows=SFF/FG"], "a FrozenLake map needs rows of equal length"),
+        (
+            [*LAKE, *SMALL, "--set", "env.rows=SFF/FG"],
+            "a FrozenLake map needs one row or more, all of equal length",
+        ),
         (
             ["train", "q_learning", "CartPole-v1", *SMALL],
             "needs discrete observations; CartPole has real ones",

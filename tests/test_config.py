@@ -59,10 +59,12 @@ def test_good_value_is_taken(field, value):
         ("rate", True, "Settings.rate must be a number, got True"),
         ("rate", 1.5, "Settings.rate must be in [0, 1], got 1.5"),
         ("rate", -0.1, "Settings.rate must be in [0, 1], got -0.1"),
-        ("rate", math.nan, "Settings.rate must be in [0, 1], got nan"),
-        ("offset", math.nan, "Settings.offset must be finite, got nan"),
-        ("offset", math.inf, "Settings.offset must be finite, got inf"),
-        ("offset", -math.inf, "Settings.offset must be finite, got -inf"),
+        ("rate", math.nan, "Settings.rate must be in [0, 1] as float32, got nan"),
+        ("offset", math.nan, "Settings.offset must be finite as float32, got nan"),
+        ("offset", 1e300, "Settings.offset must be finite as float32, got 1e+300"),
+        ("offset", 10**400, "Settings.offset must be finite as float32, got 1000"),
+        ("offset", math.inf, "Settings.offset must be finite as float32, got inf"),
+        ("offset", -math.inf, "Settings.offset must be finite as float32, got -inf"),
         ("offset", [1.0], "Settings.offset must be a number, got [1.0]"),
         ("count", 0, "Settings.count must be at least 1, got 0"),
         ("count", 2.0, "Settings.count must be an integer, got 2.0"),
@@ -81,7 +83,7 @@ def test_good_value_is_taken(field, value):
         ("layers", (8, 0), "each item of Settings.layers must be at least 1, got 0"),
         ("layers", (8, 2.5), "each item of Settings.layers must be an integer, got 2.5"),
         ("layers", (True,), "each item of Settings.layers must be an integer, got True"),
-        ("scales", (1.0, math.inf), "each item of Settings.scales must be finite, got inf"),
+        ("scales", (1.0, math.inf), "each item of Settings.scales must be finite as float32, got inf"),
         ("scales", ("1",), "each item of Settings.scales must be a number, got '1'"),
         ("rows", "abcd", "Settings.rows must be a tuple of str, got 'abcd'"),
         ("rows", ("ab", 3), "each item of Settings.rows must be str, got 3"),
@@ -236,6 +238,33 @@ def test_structure_is_that_of_the_static_fields():
         assert structure(**values) != structure()
 
 
+def test_structures_of_different_classes_differ():
+    """One environment must never run in the program that was compiled for another."""
+
+    class Twin(Settings):
+        pass
+
+    assert Twin().parameters() == Settings().parameters()
+    assert jax.tree.structure(Twin()) != jax.tree.structure(Settings())
+
+
+def test_subclass_inherits_fields_and_an_unmarked_field_is_traced():
+    class More(Settings):
+        extra: float = 2.0
+
+    assert len(jax.tree.leaves(More())) == len(jax.tree.leaves(Settings())) + 1
+    assert More().arrays().extra.dtype == "float32"
+    assert More().with_values(extra=3, size=5).parameters() == {
+        **Settings(size=5).parameters(),
+        "extra": 3,
+    }
+
+
+def test_transforming_the_leaves_keeps_the_rest():
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, Settings(rate=0.2, size=7))
+    assert doubled == Settings(rate=0.4, count=6, size=7)
+
+
 def test_arrays_have_the_type_of_the_field_not_of_the_value():
     arrays = Settings(rate=1, count=np.int64(5)).arrays()
     traced_fields = (arrays.rate, arrays.offset, arrays.count, arrays.noisy)
@@ -256,3 +285,14 @@ def test_stack_gives_traced_fields_a_leading_axis():
 def test_stack_refuses_configs_of_different_structure():
     with pytest.raises(ValueError, match="structure"):
         stack([Settings(), Settings(size=5)])
+
+
+def test_numbers_too_large_for_their_type_are_refused():
+    with pytest.raises(InputError, match=r"Settings.count must be at least 1 as int32, got 1099511627776"):
+        Settings(count=2**40).validate()
+
+
+def test_grid_of_arrays_holds_plain_numbers():
+    assert [type(each.count) for each in grid(Settings(), count=np.arange(1, 3))] == [int, int]
+    with pytest.raises(InputError, match="grid needs a list of values for 'count', got 3"):
+        grid(Settings(), count=np.array(3))

@@ -64,19 +64,24 @@ def test_exploration_is_as_frequent_as_epsilon_and_uniform(epsilon):
 
 @pytest.mark.parametrize("epsilon", [1e-6, 0.001, 0.3, 0.7, 1.0])
 @pytest.mark.parametrize("n", [1, 3, 5, 7])
-def test_action_exists_for_every_draw_below_epsilon(monkeypatch, epsilon, n):
-    """The largest draw below epsilon is where rounding would give the action n."""
-    largest = np.nextafter(np.float32(epsilon), np.float32(0))
-    for draw in (0.0, largest / 2, largest):
+def test_draws_below_epsilon_span_the_actions(monkeypatch, epsilon, n):
+    """From the least draw to the largest, where rounding up would give the action n."""
+    values = jnp.zeros(n)
+    for draw, expected in ((0.0, 0), (np.nextafter(np.float32(epsilon), np.float32(0)), n - 1)):
         monkeypatch.setattr(distributions.random, "uniform", lambda _, draw=draw: jnp.float32(draw))
-        action = epsilon_greedy(random.key(0), jnp.zeros(n), jnp.float32(epsilon))
-        assert 0 <= action < n
-        assert action.dtype == jnp.int32
+        assert epsilon_greedy(random.key(0), values, jnp.float32(epsilon)) == expected
+
+
+def test_least_draw_explores_only_if_epsilon_is_positive(monkeypatch):
+    monkeypatch.setattr(distributions.random, "uniform", lambda _: jnp.float32(0))
+    chosen = [epsilon_greedy(random.key(0), VALUES, epsilon) for epsilon in (0.0, 1e-6)]
+    assert chosen == [GREEDY, 0]
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.3, 1.0])
-def test_action_exists_for_random_draws(epsilon):
+def test_action_always_exists(epsilon):
     chosen = actions(epsilon, 100_000)
+    assert chosen.dtype == np.int32
     assert chosen.min() >= 0
     assert chosen.max() < len(VALUES)
 
@@ -84,3 +89,11 @@ def test_action_exists_for_random_draws(epsilon):
 def actions(epsilon, count):
     keys = random.split(random.key(0), count)
     return np.asarray(jax.vmap(epsilon_greedy, (0, None, None))(keys, VALUES, epsilon))
+
+
+@pytest.mark.parametrize("logits", [[0.0, -jnp.inf], [3e38, -3e38], [-jnp.inf, 1.0, 1.0]])
+def test_entropy_and_its_gradient_with_impossible_actions(logits):
+    logits = jnp.array(logits)
+    possible = int((logits > -1e38).sum())
+    assert categorical_entropy(logits) == pytest.approx(np.log(possible), abs=1e-6)
+    assert jnp.isfinite(jax.grad(categorical_entropy)(logits)).all()

@@ -14,8 +14,9 @@ from envs import ENVIRONMENTS, CartPole, FrozenLake, GridWorld, random_map
 from envs.cartpole import State
 from envs.frozen_lake import MAP_4X4, MAP_8X8
 from envs.tabular import enumerate_mdp, finite_horizon
+from jaxrl import environment
 from jaxrl.config import stack
-from jaxrl.environment import Environment, Episode
+from jaxrl.environment import Environment, Episode, check_contract
 from jaxrl.errors import InputError
 
 TRANSITIONS = 10_000
@@ -210,10 +211,10 @@ def test_random_map_refuses_bad_arguments(size, frozen, reason):
     [
         (("FFF", "FFG"), "start"),
         (("SFF", "FFF"), "goal"),
-        (("SFF", "FG"), "rows of equal length"),
+        (("SFF", "FG"), "all of equal length"),
         (("SFX", "FFG"), "made of S, F, H and G"),
-        ((), "rows of equal length"),
-        (("", ""), "rows of equal length"),
+        ((), "all of equal length"),
+        (("", ""), "all of equal length"),
     ],
     ids=["no start", "no goal", "ragged", "unknown letter", "no rows", "empty rows"],
 )
@@ -280,6 +281,12 @@ def test_picture_of_a_grid_is_as_wide_as_its_map():
     assert height * 5 == width * 3
 
 
+def test_picture_of_cartpole_shows_position_and_angle():
+    env, zero = CartPole(), jnp.float32(0)
+    states = [State(zero + x, zero, zero + theta, zero) for x in (0, 1) for theta in (-0.1, 0, 0.1)]
+    assert len({env.render(state).tobytes() for state in states}) == len(states)
+
+
 def test_text_marks_the_agents_cell():
     assert FrozenLake().text(jnp.int32(5)) == " S  F  F  F \n F [H] F  H \n F  F  F  H \n H  F  F  G "
     assert GridWorld(size=2).text(jnp.int32(0)) == "[S] F \n F  G "
@@ -294,6 +301,11 @@ def test_environment_without_text_or_picture_says_so():
         CartPole().text(state)
     with pytest.raises(NotImplementedError, match="Formless"):
         Formless().render(state)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_environment_keeps_the_contract(name):
+    check_contract(ENVIRONMENTS[name])
 
 
 def frozen_lake_twin(rows, is_slippery):
@@ -346,3 +358,22 @@ def plain_grid_world(world, state, action):
 
 def keys_of(count):
     return random.split(random.key(0), count)
+
+
+def test_no_draw_starts_where_no_episode_starts(monkeypatch):
+    """Twelve equal float32 probabilities sum to less than 1: the largest draw lies above the sum."""
+    lake = FrozenLake(rows=("S" * 12 + "FFFG",))
+    monkeypatch.setattr(environment.random, "uniform", lambda _key: jnp.float32(1 - 2**-23))
+    assert lake.reset(random.key(0)) == 11
+
+
+def test_the_goal_of_grid_world_is_absorbing():
+    world = GridWorld()
+    for action in range(4):
+        state, reward, terminated = world.successor(jnp.int32(15), jnp.int32(action), jnp.int32(0))
+        assert (int(state), float(reward), bool(terminated)) == (15, 0.0, True)
+
+
+def test_hopeless_random_maps_are_given_up():
+    with pytest.raises(InputError, match="none of 1,000 random maps of size 20 could be crossed"):
+        random_map(20, np.random.default_rng(0), frozen=0.01)

@@ -95,6 +95,7 @@ def test_how_an_episode_ends(goal, max_steps, terminated, truncated):
     np.testing.assert_array_equal(transitions.terminated, terminated)
     np.testing.assert_array_equal(transitions.truncated, truncated)
     np.testing.assert_array_equal(transitions.done, np.logical_or(terminated, truncated))
+    assert transitions.truncated.dtype == transitions.done.dtype == bool
 
 
 def test_time_limit_is_traced_and_may_differ_between_lanes():
@@ -160,3 +161,19 @@ def rollout(env, steps, key=None):
 
 def stack_trees(trees):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+class Endless(Counting):
+    """Returns Python numbers, as an environment without an end may."""
+
+    def step(self, key, state, action):
+        return state + 1, 1.0, False
+
+
+def test_python_numbers_from_step_are_arrays_in_the_transition():
+    env = Endless(max_steps=1)
+    _, transition = Episode.start(env, random.key(0)).step(env, random.key(1), 0)
+    assert transition.truncated.dtype == transition.done.dtype == bool
+    assert bool(transition.truncated)
+    assert not bool(transition.terminated)
+    assert transition.reward.dtype == jnp.float32

@@ -44,3 +44,9 @@ def test_exponential_halves_down_to_its_floor(count, expected):
 def test_exponential_at_the_bounds_of_its_decay(decay, expected):
     values = jax.vmap(exponential, (None, None, None, 0))(1.0, 0.1, jnp.float32(decay), jnp.arange(3))
     np.testing.assert_allclose(values, expected)
+
+
+def test_linear_hits_both_ends_exactly():
+    t, total = np.array([0, 50, 100]), 100
+    values = np.asarray(linear(np.float32(1.0), np.float32(0.05), 0.5, t, total))
+    assert values.tolist() == [1.0, np.float32(0.05), np.float32(0.05)]

@@ -34,10 +34,10 @@ def test_every_value_is_equally_frequent_at_every_position():
     assert stats.chi2((n - 1) ** 2).sf(statistic) > 1e-3
 
 
-def test_every_permutation_is_equally_frequent():
-    shuffled = permutations(4, 24_000)
-    found, counts = np.unique(shuffled, axis=0, return_counts=True)
-    assert found.tolist() == [list(each) for each in itertools.permutations(range(4))]
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_every_permutation_is_equally_frequent(n):
+    found, counts = np.unique(permutations(n, 24_000), axis=0, return_counts=True)
+    assert found.tolist() == [list(each) for each in itertools.permutations(range(n))]
     assert stats.chisquare(counts).pvalue > 1e-3
 
 

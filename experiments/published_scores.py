@@ -1,0 +1,68 @@
+"""Do the agents reach the scores that are known? Exact optima for tables, CleanRL's for CartPole.
+
+python experiments/published_scores.py, about two minutes on two cores
+"""
+
+import numpy as np
+
+from envs import CartPole, FrozenLake, GridWorld
+from envs.tabular import enumerate_mdp, finite_horizon
+from jaxrl import Results, enable_compilation_cache, train
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.environment import FiniteEnvironment
+from jaxrl.statistics import mean_interval
+
+FOLDER = "runs/published_scores"
+
+
+def optimum(env: FiniteEnvironment) -> float:
+    """The best expected return within the time limit."""
+    mdp = enumerate_mdp(env)
+    return float(mdp.initial @ finite_horizon(mdp, env.max_steps).value)
+
+
+def describe(what: str, scores: np.ndarray, reference: str) -> None:
+    """Prints the runs' mean score ([runs]) with its 95 % interval beside the reference."""
+    mean, low, high = mean_interval(scores, np.random.default_rng(0))
+    print(f"{what}: {mean:.4g} [{low:.4g}, {high:.4g}] over {len(scores)} seeds; {reference}")
+
+
+def final_evaluation(results: Results) -> np.ndarray:
+    """The mean return of each run's last evaluation: [runs]."""
+    return results.metric("eval_return").iloc[:, -1].to_numpy()
+
+
+def main() -> None:
+    enable_compilation_cache()
+    grid = train(QLearning(), GridWorld(), seeds=256, steps=7_000, eval_episodes=1, out=f"{FOLDER}/gridworld")
+    scores, best = final_evaluation(grid), optimum(GridWorld())
+    describe("Q-learning, GridWorld, 7,000 steps", scores, f"optimum {best:.4g}")
+    print(f"  seeds that follow a shortest path: {np.mean(scores >= best - 1e-4):.1%}")
+
+    lake = train(
+        QLearning(learning_rate_end=0.001, epsilon_end=0.1),
+        FrozenLake(),
+        seeds=256,
+        steps=200_000,
+        points=10,
+        eval_episodes=400,
+        out=f"{FOLDER}/frozenlake",
+    )
+    best = optimum(FrozenLake())
+    describe("Q-learning, FrozenLake 4x4, 200,000 steps", final_evaluation(lake), f"optimum {best:.4g}")
+
+    pole = train(PPO(), CartPole(), seeds=64, steps=500_000, out=f"{FOLDER}/cartpole")
+    training = pole.metric("return").iloc[:, -5:].mean(axis=1).to_numpy()
+    describe("PPO, CartPole, last 10 % of 500,000 training steps", training, "CleanRL 490.0 ± 6.1")
+    scores = final_evaluation(pole)
+    describe("PPO, CartPole, greedy evaluation after them", scores, "the time limit is 500")
+    print(f"  seeds above 400: {np.mean(scores > 400):.1%}; steps/s: {rate(pole):,.0f}")
+
+
+def rate(results: Results) -> float:
+    """Training steps per second, all seeds together, compilation and evaluation apart."""
+    return float(results.runs.steps.sum() / sum(batch["train"] for batch in results.manifest["seconds"]))
+
+
+if __name__ == "__main__":
+    main()
