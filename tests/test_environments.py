@@ -259,8 +259,8 @@ def test_cartpole_starts_uniformly_within_its_range(reset_range):
 def test_picture_shows_the_state(name):
     env = ENVIRONMENTS[name]
     first = state = env.reset(random.key(0))
-    for key in random.split(random.key(1), 10):
-        state, *_ = env.step(key, state, 1)
+    for key in random.split(random.key(1), 20):
+        state, *_ = env.step(key, state, env.action_space.sample(key))
     pictures = [env.render(first), env.render(state)]
     for picture in pictures:
         assert picture.dtype == np.uint8

@@ -1,0 +1,63 @@
+"""CliffWalking, as in Gymnasium 1.x (Sutton & Barto, example 6.6): along a cliff to the other end."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs.grid_drawing import draw_grid, text_grid
+from jaxrl.environment import FiniteEnvironment, traced
+
+ROWS = ("FFFFFFFFFFFF", "FFFFFFFFFFFF", "FFFFFFFFFFFF", "SHHHHHHHHHHG")  # H is the cliff
+HEIGHT, WIDTH = len(ROWS), len(ROWS[0])
+START, GOAL = (HEIGHT - 1) * WIDTH, HEIGHT * WIDTH - 1
+# Row and column changes of the actions up, right, down, left.
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
+
+
+class CliffWalking(FiniteEnvironment):
+    """Actions: 0 up, 1 right, 2 down, 3 left. Every step gives -1; the cliff -100, and back to the start.
+
+    On slippery ground the agent moves as intended or to either side, with a third of probability each.
+    Gymnasium sets no time limit; this one lets every evaluation end.
+    """
+
+    is_slippery: bool = traced(False)
+    max_steps: int = traced(1_000, low=1)
+
+    @property
+    def num_states(self) -> int:
+        return HEIGHT * WIDTH
+
+    @property
+    def num_actions(self) -> int:
+        return len(MOVES)
+
+    @property
+    def solved_return(self) -> float:
+        """The shortest path's return, beyond what slippery ground allows."""
+        return -(WIDTH + 1.0)
+
+    def initial(self) -> Array:
+        return jnp.zeros(self.num_states).at[START].set(1.0)
+
+    def outcomes(self) -> Array:
+        """Slip to the side one action before, go as intended, slip to the side one action after."""
+        slip = jnp.where(self.is_slippery, 1 / 3, 0.0)
+        return jnp.stack([slip, 1 - 2 * slip, slip])
+
+    def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
+        move = jnp.asarray(MOVES)[(action + outcome - 1) % len(MOVES)]
+        row = jnp.clip(state // WIDTH + move[0], 0, HEIGHT - 1)
+        column = jnp.clip(state % WIDTH + move[1], 0, WIDTH - 1)
+        cell = row * WIDTH + column
+        fallen = (cell > START) & (cell < GOAL)
+        over = state == GOAL
+        successor = jnp.where(over, GOAL, jnp.where(fallen, START, cell)).astype(jnp.int32)
+        reward = jnp.where(over, 0.0, jnp.where(fallen, -100.0, -1.0))
+        return successor, reward, successor == GOAL
+
+    def render(self, state: Array) -> np.ndarray:
+        return draw_grid(ROWS, int(state))
+
+    def text(self, state: Array) -> str:
+        return text_grid(ROWS, int(state))

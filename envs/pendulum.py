@@ -1,0 +1,76 @@
+"""Pendulum, as in Gymnasium 1.x: swing a pendulum up with too little torque, and hold it there."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array, random
+from PIL import Image, ImageDraw
+
+from jaxrl.environment import Box, Environment, traced
+
+
+class State(struct.PyTreeNode):
+    theta: Array  # [] rad in [-π, π), from upright
+    theta_dot: Array  # [] rad/s
+
+
+class Pendulum(Environment):
+    """The action is the torque, [1] in N m. A step costs θ² + 0.1 θ_dot² + 0.001 torque².
+
+    It never terminates.
+    """
+
+    gravity: float = traced(10.0)  # m/s²
+    mass: float = traced(1.0, low=1e-6)  # kg
+    length: float = traced(1.0, low=1e-6)  # m
+    time_step: float = traced(0.05, low=0)  # s
+    max_speed: float = traced(8.0, low=0)  # rad/s
+    max_torque: float = traced(2.0, low=0)  # N m
+    max_steps: int = traced(200, low=1)
+
+    @property
+    def observation_space(self) -> Box:
+        """cos θ, sin θ, θ_dot."""
+        high = jnp.asarray([1.0, 1.0, self.max_speed])
+        return Box(-high, high, (3,))
+
+    @property
+    def action_space(self) -> Box:
+        return Box(-self.max_torque, self.max_torque, (1,))
+
+    def reset(self, key: Array) -> State:
+        key_theta, key_theta_dot = random.split(key)
+        theta = random.uniform(key_theta, minval=-math.pi, maxval=math.pi)
+        return State(theta, random.uniform(key_theta_dot, minval=-1.0, maxval=1.0))
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        torque = jnp.clip(action[0], -self.max_torque, self.max_torque)
+        cost = state.theta**2 + 0.1 * state.theta_dot**2 + 0.001 * torque**2
+        fall = 3 * self.gravity / (2 * self.length) * jnp.sin(state.theta)
+        theta_acc = fall + 3 * torque / (self.mass * self.length**2)
+        theta_dot = state.theta_dot + theta_acc * self.time_step
+        theta_dot = jnp.clip(theta_dot, -self.max_speed, self.max_speed)
+        state = State(wrapped(state.theta + theta_dot * self.time_step), theta_dot)
+        return state, -cost, jnp.bool_(False)
+
+    def observe(self, state: State) -> Array:
+        return jnp.stack([jnp.cos(state.theta), jnp.sin(state.theta), state.theta_dot])
+
+    def render(self, state: State) -> np.ndarray:
+        size = 500
+        image = Image.new("RGB", (size, size), "white")
+        pen = ImageDraw.Draw(image)
+        centre, reach = size / 2, 0.4 * size
+        tip = (centre + reach * math.sin(-state.theta), centre - reach * math.cos(state.theta))
+        pen.line((centre, centre, *tip), fill=(204, 77, 77), width=36)
+        for x, y in ((centre, centre), tip):
+            pen.ellipse((x - 18, y - 18, x + 18, y + 18), fill=(204, 77, 77))
+        pen.ellipse((centre - 8, centre - 8, centre + 8, centre + 8), fill=(30, 30, 30))
+        return np.asarray(image)
+
+
+def wrapped(angle: Array) -> Array:
+    """The same angle in [-π, π)."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
