@@ -27,6 +27,24 @@ class MLP(nn.Module):
         return nn.Dense(self.outputs, kernel_init=Orthogonal(self.output_scale))(x)
 
 
+class QNetwork(nn.Module):
+    """Action values: dense layers with ReLU between them, optionally dueling (Wang et al. 2016)."""
+
+    hidden: Sequence[int]  # units of each hidden layer
+    actions: int
+    dueling: bool  # value plus advantages less their mean (eq. 9), each from the last hidden layer
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [inputs] float32, gives [actions] float32."""
+        for units in self.hidden:
+            x = nn.relu(nn.Dense(units)(x))
+        values = nn.Dense(self.actions)(x)
+        if self.dueling:
+            values = nn.Dense(1)(x) + values - jnp.mean(values, axis=-1, keepdims=True)
+        return values
+
+
 def features(space: Space, obs: Array) -> Array:
     """An observation as a network's input: one-hot where it is discrete, else flat. [inputs] float32."""
     if isinstance(space, Discrete):

@@ -141,7 +141,9 @@ def advance(
 def all_finite(state: State) -> Array:
     """Whether every real number of a state is finite: [] bool."""
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    # By the extremes, which a NaN is too, since isfinite of each entry would be as large as the state.
+    extremes = [extreme(leaf) for leaf in leaves for extreme in (jnp.min, jnp.max)]
+    return jnp.all(jnp.isfinite(jnp.stack(extremes)))
 
 
 def evaluation_metrics(returns: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:

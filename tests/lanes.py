@@ -7,12 +7,13 @@ import numpy as np
 from jax import random
 
 from jaxrl import registry
-from jaxrl.algorithms import PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.plan import Batch, Run
 from jaxrl.training import advance, initialise
 
 # An environment each registered algorithm can act in, and settings small enough for a test.
 SMALL = {
+    "dqn": (DQN(warmup=20, batch_size=16, capacity=60, hidden=(16,)), "CartPole-v1"),
     "ppo": (PPO(num_steps=16, hidden=(16, 16)), "CartPole-v1"),
     "q_learning": (QLearning(), "FrozenLake-v1"),
 }

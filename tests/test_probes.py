@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl.algorithms import PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.evaluate import evaluate
 from jaxrl.networks import features
 from tests import probes
@@ -21,6 +21,16 @@ FAST_PPO = PPO(
     max_grad_norm=10.0,
 )
 FAST_Q = QLearning(discount=DISCOUNT, learning_rate_end=0.01, epsilon_end=1.0)
+FAST_DQN = DQN(
+    discount=DISCOUNT,
+    learning_rate=3e-3,
+    epsilon_end=1.0,
+    warmup=100,
+    target_period=20,
+    batch_size=32,
+    capacity=1_000,
+    hidden=(16,),
+)
 LEARNERS = {
     "q_learning": (FAST_Q, 2_000),
     "q_learning exponential": (
@@ -28,6 +38,12 @@ LEARNERS = {
         2_000,
     ),
     "double q_learning": (FAST_Q.replace(double=True), 4_000),
+    "dqn": (FAST_DQN, 1_000),
+    "dqn with every option": (
+        FAST_DQN.replace(double=True, dueling=True, loss="huber", target_rate=0.5, num_steps=2, updates=2),
+        500,
+    ),
+    "dqn of three steps": (FAST_DQN.replace(n_step=3), 1_000),
     "ppo": (FAST_PPO, 60),
     "ppo without clipping of values": (FAST_PPO.replace(clip_value_loss=False), 60),
     "ppo without normalisation": (FAST_PPO.replace(normalise_advantage=False), 60),
@@ -50,6 +66,9 @@ def values(algorithm, env, state):
     if isinstance(algorithm, QLearning):
         return np.asarray(state.q.mean(axis=1).max(axis=-1))
     x = jax.vmap(features, (None, 0))(env.observation_space, np.arange(env.num_states))
+    if isinstance(algorithm, DQN):
+        network = algorithm.network(env)
+        return np.asarray(jax.vmap(lambda params: network.apply(params, x).max(axis=-1))(state.params))
     return np.asarray(jax.vmap(lambda critic: algorithm.critic().apply(critic, x)[:, 0])(state.critic))
 
 
