@@ -23,17 +23,19 @@ class State(struct.PyTreeNode):
 class Acrobot(Environment):
     """Actions: torque -1, 0 or 1 N m at the elbow. Every step gives -1, the last one 0."""
 
-    gravity: float = traced(9.8)  # m/s²
-    link_mass_1: float = traced(1.0, low=1e-6)  # kg
-    link_mass_2: float = traced(1.0, low=1e-6)  # kg
-    link_length_1: float = traced(1.0, low=1e-6)  # m; the second link's length only matters to the eye
-    link_centre_1: float = traced(0.5, low=0)  # m, of mass, from the joint above
-    link_centre_2: float = traced(0.5, low=0)  # m
-    link_inertia: float = traced(1.0, low=0)  # kg m², of each link
-    time_step: float = traced(0.2, low=0)  # s, of one Runge-Kutta step
-    max_speed_1: float = traced(4 * math.pi, low=0)  # rad/s
-    max_speed_2: float = traced(9 * math.pi, low=0)  # rad/s
-    reset_range: float = traced(0.1, low=0)  # each state variable starts in ± this
+    gravity: float = traced(9.8, "acceleration of free fall, m/s²")
+    link_mass_1: float = traced(1.0, "mass of the upper link, kg", low=1e-6)
+    link_mass_2: float = traced(1.0, "mass of the lower link, kg", low=1e-6)
+    link_length_1: float = traced(
+        1.0, "length of the upper link, m; the lower one's only matters to the eye", low=1e-6
+    )
+    link_centre_1: float = traced(0.5, "centre of its mass, from the joint above, m", low=0)
+    link_centre_2: float = traced(0.5, "the same of the lower link, m", low=0)
+    link_inertia: float = traced(1.0, "of each link, kg m²", low=0)
+    time_step: float = traced(0.2, "of one Runge-Kutta step, s", low=0)
+    max_speed_1: float = traced(4 * math.pi, "of the upper joint, rad/s", low=0)
+    max_speed_2: float = traced(9 * math.pi, "of the lower joint, rad/s", low=0)
+    reset_range: float = traced(0.1, "each state variable starts in ± this", low=0)
     max_steps: int = traced(500, low=1)
 
     @property

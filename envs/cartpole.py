@@ -21,15 +21,17 @@ class State(struct.PyTreeNode):
 class CartPole(Environment):
     """Actions: 0 pushes the cart to the left, 1 to the right. Every step gives 1."""
 
-    gravity: float = traced(9.8)  # m/s²
-    cart_mass: float = traced(1.0, low=1e-6)  # kg
-    pole_mass: float = traced(0.1, low=1e-6)  # kg
-    pole_length: float = traced(0.5, low=1e-6)  # m, half the pole's full length
-    force: float = traced(10.0)  # N
-    time_step: float = traced(0.02, low=0)  # s, of one Euler step
-    x_limit: float = traced(2.4, low=1e-6)  # m, beyond which the episode terminates
-    theta_limit: float = traced(12 * math.pi / 180, low=0)  # rad, likewise
-    reset_range: float = traced(0.05, low=0)  # each state variable starts in ± this
+    gravity: float = traced(9.8, "acceleration of free fall, m/s²")
+    cart_mass: float = traced(1.0, "mass of the cart, kg", low=1e-6)
+    pole_mass: float = traced(0.1, "mass of the pole, kg", low=1e-6)
+    pole_length: float = traced(0.5, "half the pole's full length, m", low=1e-6)
+    force: float = traced(10.0, "of a push, N")
+    time_step: float = traced(0.02, "of one Euler step, s", low=0)
+    x_limit: float = traced(2.4, "position of the cart beyond which the episode terminates, m", low=1e-6)
+    theta_limit: float = traced(
+        12 * math.pi / 180, "angle of the pole beyond which it terminates, rad", low=0
+    )
+    reset_range: float = traced(0.05, "each state variable starts in ± this", low=0)
     max_steps: int = traced(500, low=1)
 
     @property

@@ -21,7 +21,7 @@ class CliffWalking(FiniteEnvironment):
     Gymnasium sets no time limit; this one lets every evaluation end.
     """
 
-    is_slippery: bool = traced(False)
+    is_slippery: bool = traced(False, "move to either side with a third of probability each")
     max_steps: int = traced(1_000, low=1)
 
     @property

@@ -31,9 +31,9 @@ class FrozenLake(FiniteEnvironment):
     probability `success_rate`, else to either side with equal probability. The goal gives 1, all else 0.
     """
 
-    rows: tuple[str, ...] = static(MAP_4X4)
-    is_slippery: bool = traced(True)
-    success_rate: float = traced(1 / 3, low=0, high=1)
+    rows: tuple[str, ...] = static(MAP_4X4, "the map: S start, F frozen, H hole, G goal")
+    is_slippery: bool = traced(True, "whether the agent may slip to a side")
+    success_rate: float = traced(1 / 3, "probability to move as intended on slippery ice", low=0, high=1)
     max_steps: int = traced(100, low=1)
 
     def validate(self) -> None:

@@ -1,6 +1,6 @@
 """Pictures and text of worlds made of cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -15,16 +15,14 @@ COLOURS = {
 AGENT = (214, 96, 52)
 
 
-def draw_grid(
-    rows: Sequence[str], agent: int, colours: Mapping[str, tuple[int, int, int]] = COLOURS
-) -> np.ndarray:
+def draw_grid(rows: Sequence[str], agent: int) -> np.ndarray:
     """A map of letters as cells with the agent's cell index marked: [height, width, 3] uint8."""
     height, width = len(rows), len(rows[0])
     image = Image.new("RGB", (width * CELL, height * CELL), "white")
     pen = ImageDraw.Draw(image)
     for index, letter in enumerate("".join(rows)):
         x, y = index % width * CELL, index // width * CELL
-        pen.rectangle((x + 1, y + 1, x + CELL - 2, y + CELL - 2), fill=colours[letter])
+        pen.rectangle((x + 1, y + 1, x + CELL - 2, y + CELL - 2), fill=COLOURS[letter])
     x, y = agent % width * CELL, agent // width * CELL
     margin = CELL // 4
     pen.ellipse((x + margin, y + margin, x + CELL - margin, y + CELL - margin), fill=AGENT)

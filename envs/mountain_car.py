@@ -19,13 +19,13 @@ class State(struct.PyTreeNode):
 class MountainCar(Environment):
     """Actions: 0 accelerates to the left, 1 not at all, 2 to the right. Every step gives -1."""
 
-    gravity: float = traced(0.0025)
-    force: float = traced(0.001)
-    min_position: float = traced(-1.2)  # a wall
-    max_position: float = traced(0.6)
-    max_speed: float = traced(0.07, low=0)
-    goal_position: float = traced(0.5)
-    goal_velocity: float = traced(0.0)  # the least that counts as arriving
+    gravity: float = traced(0.0025, "pull along the slope per step")
+    force: float = traced(0.001, "push of an action per step")
+    min_position: float = traced(-1.2, "a wall")
+    max_position: float = traced(0.6, "end of the track")
+    max_speed: float = traced(0.07, "per step", low=0)
+    goal_position: float = traced(0.5, "beyond which the car has arrived")
+    goal_velocity: float = traced(0.0, "the least that counts as arriving")
     max_steps: int = traced(200, low=1)
 
     @property

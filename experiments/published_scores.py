@@ -27,34 +27,31 @@ def describe(what: str, scores: np.ndarray, reference: str) -> None:
     print(f"{what}: {mean:.4g} [{low:.4g}, {high:.4g}] over {len(scores)} seeds; {reference}")
 
 
-def final_evaluation(results: Results) -> np.ndarray:
-    """The mean return of each run's last evaluation: [runs]."""
-    return results.metric("eval_return").iloc[:, -1].to_numpy()
-
-
 def main() -> None:
     enable_compilation_cache()
-    grid = train(QLearning(), GridWorld(), seeds=256, steps=7_000, eval_episodes=1, out=f"{FOLDER}/gridworld")
-    scores, best = final_evaluation(grid), optimum(GridWorld())
+    world = train(
+        QLearning(), GridWorld(), seeds=256, steps=7_000, evaluation_episodes=1, out=f"{FOLDER}/gridworld"
+    )
+    scores, best = world.final().to_numpy(), optimum(GridWorld())
     describe("Q-learning, GridWorld, 7,000 steps", scores, f"optimum {best:.4g}")
     print(f"  seeds that follow a shortest path: {np.mean(scores >= best - 1e-4):.1%}")
 
     lake = train(
-        QLearning(learning_rate_end=0.001, epsilon_end=0.1),
+        QLearning(learning_rate_decay=0.01, epsilon_end=0.1),
         FrozenLake(),
         seeds=256,
         steps=200_000,
-        points=10,
-        eval_episodes=400,
+        evaluate_every=20_000,
+        evaluation_episodes=400,
         out=f"{FOLDER}/frozenlake",
     )
     best = optimum(FrozenLake())
-    describe("Q-learning, FrozenLake 4x4, 200,000 steps", final_evaluation(lake), f"optimum {best:.4g}")
+    describe("Q-learning, FrozenLake 4x4, 200,000 steps", lake.final().to_numpy(), f"optimum {best:.4g}")
 
     pole = train(PPO(), CartPole(), seeds=64, steps=500_000, out=f"{FOLDER}/cartpole")
     training = pole.metric("return").iloc[:, -5:].mean(axis=1).to_numpy()
     describe("PPO, CartPole, last 10 % of 500,000 training steps", training, "CleanRL 490.0 ± 6.1")
-    scores = final_evaluation(pole)
+    scores = pole.final().to_numpy()
     describe("PPO, CartPole, greedy evaluation after them", scores, "the time limit is 500")
     print(f"  seeds above 400: {np.mean(scores > 400):.1%}; steps/s: {rate(pole):,.0f}")
 

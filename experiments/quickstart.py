@@ -3,9 +3,12 @@
 python experiments/quickstart.py
 """
 
+import numpy as np
+
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import enable_compilation_cache, train, write_report
 from jaxrl.algorithms import PPO, QLearning
+from jaxrl.statistics import mean_interval
 
 FOLDER = "runs/quickstart"
 
@@ -18,17 +21,17 @@ def main() -> None:
             GridWorld(),
             seeds=64,
             steps=5_000,
-            eval_episodes=1,  # nothing is random once the policy is greedy
+            evaluation_episodes=1,  # nothing is random once the policy is greedy
             out=f"{FOLDER}/gridworld",
         ),
         train(
             # On ice the outcome of an action is random: a shrinking step size averages over it.
-            QLearning(learning_rate_end=0.001, epsilon_end=0.1),
+            QLearning(learning_rate_decay=0.01, epsilon_end=0.1),
             FrozenLake(),
             seeds=64,
             steps=200_000,
-            points=20,
-            eval_episodes=400,  # enough to tell 0.74, the best there is, from 0.70, Gymnasium's threshold
+            evaluate_every=10_000,
+            evaluation_episodes=400,  # enough to tell 0.74, the optimum, from 0.70, Gymnasium's threshold
             out=f"{FOLDER}/frozenlake",
         ),
         train(
@@ -36,13 +39,15 @@ def main() -> None:
             CartPole(),
             seeds=64,
             steps=125_000,
-            points=25,
+            evaluate_every=5_000,
             out=f"{FOLDER}/cartpole",
         ),
     ]
     for results in studies:
-        final = results.metric("eval_return").iloc[:, -1]
-        print(f"{results.path}: mean return {final.mean():.3f} over {len(final)} seeds")
+        mean, low, high = mean_interval(results.final().to_numpy(), np.random.default_rng(0))
+        print(
+            f"{results.path}: mean return {mean:.4g} [{low:.4g}, {high:.4g}] over {len(results.runs)} seeds"
+        )
     print(f"report: {write_report(FOLDER)}")
 
 

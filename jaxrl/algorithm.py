@@ -9,7 +9,16 @@ from jaxrl.config import Config, static, traced
 from jaxrl.environment import Discrete, Environment, Transition
 from jaxrl.errors import InputError
 
-__all__ = ["Algorithm", "Metrics", "static", "traced"]
+__all__ = [
+    "Algorithm",
+    "Metrics",
+    "episode_metrics",
+    "mean_metrics",
+    "num_actions",
+    "num_observations",
+    "static",
+    "traced",
+]
 
 State = Any  # a pytree of arrays with a field `key`; each algorithm names its own
 Metrics = dict[str, tuple[Array, Array]]  # name -> ([] sum, [] weight); a chunk reports sum / weight

@@ -5,7 +5,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -14,33 +14,37 @@ from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
     from jaxrl.config import Config
+    from jaxrl.results import Results
 
 # Counts are read as text here, so that a bad one gets the same one sentence as any other bad value.
 Count = Annotated[str, tyro.conf.arg(metavar="INT")]
+OptionalCount = Annotated[str | None, tyro.conf.arg(metavar="INT")]
 Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
-Folder = Annotated[str, tyro.conf.arg(metavar="DIR")]
+Directory = Annotated[str, tyro.conf.arg(metavar="DIR")]
+Assignments = Annotated[list[str], tyro.conf.arg(metavar="FIELD=VALUE,...")]
 
 app = tyro.extras.SubcommandApp()
 
 
 @app.command(name="list")
 def list_names() -> None:
-    """Lists the environments and algorithms with their fields."""
+    """Lists the environments and algorithms."""
     from rich.console import Console
     from rich.table import Table
 
     from jaxrl import registry
 
-    def print_table(kind: str, registered: Iterable[tuple[str, "Config"]]) -> None:
-        table = Table(kind, "fields and defaults", title_justify="left", box=None)
-        for name, config in sorted(registered):
-            fields = (f"{field}={_shown(value)}" for field, value in config.parameters().items())
-            table.add_row(name, ", ".join(fields), style=None)
+    kinds: dict[str, Mapping[str, Config]] = {
+        "environment": registry.environments(),
+        "algorithm": registry.algorithms(),
+    }
+    for kind, registered in kinds.items():
+        table = Table(kind, "", box=None)
+        for name, config in sorted(registered.items()):
+            table.add_row(name, _summary(config))
         Console().print(table)
-
-    print_table("environment", registry.environments().items())
-    print()
-    print_table("algorithm", registry.algorithms().items())
+        print()
+    print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
 
 
 @app.command
@@ -49,11 +53,12 @@ def train(
     environment: tyro.conf.Positional[Name],
     seeds: Annotated[str, tyro.conf.arg(metavar="N or A:B")],
     steps: Count,
-    set: tyro.conf.UseAppendAction[Annotated[list[str], tyro.conf.arg(metavar="FIELD=VALUE,...")]],
+    set: tyro.conf.UseAppendAction[Assignments],
+    env: tyro.conf.UseAppendAction[Assignments],
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
-    points: Count = "50",
-    eval_episodes: Count = "10",
-    width: Annotated[str | None, tyro.conf.arg(metavar="INT")] = None,
+    evaluate_every: OptionalCount = None,
+    evaluation_episodes: Count = "10",
+    width: OptionalCount = None,
     prng: Name = "threefry2x32",
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
@@ -63,11 +68,12 @@ def train(
         environment: a name from `jaxrl list`, or several joined by commas.
         seeds: a count (128 is 0 to 127) or a range (100:200).
         steps: environment steps of each run.
-        set: field=value, or field=value,value,... for a grid; env.field=... for the environment's.
-            Parts of a tuple are joined by '/'. May be given several times.
+        set: a hyper-parameter as field=value, or field=value,value,... for a grid. The parts of a
+            tuple are joined by '/'. May be given several times.
+        env: the same for a constant of the environment.
         out: the results folder; runs/<algorithm>-<environment> if not given.
-        points: how often each run is evaluated and recorded.
-        eval_episodes: episodes of one evaluation.
+        evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
+        evaluation_episodes: episodes of one evaluation.
         width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
         prng: jax's name of the random number generator.
     """
@@ -77,16 +83,14 @@ def train(
     enable_compilation_cache()
     algorithms = [registry.algorithm(name) for name in algorithm.split(",")]
     environments = [registry.environment(name) for name in environment.split(",")]
-    ours = [setting for setting in set if not setting.startswith("env.")]
-    theirs = [setting.removeprefix("env.") for setting in set if setting.startswith("env.")]
     results = training.train(
-        list(itertools.chain.from_iterable(_grid(each, ours) for each in algorithms)),
-        list(itertools.chain.from_iterable(_grid(each, theirs) for each in environments)),
+        list(itertools.chain.from_iterable(_grid(each, "--set", set) for each in algorithms)),
+        list(itertools.chain.from_iterable(_grid(each, "--env", env) for each in environments)),
         seeds=seeds,
         steps=_integer("steps", steps),
         out=out or f"runs/{algorithm}-{environment}",
-        points=_integer("points", points),
-        eval_episodes=_integer("eval_episodes", eval_episodes),
+        evaluate_every=None if evaluate_every is None else _integer("evaluate_every", evaluate_every),
+        evaluation_episodes=_integer("evaluation_episodes", evaluation_episodes),
         width=None if width is None else _integer("width", width),
         prng=prng,
     )
@@ -94,7 +98,7 @@ def train(
 
 
 @app.command
-def report(folder: tyro.conf.Positional[Folder]) -> None:
+def report(folder: tyro.conf.Positional[Directory]) -> None:
     """Writes report.html into a results folder, or into a folder of results folders.
 
     Args:
@@ -107,24 +111,53 @@ def report(folder: tyro.conf.Positional[Folder]) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends in one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
     try:
+        if {"-h", "--help"} & {*args} and args[0] == "train":
+            _print_fields([name for name in args[1:] if not name.startswith("-")])
         app.cli(prog="jaxrl", description="Reinforcement learning in JAX, by the hundred.", args=args)
     except InputError as error:
         print(f"jaxrl: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _grid(config: "Config", settings: Sequence[str]) -> list[Any]:
-    """The configs that settings "field=value,value" make of one."""
+def _print_fields(names: Sequence[str]) -> None:
+    """For `jaxrl train ALGORITHM [ENVIRONMENT] --help`: every field, its default and its meaning."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxrl import registry
+    from jaxrl.config import meanings, shown
+
+    finders = (("--set", registry.algorithm), ("--env", registry.environment))
+    for name, (option, find) in zip(names[:2], finders, strict=False):
+        config: Config = find(name)
+        print(f"{name}: {_summary(config)}\n\n{type(config).__doc__}\n")
+        table = Table(f"{option} field", "default", "meaning", box=None)
+        texts = meanings(type(config))
+        for field, value in config.parameters().items():
+            table.add_row(field, shown(value), texts[field])
+        Console().print(table)
+        print()
+
+
+def _summary(config: "Config") -> str:
+    """The first line of what a config's file, or else its class, says of itself."""
+    cls = type(config)
+    return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]
+
+
+def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
+    """The configs that assignments "field=value,value", given by an option, make of one."""
     from jaxrl.config import grid, parse
 
     values: dict[str, list[Any]] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
         if not (name and equals and text):
-            raise InputError(f"--set needs field=value or field=value,value,..., got {setting!r}")
+            raise InputError(f"{option} needs field=value or field=value,value,..., got {assignment!r}")
         if name in values:
-            raise InputError(f"--set {name} was given twice; join the values by commas")
+            raise InputError(f"{option} {name} was given twice; join the values by commas")
         values[name] = [parse(config, name, part) for part in text.split(",")]
     return grid(config, **values)
 
@@ -136,7 +169,7 @@ def _integer(name: str, text: str) -> int:
         raise InputError(f"{name} must be an integer of at least 1, got {text!r}") from None
 
 
-def _print_summary(results: Any) -> None:
+def _print_summary(results: "Results") -> None:
     """Per environment a line for each setting: runs, final mean with interval, solved share."""
     import numpy as np
     from rich.console import Console
@@ -152,9 +185,5 @@ def _print_summary(results: Any) -> None:
             solved = percent(setting.solved) if setting.solved else "-"
             table.add_row(setting.label, str(setting.runs), final, solved)
         Console().print(table)
-        print(f" {number(section.steps_per_second)} training steps/s\n")
+        print(f"{number(section.steps_per_second)} training steps/s\n")
     print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")
-
-
-def _shown(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, tuple) else f"{value}"

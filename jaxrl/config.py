@@ -22,23 +22,29 @@ from jaxrl.errors import InputError, unknown
 C = TypeVar("C", bound="Config")
 Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
 DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
+ACCEPTED = {float: (float, int, np.floating, np.integer), int: (int, np.integer), bool: (bool, np.bool_)}
 LIMITS = {float: float(np.finfo(np.float32).max), int: 2**31 - 1}
 
 
-def traced(default: Any, *, low: float = -math.inf, high: float = math.inf) -> Any:
-    """A number in [low, high] that may differ between lanes of one program."""
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+def traced(default: Any, meaning: str = "", *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A number in [low, high] that may differ between lanes of one program, and what it means."""
+    return dataclasses.field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
 
 
 def static(
-    default: Any, *, low: float = -math.inf, high: float = math.inf, choices: Sequence[str] = ()
+    default: Any,
+    meaning: str = "",
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: Sequence[str] = (),
 ) -> Any:
     """A hashable value that the program is compiled for: a size, a shape, a choice of branch.
 
     `low` and `high` bound a number, or each number of a tuple; `choices` names the allowed strings.
     """
-    metadata = {"static": True, "low": low, "high": high, "choices": tuple(choices)}
-    return dataclasses.field(default=default, metadata=metadata)
+    bounds = {"low": low, "high": high, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata={"static": True, "meaning": meaning, **bounds})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -66,8 +72,7 @@ class Config:
     def with_values(self, **values: Any) -> Self:
         """A copy with other values. Raises InputError for an unknown field or a bad value."""
         for name in values:
-            if name not in field_types(type(self)):
-                raise unknown(f"field of {type(self).__name__}", name, field_types(type(self)))
+            field_type(self, name)
         changed = self.replace(**values)
         changed.validate()
         return changed
@@ -80,11 +85,14 @@ class Config:
         types = field_types(type(self))
         for field in _fields(self):
             owner = f"{type(self).__name__}.{field.name}"
+            if types[field.name] not in DTYPES and not field.metadata.get("static", False):
+                raise InputError(f"{owner} is no number, so it cannot be traced; mark it static(...)")
             _check(owner, types[field.name], getattr(self, field.name), field.metadata)
 
     def parameters(self) -> dict[str, Any]:
         """Every field's name and plain Python value, in order of definition."""
-        return {field.name: getattr(self, field.name) for field in _fields(self)}
+        values = {field.name: getattr(self, field.name) for field in _fields(self)}
+        return {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
@@ -101,6 +109,8 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     Traced values share one compiled program; static ones split it. The last field varies fastest.
     Raises InputError for an unknown field, a bad value or an empty list.
     """
+    if not isinstance(config, Config):
+        raise InputError(f"grid needs an instance such as PPO() or CartPole(), got {config!r}")
     values = {
         name: options.tolist() if isinstance(options, np.ndarray) else options
         for name, options in values.items()
@@ -119,10 +129,7 @@ def parse(config: Config, name: str, text: str) -> Any:
 
     Raises InputError for an unknown field or a text that does not fit the field's type.
     """
-    types = field_types(type(config))
-    if name not in types:
-        raise unknown(f"field of {type(config).__name__}", name, types)
-    kind = types[name]
+    kind = field_type(config, name)
     try:
         if typing.get_origin(kind) is tuple:
             return tuple(_parse_scalar(typing.get_args(kind)[0], part) for part in text.split("/"))
@@ -137,6 +144,14 @@ def field_types(cls: type) -> Mapping[str, Any]:
     return {field.name: hints[field.name] for field in _fields(cls)}
 
 
+def field_type(config: Config, name: str) -> Any:
+    """The type of one field. Raises InputError if there is none of this name."""
+    types = field_types(type(config))
+    if name not in types:
+        raise unknown(f"field of {type(config).__name__}", name, types)
+    return types[name]
+
+
 def traced_fields(cls: type) -> tuple[str, ...]:
     """Names of the traced fields of a Config class."""
     return tuple(field.name for field in _fields(cls) if not field.metadata.get("static", False))
@@ -145,6 +160,20 @@ def traced_fields(cls: type) -> tuple[str, ...]:
 def static_fields(cls: type) -> tuple[str, ...]:
     """Names of the static fields of a Config class."""
     return tuple(field.name for field in _fields(cls) if field.metadata.get("static", False))
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """What each field of a Config class means; a redefined field keeps its meaning unless it says another."""
+    texts: dict[str, str] = {}
+    for ancestor in reversed([each for each in cls.__mro__ if dataclasses.is_dataclass(each)]):
+        said = {field.name: field.metadata.get("meaning", "") for field in _fields(ancestor)}
+        texts |= {name: text for name, text in said.items() if text or name not in texts}
+    return {name: texts[name] for name in field_types(cls)}
+
+
+def shown(value: Any) -> str:
+    """A field's value as text, the inverse of `parse`."""
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def stack(configs: Sequence[C]) -> C:
@@ -186,9 +215,7 @@ def _check(owner: str, kind: Any, value: Any, metadata: Mapping[str, Any]) -> No
         for item in value:
             _check(f"each item of {owner}", typing.get_args(kind)[0], item, metadata)
         return
-    accepted = {float: (float, int, np.floating, np.integer), int: (int, np.integer)}
-    is_bool = isinstance(value, bool | np.bool_)
-    if not (is_bool if kind is bool else isinstance(value, accepted.get(kind, kind)) and not is_bool):
+    if not isinstance(value, ACCEPTED.get(kind, kind)) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"{owner} must be {_described(kind)}, got {value!r}")
     choices = metadata.get("choices", ())
     if choices and value not in choices:

@@ -60,17 +60,17 @@ Space = Discrete | Box
 class Environment(Config):
     """A Markov decision process; its fields are its constants. `key` arguments are single typed keys."""
 
-    max_steps: int = traced(1_000, low=1)  # the time limit; Episode keeps it, the MDP knows nothing of it
+    max_steps: int = traced(1_000, "time limit of an episode, no part of the MDP", low=1)
 
     @property
     def observation_space(self) -> Space:
         """What `observe` returns."""
-        raise NotImplementedError
+        raise self._missing("observation_space")
 
     @property
     def action_space(self) -> Space:
         """What `step` accepts."""
-        raise NotImplementedError
+        raise self._missing("action_space")
 
     @property
     def solved_return(self) -> float | None:
@@ -79,15 +79,18 @@ class Environment(Config):
 
     def reset(self, key: Array) -> State:
         """A draw from the initial state distribution."""
-        raise NotImplementedError
+        raise self._missing("reset")
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
-        """One transition: (next state, reward [] float32, terminated [] bool)."""
-        raise NotImplementedError
+        """One transition: (next state, reward [] float32, terminated [] bool).
+
+        Reward and terminated may also be Python's numbers.
+        """
+        raise self._missing("step")
 
     def observe(self, state: State) -> Array:
         """What the agent sees of a state: an element of `observation_space`."""
-        raise NotImplementedError
+        raise self._missing("observe")
 
     def render(self, state: State) -> np.ndarray:
         """A picture of a state: [height, width, 3] uint8, RGB."""
@@ -97,6 +100,9 @@ class Environment(Config):
         """A grid's state as lines of text."""
         raise NotImplementedError(f"{type(self).__name__} has no text form")
 
+    def _missing(self, what: str) -> InputError:
+        return InputError(f"{type(self).__name__} must define {what}")
+
 
 def check_contract(env: Environment) -> None:
     """Raises InputError if `reset`, `observe` or `step` return another shape or type than they promise.
@@ -104,10 +110,18 @@ def check_contract(env: Environment) -> None:
     Only traces them: nothing is compiled or computed.
     """
 
+    name = type(env).__name__
+
     def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
+        _check_space(f"{name}.observation_space", env.observation_space)
+        space = _check_space(f"{name}.action_space", env.action_space)
         state = env.reset(key)
-        space = env.action_space
-        return state, env.observe(state), *env.step(key, state, jnp.zeros(space.shape, space.dtype))
+        if not jax.tree.leaves(state):
+            raise InputError(f"{name}.reset must return a state, got {state!r}")
+        outcome = env.step(key, state, jnp.zeros(space.shape, space.dtype))
+        if not isinstance(outcome, tuple) or len(outcome) != 3:
+            raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")
+        return state, env.observe(state), *outcome
 
     state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
     space = env.observation_space
@@ -119,8 +133,15 @@ def check_contract(env: Environment) -> None:
     )
     for promise, got, expected in promises:
         if described(got) != described(expected):
-            name = type(env).__name__
             raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
+
+
+def _check_space(what: str, space: Any) -> Space:
+    if not isinstance(space, Discrete | Box):
+        raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; is it a @property?")
+    if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
+        raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
+    return space
 
 
 def described(tree: Any) -> str:
@@ -139,15 +160,15 @@ class FiniteEnvironment(Environment):
 
     @property
     def num_states(self) -> int:
-        raise NotImplementedError
+        raise self._missing("num_states")
 
     @property
     def num_actions(self) -> int:
-        raise NotImplementedError
+        raise self._missing("num_actions")
 
     def initial(self) -> Array:
         """Probability of each state at the start of an episode: [num_states] float32."""
-        raise NotImplementedError
+        raise self._missing("initial")
 
     def outcomes(self) -> Array:
         """Probability of each outcome of a step, the same in all states: [num_outcomes] float32."""
@@ -155,7 +176,7 @@ class FiniteEnvironment(Environment):
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         """What an outcome leads to: (next state, reward, terminated), each []. Deterministic."""
-        raise NotImplementedError
+        raise self._missing("successor")
 
     @property
     def observation_space(self) -> Discrete:

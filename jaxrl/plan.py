@@ -39,18 +39,16 @@ class Study:
     algorithms: tuple[Algorithm, ...]
     seeds: tuple[int, ...]
     steps: int  # environment steps of each run, rounded down to whole iterations
-    points: int  # chunks, after each of which the run is evaluated and its metrics are recorded
-    eval_episodes: int  # greedy episodes of one evaluation
+    evaluate_every: int  # environment steps of a chunk, rounded down to whole iterations, at least one
+    evaluation_episodes: int  # greedy episodes of one evaluation
     prng: str  # jax's name of the generator
 
     def validate(self) -> None:
         """Raises InputError for the first thing that is wrong."""
         _require(Environment, self.environments)
         _require(Algorithm, self.algorithms)
-        for name in ("steps", "points", "eval_episodes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
+        for name in ("steps", "evaluate_every", "evaluation_episodes"):
+            require_count(name, getattr(self, name))
         for environment in self.environments:
             environment.validate()
             check_contract(environment)
@@ -78,12 +76,18 @@ class Study:
         """The budget in whole iterations of an algorithm, as environment steps."""
         return self.steps // algorithm.steps_per_iteration * algorithm.steps_per_iteration
 
+    def marks(self, algorithm: Algorithm) -> list[int]:
+        """The iterations of an algorithm after which its runs are evaluated and recorded, from 0 on."""
+        total = self.steps // algorithm.steps_per_iteration
+        stride = max(self.evaluate_every // algorithm.steps_per_iteration, 1)
+        return [*range(0, total, stride), total]
+
     def spec(self) -> dict[str, Any]:
         """The study as plain JSON values."""
 
         def named(configs: Sequence[Any], registered: dict[str, Any]) -> list[dict[str, Any]]:
             return [
-                {"name": registry.name_of(config, registered), "parameters": plain(config)}
+                {"name": registry.name_of(config, registered), "parameters": config.parameters()}
                 for config in configs
             ]
 
@@ -92,8 +96,8 @@ class Study:
             "algorithms": named(self.algorithms, registry.algorithms()),
             "seeds": list(self.seeds),
             "steps": self.steps,
-            "points": self.points,
-            "eval_episodes": self.eval_episodes,
+            "evaluate_every": self.evaluate_every,
+            "evaluation_episodes": self.evaluation_episodes,
             "prng": self.prng,
         }
 
@@ -141,13 +145,18 @@ def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
     if width is None:
         most = max(len(members) for members in programs.values())
         width = math.ceil(most / math.ceil(most / MAX_WIDTH))
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
-        raise InputError(f"width must be an integer of at least 1, got {width!r}")
+    require_count("width", width)
     groups = [
         tuple(members[i : i + width]) for members in programs.values() for i in range(0, len(members), width)
     ]
     batches = [Batch(index, width, group) for index, group in enumerate(groups)]
     return Plan(len(programs), width, tuple(batches))
+
+
+def require_count(name: str, value: Any) -> None:
+    """Raises InputError unless a value is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
 def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
@@ -186,23 +195,17 @@ def check_prng(name: str) -> None:
 
 
 def _require(kind: type[Config], configs: Sequence[Any]) -> None:
+    """Raises InputError unless these are distinct instances of Environment or of Algorithm."""
     what = kind.__name__.lower()
     if not configs:
         raise InputError(f"a study needs at least one {what}, got none")
-    for config in configs:
+    for i, config in enumerate(configs):
+        if isinstance(config, type):
+            raise InputError(f"the {what} must be an instance: write {config.__name__}()")
         if not isinstance(config, kind):
-            raise InputError(f"expected an instance of {kind.__name__} as {what}, got {config!r}")
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A config's fields as JSON values: numpy scalars become Python's, tuples lists."""
-
-    def to_json(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [to_json(item) for item in value]
-        return value.item() if isinstance(value, np.generic) else value
-
-    return {name: to_json(value) for name, value in config.parameters().items()}
+            raise InputError(f"the {what} must be an instance of {kind.__name__}, got {config!r}")
+        if config in configs[:i]:
+            raise InputError(f"the study has the {what} {config} twice; its runs would be the same")
 
 
 def counted(count: int, noun: str) -> str:

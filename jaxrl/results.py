@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from jax import Array, random
 
 from jaxrl import registry
 from jaxrl.algorithm import State
-from jaxrl.config import Config
+from jaxrl.config import Config, shown
 from jaxrl.environment import Discrete
 from jaxrl.errors import InputError, unknown
 from jaxrl.plan import Batch, Plan, Study, make_plan
@@ -40,7 +40,7 @@ from jaxrl.version import VERSION
 FORMAT = 1  # of the folder; a reader refuses what is newer
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Results:
     """What a study found."""
 
@@ -49,12 +49,23 @@ class Results:
     runs: pd.DataFrame  # one row a run, columns as above
     curves: pd.DataFrame  # run, step (environment steps), metric, value
 
+    def __repr__(self) -> str:
+        return f"Results({str(self.path)!r}, {len(self.runs)} runs)"
+
     def metric(self, name: str) -> pd.DataFrame:
         """One metric as a table: index run, columns step. Raises InputError for an unknown name."""
         known = self.curves.metric.unique()
         if name not in known:
             raise unknown("metric", name, known)
         return self.curves[self.curves.metric == name].pivot(index="run", columns="step", values="value")
+
+    def final(self, name: str = "eval_return") -> pd.Series:
+        """Each run's last value of a metric, NaN for a failed run: index run.
+
+        Raises InputError for an unknown name.
+        """
+        last = self.metric(name).ffill(axis=1).iloc[:, -1].reindex(self.runs.run)
+        return last.where((self.runs.status != "failed").to_numpy())
 
     def policy(self, run: int, *, explore: bool = False) -> Callable[[Any, Array], Array]:
         """The final policy of a run as a function (observation, key) -> action.
@@ -68,7 +79,12 @@ class Results:
         space = env.observation_space
 
         def policy(obs: Any, key: Array) -> Array:
-            obs = np.asarray(obs, space.dtype)
+            if not _is_key(key):
+                raise InputError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
+            try:
+                obs = np.asarray(obs, space.dtype)
+            except (TypeError, ValueError):
+                raise InputError(f"observation must be made of numbers, got {obs!r}") from None
             if obs.shape != space.shape:
                 raise InputError(f"observation must have shape {space.shape}, got {obs.shape}")
             if isinstance(space, Discrete) and not 0 <= obs < space.n:
@@ -84,7 +100,7 @@ class Results:
             for lane, member in enumerate(batch.runs):
                 if member.id == run:
                     return batch, lane
-        raise InputError(f"run must be in [0, {len(self.runs) - 1}], got {run}")
+        raise InputError(f"run must be in [0, {len(self.runs) - 1}], got {run!r}")
 
     def _final(self, batch: Batch) -> tuple[Any, Any, State]:
         """Algorithm, environment and final state of all lanes of a batch."""
@@ -101,7 +117,7 @@ def load(path: str | os.PathLike[str]) -> Results:
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A results folder being written."""
+    """A results folder, to be written or read."""
 
     path: Path
 
@@ -113,9 +129,14 @@ class Folder:
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return False
         manifest = self.manifest()
-        theirs = (manifest["study"], manifest["plan"]["width"], manifest["jaxrl"])
-        if theirs != (json.loads(json.dumps(study.spec())), plan.width, VERSION):
-            raise InputError(f"{self.path} holds another study; choose another folder")
+        theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
+        ours = json.loads(json.dumps(study.spec() | {"width": plan.width, "jaxrl": VERSION}))
+        differing = [name for name, value in ours.items() if theirs.get(name) != value]
+        if differing:
+            raise InputError(
+                f"{self.path} holds another study, which differs in {', '.join(differing)}; "
+                "choose another folder"
+            )
         if manifest["status"] != "complete":
             raise InputError(f"{self.path} holds this study unfinished; remove it or choose another folder")
         return True
@@ -235,17 +256,17 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
         algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
         seeds=tuple(spec["seeds"]),
         steps=spec["steps"],
-        points=spec["points"],
-        eval_episodes=spec["eval_episodes"],
+        evaluate_every=spec["evaluate_every"],
+        evaluation_episodes=spec["evaluation_episodes"],
         prng=spec["prng"],
     )
 
 
 def runs_table(study: Study, failed: list[int]) -> pd.DataFrame:
-    """One row a run; tuples are written as in `--set`, their parts joined by '/'."""
+    """One row a run; tuples are written as in `--set`."""
 
     def cell(value: Any) -> Any:
-        return "/".join(map(str, value)) if isinstance(value, tuple) else value
+        return shown(value) if isinstance(value, tuple) else value
 
     rows = [
         {
@@ -314,7 +335,7 @@ def read_state(path: Path, shapes: State, prng: str) -> State:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
@@ -323,7 +344,7 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 @contextlib.contextmanager
-def _appearing_whole(path: Path) -> Any:
+def _appearing_whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place once the block is done."""
     temporary = path.with_name(path.name + ".tmp")
     yield temporary

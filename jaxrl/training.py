@@ -21,11 +21,11 @@ from jaxrl.algorithm import Algorithm, Metrics, State
 from jaxrl.config import Config
 from jaxrl.environment import Environment
 from jaxrl.evaluate import evaluate
-from jaxrl.plan import Batch, Study, make_plan, parse_seeds
+from jaxrl.plan import Batch, Study, make_plan, parse_seeds, require_count
 from jaxrl.results import Folder, Results
 
 C = TypeVar("C", bound=Config)
-Report = Callable[[int, np.ndarray], None]  # (environment steps since the last call, returns [lanes])
+Progressed = Callable[[int, np.ndarray], None]  # (environment steps since the last call, returns [lanes])
 
 
 def train(
@@ -35,8 +35,8 @@ def train(
     seeds: int | str | Iterable[int],
     steps: int,
     out: str | os.PathLike[str] | None = None,
-    points: int = 50,
-    eval_episodes: int = 10,
+    evaluate_every: int | None = None,
+    evaluation_episodes: int = 10,
     width: int | None = None,
     prng: str = "threefry2x32",
 ) -> Results:
@@ -47,23 +47,26 @@ def train(
       environment: one, or several as from `grid`.
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
-      out: the results folder, a temporary one if None. A folder that already holds this very study,
-        complete, is read and nothing is trained.
-      points: how often each run is evaluated and its metrics are recorded, besides the start.
-      eval_episodes: episodes of one evaluation; their mean is one value.
-      width: lanes of a batch; the bits of a run depend on it. By default up to 256, as `plan` says.
+      out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
+        folder that already holds this very study, complete, is read and nothing is trained.
+      evaluate_every: environment steps between two evaluations; metrics are means over that stretch. A
+        fiftieth of `steps` if None.
+      evaluation_episodes: episodes of one evaluation; their mean is one value.
+      width: lanes of a batch; the bits of a run depend on it. By default the least
+        that fits the largest program into batches of at most 256.
       prng: the generator of all keys, by jax's name.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
     """
+    require_count("steps", steps)
     study = Study(
         environments=_as_tuple(environment),
         algorithms=_as_tuple(algorithm),
         seeds=parse_seeds(seeds),
         steps=steps,
-        points=points,
-        eval_episodes=eval_episodes,
+        evaluate_every=max(steps // 50, 1) if evaluate_every is None else evaluate_every,
+        evaluation_episodes=evaluation_episodes,
         prng=prng,
     )
     study.validate()
@@ -73,38 +76,34 @@ def train(
         return folder.load()
     folder.create(study, plan)
     steps_of_all = sum(study.steps_of(run.algorithm) for run in study.runs())
-    with progress_bar(str(plan), steps_of_all) as report:
+    with progress_bar(str(plan), steps_of_all) as progressed:
         for batch in plan.batches:
-            train_batch(study, batch, folder, report)
+            train_batch(study, batch, folder, progressed)
     folder.finish(study)
     return folder.load()
 
 
-def train_batch(study: Study, batch: Batch, folder: Folder, report: Report) -> None:
+def train_batch(study: Study, batch: Batch, folder: Folder, progressed: Progressed) -> None:
     """Trains one batch chunk by chunk, evaluates and records each, and saves its final state."""
     algorithm, env, key_train, key_eval = batch.lanes(study.prng)
     per_iteration = batch.runs[0].algorithm.steps_per_iteration
-    total = study.steps // per_iteration
-    marks = np.unique(np.linspace(0, total, study.points + 1).astype(int)).tolist()
+    marks = study.marks(batch.runs[0].algorithm)
     seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0}
-
     with timed(seconds, "compile"):
-        state = initialise(algorithm, env, key_train)
-        state, *_ = jax.block_until_ready(advance(algorithm, env, state, 0, 0, total))  # compiles
-        evaluation = evaluate(algorithm, env, state, _at(key_eval, 0), study.eval_episodes)
-        evaluation = jax.device_get(evaluation)
-    folder.record(batch, 0, evaluation_metrics(*evaluation))
+        state = jax.block_until_ready(initialise(algorithm, env, key_train))
 
-    for start, stop in itertools.pairwise(marks):
-        with timed(seconds, "train"):
-            state, metrics, finite = advance(algorithm, env, state, start, stop, total)
+    for start, stop in itertools.pairwise([0, *marks]):  # the first chunk is empty: it compiles
+        with timed(seconds, "train" if stop else "compile"):
+            state, metrics, finite = advance(algorithm, env, state, start, stop, marks[-1])
             metrics, finite = jax.device_get((metrics, finite))
-        with timed(seconds, "evaluate"):
-            evaluation = evaluate(algorithm, env, state, _at(key_eval, stop), study.eval_episodes)
-            evaluation = jax.device_get(evaluation)
+        with timed(seconds, "evaluate" if stop else "compile"):
+            keys = _at(key_eval, stop)
+            evaluation = evaluate(algorithm, env, state, keys, study.evaluation_episodes)
+            returns, lengths = jax.device_get(evaluation)
         values = {name: _ratio(*pair) for name, pair in metrics.items()}
-        folder.record(batch, stop * per_iteration, values | evaluation_metrics(*evaluation))
-        report((stop - start) * per_iteration * len(batch.runs), values["return"])
+        values |= {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
+        folder.record(batch, stop * per_iteration, values)
+        progressed((stop - start) * per_iteration * len(batch.runs), values["return"])
     folder.save_batch(batch, state, finite, seconds)
 
 
@@ -116,7 +115,12 @@ def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
 
 @partial(jax.jit, donate_argnames="state")
 def advance(
-    algorithm: Algorithm, env: Environment, state: State, start: Array, stop: Array, total: Array
+    algorithm: Algorithm,
+    env: Environment,
+    state: State,
+    start: Array | int,
+    stop: Array | int,
+    total: Array | int,
 ) -> tuple[State, Metrics, Array]:
     """Iterations start to stop - 1, of `total` planned ones, in all lanes.
 
@@ -146,13 +150,8 @@ def all_finite(state: State) -> Array:
     return jnp.all(jnp.isfinite(jnp.stack(extremes)))
 
 
-def evaluation_metrics(returns: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Means over the episodes [lanes, episodes] of one evaluation: [lanes] each."""
-    return {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
-
-
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Report]:
+def progress_bar(title: str, total: int) -> Iterator[Progressed]:
     """A bar of steps, steps/s, mean training return and time left; silent if not a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -166,13 +165,13 @@ def progress_bar(title: str, total: int) -> Iterator[Report]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total, rate=0.0, mean_return=float("nan"))
 
-        def report(steps: int, returns: np.ndarray) -> None:
+        def progressed(steps: int, returns: np.ndarray) -> None:
             rate, known = progress.tasks[0].speed or 0.0, returns[np.isfinite(returns)]
             progress.update(task, advance=steps, rate=rate)
             if known.size:
                 progress.update(task, mean_return=known.mean())
 
-        yield report
+        yield progressed
 
 
 @contextmanager
@@ -184,7 +183,7 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 @jax.jit
-def _at(keys: Array, t: Array) -> Array:
+def _at(keys: Array, t: Array | int) -> Array:
     """Each lane's key for iteration t: [lanes]."""
     return jax.vmap(random.fold_in, (0, None))(keys, t)
 
@@ -195,4 +194,4 @@ def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _as_tuple(configs: C | Sequence[C]) -> tuple[C, ...]:
-    return tuple(configs) if isinstance(configs, Sequence) else (configs,)
+    return tuple(configs) if isinstance(configs, Sequence) and not isinstance(configs, str) else (configs,)

@@ -4,23 +4,43 @@ import sys
 
 import pytest
 
+from jaxrl import registry
 from jaxrl.cli import main
+from jaxrl.config import meanings, shown
 
 LAKE = ["train", "q_learning", "FrozenLake-v1"]
 POLE = ["train", "ppo", "CartPole-v1"]
-SMALL = ["--seeds", "2", "--steps", "600", "--points", "2", "--eval-episodes", "2"]
+SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluation-episodes", "2"]
 
 
 def test_list_names_everything(capsys):
     main(["list"])
     printed = capsys.readouterr().out
-    for name in ("CartPole-v1", "FrozenLake8x8-v1", "GridWorld-v0", "ppo", "q_learning", "gae_lambda"):
+    for name in (*registry.environments(), *registry.algorithms()):
         assert name in printed
+
+
+@pytest.mark.parametrize("name", sorted(registry.algorithms()))
+def test_help_lists_every_hyper_parameter_with_default_and_meaning(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", name, "CartPole-v1", "--help"])
+    assert stop.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for config in (registry.algorithm(name), registry.environment("CartPole-v1")):
+        for field, value in config.parameters().items():
+            assert f"{field} {shown(value)}" in printed
+    assert "--seeds" in printed
+
+
+def test_every_field_of_every_config_has_a_meaning():
+    for config in (*registry.algorithms().values(), *registry.environments().values()):
+        missing = [field for field, meaning in meanings(type(config)).items() if not meaning]
+        assert missing == [], type(config)
 
 
 def test_train_and_report(tmp_path, capsys):
     out = str(tmp_path / "lake")
-    settings = ["--set", "learning_rate=0.1,0.5", "--set", "double=true", "--set", "env.is_slippery=false"]
+    settings = ["--set", "learning_rate=0.1,0.5", "--set", "double=true", "--env", "is_slippery=false"]
     main([*LAKE, *SMALL, *settings, "--out", out])
     printed = capsys.readouterr().out
     assert "learning_rate=0.5" in printed
@@ -44,7 +64,7 @@ def test_several_algorithms_and_environments(tmp_path, capsys):
         ([*POLE[:2], "cartpole", *SMALL], "unknown environment 'cartpole': did you mean 'CartPole-v1'?"),
         ([*POLE, *SMALL, "--set", "learning_rat=1"], "unknown field of PPO 'learning_rat': did you mean"),
         (
-            [*POLE, *SMALL, "--set", "env.gravty=1"],
+            [*POLE, *SMALL, "--env", "gravty=1"],
             "unknown field of CartPole 'gravty': did you mean 'gravity'",
         ),
         ([*POLE, *SMALL, "--set", "learning_rate=fast"], "PPO.learning_rate must be a number, got 'fast'"),
@@ -56,10 +76,10 @@ def test_several_algorithms_and_environments(tmp_path, capsys):
         ([*POLE, *SMALL, "--set", "clip=1", "--set", "clip=2"], "--set clip was given twice"),
         ([*LAKE, *SMALL, "--set", "epsilon_start=3"], "QLearning.epsilon_start must be in [0, 1], got 3.0"),
         ([*LAKE, *SMALL, "--set", "epsilon_schedule=cosine"], "unknown value of QLearning.epsilon_schedule"),
-        ([*LAKE, *SMALL, "--set", "env.rows=SF/FF"], "a FrozenLake map needs a goal (G), got ('SF', 'FF')"),
-        ([*LAKE, *SMALL, "--set", "env.rows=FF/FG"], "a FrozenLake map needs a start (S)"),
+        ([*LAKE, *SMALL, "--env", "rows=SF/FF"], "a FrozenLake map needs a goal (G), got ('SF', 'FF')"),
+        ([*LAKE, *SMALL, "--env", "rows=FF/FG"], "a FrozenLake map needs a start (S)"),
         (
-            [*LAKE, *SMALL, "--set", "env.rows=SFF/FG"],
+            [*LAKE, *SMALL, "--env", "rows=SFF/FG"],
             "a FrozenLake map needs one row or more, all of equal length",
         ),
         (

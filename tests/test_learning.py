@@ -27,14 +27,14 @@ def test_q_learning_solves_gridworld():
     """In the steps of 1,000 episodes at most, 99 % of the seeds follow a shortest path."""
     env = GridWorld()
     scores, state = exact_scores(env, QLearning(), seeds=256, steps=7_000)
-    assert np.asarray(state.episodes).max() <= 1_000
+    assert np.asarray(state.completed).max() <= 1_000
     assert (scores >= optimum(env) - 1e-6).mean() >= 0.99
 
 
 @pytest.mark.parametrize("double", [False, True])
 def test_q_learning_crosses_the_ice(double):
     """Gymnasium counts the lake as solved at 0.70; the best stationary policy reaches 0.7402."""
-    algorithm = QLearning(learning_rate_end=0.001, epsilon_end=0.1, double=double)
+    algorithm = QLearning(learning_rate_decay=0.01, epsilon_end=0.1, double=double)
     scores, state = exact_scores(FrozenLake(), algorithm, seeds=256, steps=200_000)
     assert scores.mean() >= 0.70
     assert scores.max() <= optimum(FrozenLake())
@@ -48,7 +48,9 @@ def test_q_learning_with_epsilon_per_episode():
 
 
 def test_ppo_learns_cartpole(tmp_path):
-    results = train(PPO(), CartPole(), seeds=32, steps=100_000, points=10, out=tmp_path / "cartpole")
+    results = train(
+        PPO(), CartPole(), seeds=32, steps=100_000, evaluate_every=10_000, out=tmp_path / "cartpole"
+    )
     training, evaluation = results.metric("return"), results.metric("eval_return")
     assert (training.iloc[:, -1] > 4 * training.iloc[:, 0]).all()
     assert training.iloc[:, -1].mean() > 200

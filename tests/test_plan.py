@@ -1,10 +1,11 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import InputError, grid
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.environment import Box, Environment
+from jaxrl.environment import Box, Discrete, Environment, traced
 from jaxrl.plan import MAX_WIDTH, Study, make_plan, parse_seeds
 
 
@@ -14,8 +15,8 @@ def study(**changes):
         "algorithms": (PPO(),),
         "seeds": (0, 1, 2),
         "steps": 1024,
-        "points": 2,
-        "eval_episodes": 2,
+        "evaluate_every": 512,
+        "evaluation_episodes": 2,
         "prng": "threefry2x32",
     }
     return Study(**(values | changes))
@@ -113,12 +114,13 @@ class Continuous(FrozenLake):
     ("changes", "message"),
     [
         ({"environments": ()}, "at least one environment"),
-        ({"algorithms": (CartPole(),)}, "expected an instance of Algorithm"),
-        ({"environments": (CartPole,)}, "expected an instance of Environment"),
+        ({"algorithms": (CartPole(),)}, "the algorithm must be an instance of Algorithm, got CartPole"),
+        ({"environments": (CartPole,)}, r"the environment must be an instance: write CartPole\(\)"),
+        ({"algorithms": (PPO(), PPO())}, "the study has the algorithm PPO.* twice"),
         ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
         ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
-        ({"points": 0}, "points must be an integer of at least 1, got 0"),
-        ({"eval_episodes": 0}, "eval_episodes must be an integer of at least 1, got 0"),
+        ({"evaluate_every": 0}, "evaluate_every must be an integer of at least 1, got 0"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes must be an integer of at least 1, got 0"),
         ({"prng": "rbg"}, "would depend on its neighbours"),
         ({"prng": "threefri"}, "unknown prng 'threefri'"),
         ({"algorithms": (PPO(minibatches=3),)}, "must divide num_envs x num_steps = 512, got 3"),
@@ -151,6 +153,43 @@ class WrongObservation(CartPole):
         return super().observe(state)[:3]
 
 
+class FiveValues(FrozenLake):
+    def step(self, key, state, action):
+        return *super().step(key, state, action), False, {}
+
+
+class NoState(FrozenLake):
+    def reset(self, key):
+        return None
+
+
+class NoProperty(FrozenLake):
+    def action_space(self):
+        return super().action_space
+
+
+class TracedSize(FrozenLake):
+    size: int = traced(4, low=1)
+
+    @property
+    def num_actions(self):
+        return self.size
+
+
+class NoObserve(Environment):
+    observation_space = action_space = Discrete(2)
+
+    def reset(self, key):
+        return jnp.int32(0)
+
+    def step(self, key, state, action):
+        return state, 0.0, False
+
+
+class TracedText(FrozenLake):
+    name: str = "lake"
+
+
 class WrongState(FrozenLake):
     def step(self, key, state, action):
         state, reward, terminated = super().step(key, state, action)
@@ -162,6 +201,12 @@ class WrongState(FrozenLake):
     [
         (WrongReward(), r"WrongReward.step must return a reward of float32\[\], got float32\[1\]"),
         (WrongObservation(), r"must return an observation of float32\[4\], got float32\[3\]"),
+        (FiveValues(), r"FiveValues.step must return \(state, reward, terminated\), got \("),
+        (NoState(), "NoState.reset must return a state, got None"),
+        (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* is it a @property"),
+        (TracedSize(), r"TracedSize.action_space has a size that is traced: mark the field .* static"),
+        (NoObserve(), "NoObserve must define observe"),
+        (TracedText(), r"TracedText.name is no number, so it cannot be traced; mark it static"),
         (WrongState(), r"WrongState.step must return a state like reset's, of int32\[\], got int32"),
     ],
 )

@@ -20,7 +20,7 @@ FAST_PPO = PPO(
     hidden=(16,),
     max_grad_norm=10.0,
 )
-FAST_Q = QLearning(discount=DISCOUNT, learning_rate_end=0.01, epsilon_end=1.0)
+FAST_Q = QLearning(discount=DISCOUNT, learning_rate_decay=0.1, epsilon_end=1.0)
 FAST_DQN = DQN(
     discount=DISCOUNT,
     learning_rate=3e-3,

@@ -1,18 +1,20 @@
+import dataclasses
 import re
 import shutil
 import subprocess
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from envs import FrozenLake, GridWorld
 from jaxrl import InputError, grid, train, write_report
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.report.figures import sparkline
+from jaxrl.report.figures import learning_curves, sparkline
 from jaxrl.report.page import number
 from jaxrl.report.summary import settings_of, summarise
 
-SETTINGS = {"seeds": 5, "steps": 600, "points": 6, "eval_episodes": 4}
+SETTINGS = {"seeds": 5, "steps": 600, "evaluate_every": 100, "evaluation_episodes": 4}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +55,9 @@ def test_numbers_are_those_of_the_tables(folder):
 
 def test_failed_runs_count_as_unsolved_and_leave_the_mean(folder):
     results = study(folder, "tables")
-    failed = results.runs.assign(status=np.where(results.runs.seed == 0, "failed", "complete"))
-    (label, members), *_ = settings_of(failed[failed.environment == "GridWorld-v0"])
+    runs = results.runs.assign(status=np.where(results.runs.seed == 0, "failed", "complete"))
+    results = dataclasses.replace(results, runs=runs)
+    (label, members), *_ = settings_of(runs[runs.environment == "GridWorld-v0"])
     from jaxrl.report.summary import summarise_setting
 
     setting = summarise_setting(results, label, members, np.random.default_rng(0))
@@ -63,6 +66,16 @@ def test_failed_runs_count_as_unsolved_and_leave_the_mean(folder):
     final = results.metric("eval_return").loc[members.run[members.seed > 0], 600]
     assert setting.final.estimate == pytest.approx(final.mean())
     assert setting.solved.estimate <= 4 / 5
+
+
+def test_every_trace_is_a_line(folder, monkeypatch):
+    """Plotly marks the points of short curves unless told otherwise."""
+    figures = []
+    monkeypatch.setattr(go.Figure, "to_html", lambda self, **_: figures.append(self) or "")
+    section, *_ = summarise(study(folder, "tables"), np.random.default_rng(0))
+    learning_curves(section.settings, "training", "title")
+    assert len(figures[0].data) == 3 * 2
+    assert {trace.mode for trace in figures[0].data} == {"lines"}
 
 
 def test_the_page_needs_no_network(folder):

@@ -13,7 +13,7 @@ from jaxrl.evaluate import evaluate
 from jaxrl.plan import parse_seeds
 from tests.lanes import bits, equal, trained
 
-SETTINGS = {"seeds": 3, "steps": 400, "points": 4, "eval_episodes": 3}
+SETTINGS = {"seeds": 3, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 3}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,9 @@ def test_policy_is_the_final_greedy_one(study):
 
 
 def test_policy_plays_as_well_as_the_last_evaluation(tmp_path):
-    results = train(PPO(), CartPole(), seeds=4, steps=40_000, points=2, out=tmp_path / "cartpole")
+    results = train(
+        PPO(), CartPole(), seeds=4, steps=40_000, evaluate_every=20_000, out=tmp_path / "cartpole"
+    )
     batch, lane = results._find(2)
     algorithm, env, state = results._final(batch)
     keys = random.split(random.key(1), 4)
@@ -111,6 +113,38 @@ def test_policy_refuses_what_it_cannot_take(study):
         study.policy(run=0)(16, random.key(0))
 
 
+def test_policy_refuses_what_is_no_key(study):
+    with pytest.raises(InputError, match=r"key must be a typed key such as jax\.random\.key"):
+        study.policy(run=0)(0, 7)
+    with pytest.raises(InputError, match="observation must be made of numbers, got 'left'"):
+        study.policy(run=0)("left", random.key(0))
+
+
+def test_final_scores_are_the_last_evaluations(study):
+    assert study.final().to_dict() == study.metric("eval_return")[400].to_dict()
+
+
+def test_final_scores_of_unequal_lengths_and_failures(tmp_path):
+    """Iterations of 64 and of 48 steps end at 320 and at 336 of 350; the last run diverges."""
+    algorithms = [
+        PPO(num_steps=16),
+        PPO(num_steps=12),
+        PPO(num_steps=12, learning_rate=1e38, max_grad_norm=1e38),
+    ]
+    settings = {"seeds": 1, "steps": 350, "evaluate_every": 1_000, "evaluation_episodes": 2}
+    results = train(algorithms, CartPole(), out=tmp_path / "unequal", **settings)
+    table = results.metric("eval_return")
+    assert table.columns.to_list() == [0, 320, 336]
+    final = results.final()
+    assert final[0] == table.loc[0, 320]
+    assert final[1] == table.loc[1, 336]
+    assert np.isnan(final[2])
+
+
+def test_a_result_prints_as_one_line(study):
+    assert repr(study) == f"Results({str(study.path)!r}, 12 runs)"
+
+
 def test_unknown_metric(study):
     with pytest.raises(InputError, match="unknown metric 'eval_retrun': did you mean 'eval_return'"):
         study.metric("eval_retrun")
@@ -125,12 +159,16 @@ def test_the_same_study_is_read_and_not_trained_again(study):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seeds": 4}, {"steps": 800}, {"width": 6}, {"points": 5}, {"eval_episodes": 4}]
+    "changes",
+    [{"seeds": 4}, {"steps": 800}, {"width": 6}, {"evaluate_every": 80}, {"evaluation_episodes": 4}],
 )
 def test_another_study_is_not_overwritten(study, changes):
     algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
     before = {file: file.stat().st_mtime_ns for file in study.path.rglob("*")}
-    with pytest.raises(InputError, match="holds another study; choose another folder"):
+    with pytest.raises(
+        InputError,
+        match=rf"holds another study, which differs in {next(iter(changes))}; choose another folder",
+    ):
         train(algorithms, FrozenLake(), out=study.path, **({"width": 4} | SETTINGS | changes))
     assert {file: file.stat().st_mtime_ns for file in study.path.rglob("*")} == before
 

@@ -88,7 +88,7 @@ def test_environments_of_one_run_differ():
 
 def test_a_run_depends_on_seed_alone_within_a_study(tmp_path):
     """Its place in the study, its batch and its neighbours' hyper-parameters leave its curve as it is."""
-    settings = {"steps": 300, "points": 3, "width": 4}
+    settings = {"steps": 300, "evaluate_every": 100, "width": 4}
     one = train(QLearning(), FrozenLake(), seeds=[5, 6, 7, 8], out=tmp_path / "one", **settings)
     two = train(
         [QLearning(learning_rate=0.3), QLearning()],
@@ -146,7 +146,7 @@ def test_classes_alike_in_every_field_are_different_programs():
 
 def test_a_diverging_run_harms_no_neighbour(tmp_path):
     algorithms = [PPO(num_steps=16), PPO(num_steps=16, learning_rate=1e38, max_grad_norm=1e38)]
-    settings = {"seeds": 2, "steps": 640, "points": 2, "width": 4}
+    settings = {"seeds": 2, "steps": 640, "evaluate_every": 320, "width": 4}
     mixed = train(algorithms, CartPole(), out=tmp_path / "mixed", **settings)
     assert mixed.runs.status.to_list() == ["complete", "complete", "failed", "failed"]
     alone = train(algorithms[0], CartPole(), out=tmp_path / "alone", **settings)

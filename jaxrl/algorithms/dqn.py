@@ -32,25 +32,25 @@ class State(struct.PyTreeNode):
 class DQN(Algorithm):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
-    learning_rate: float = traced(2.5e-4, low=0)
-    discount: float = traced(0.99, low=0, high=1)
-    epsilon_start: float = traced(1.0, low=0, high=1)
-    epsilon_end: float = traced(0.05, low=0, high=1)
-    epsilon_fraction: float = traced(0.5, low=0, high=1)  # of the run, until epsilon_end
-    warmup: int = traced(10_000, low=0)  # environment steps before the first update
-    target_period: int = traced(500, low=1)  # environment steps between copies to the target network
-    target_rate: float = traced(1.0, low=0, high=1)  # of each copy: below 1, Polyak averaging
-    max_grad_norm: float = traced(10.0, low=0)
-    num_envs: int = static(10, low=1)
-    num_steps: int = static(1, low=1)
-    updates: int = static(1, low=1)  # per iteration
-    batch_size: int = static(128, low=1)
-    capacity: int = static(10_000, low=1)  # transitions in replay
-    n_step: int = static(1, low=1)
-    loss: str = static("squared", choices=("squared", "huber"))
-    double: bool = static(False)  # the network selects the next action, the target evaluates it
-    dueling: bool = static(False)  # action values as a state's value plus advantages
-    hidden: tuple[int, ...] = static((120, 84), low=1)  # units of each hidden layer
+    learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
+    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
+    epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
+    epsilon_end: float = traced(0.05, "the same once the schedule has ended", low=0, high=1)
+    epsilon_fraction: float = traced(0.5, "of the run, until epsilon_end", low=0, high=1)
+    warmup: int = traced(10_000, "environment steps before the first update", low=0)
+    target_period: int = traced(500, "environment steps between copies to the target network", low=1)
+    target_rate: float = traced(1.0, "of each copy: below 1, Polyak averaging", low=0, high=1)
+    max_grad_norm: float = traced(10.0, "global norm that gradients are clipped to", low=0)
+    num_envs: int = static(10, "environments of each run", low=1)
+    num_steps: int = static(1, "steps in each of them per iteration", low=1)
+    updates: int = static(1, "per iteration", low=1)
+    batch_size: int = static(128, "transitions of an update", low=1)
+    capacity: int = static(10_000, "transitions in replay", low=1)
+    n_step: int = static(1, "rewards before the bootstrapped value", low=1)
+    loss: str = static("squared", "of a TD error: squared or huber", choices=("squared", "huber"))
+    double: bool = static(False, "the network selects the next action, the target evaluates it")
+    dueling: bool = static(False, "action values as a state's value plus advantages")
+    hidden: tuple[int, ...] = static((120, 84), "units of each hidden layer", low=1)
 
     @property
     def steps_per_iteration(self) -> int:

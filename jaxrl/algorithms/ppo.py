@@ -52,21 +52,21 @@ class Sample(struct.PyTreeNode):
 class PPO(Algorithm):
     """num_steps steps in each of num_envs environments, then epochs x minibatches updates."""
 
-    learning_rate: float = traced(2.5e-4, low=0)
-    anneal_learning_rate: bool = static(True)  # linearly to 0 at the end of the run
-    discount: float = traced(0.99, low=0, high=1)
-    gae_lambda: float = traced(0.95, low=0, high=1)
-    clip: float = traced(0.2, low=0)
-    clip_value_loss: bool = static(True)
-    normalise_advantage: bool = static(True)  # within each minibatch
-    value_coefficient: float = traced(0.5, low=0)
-    entropy_coefficient: float = traced(0.01, low=0)
-    max_grad_norm: float = traced(0.5, low=0)
-    num_envs: int = static(4, low=1)
-    num_steps: int = static(128, low=1)
-    epochs: int = static(4, low=1)
-    minibatches: int = static(4, low=1)
-    hidden: tuple[int, ...] = static((64, 64), low=1)  # units of each hidden layer
+    learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
+    anneal_learning_rate: bool = static(True, "linearly to 0 at the end of the run")
+    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
+    gae_lambda: float = traced(0.95, "λ of generalised advantage estimation", low=0, high=1)
+    clip: float = traced(0.2, "largest change of a ratio, and of a value, that pays", low=0)
+    clip_value_loss: bool = static(True, "clip the change of values too")
+    normalise_advantage: bool = static(True, "within each minibatch")
+    value_coefficient: float = traced(0.5, "weight of the value loss", low=0)
+    entropy_coefficient: float = traced(0.01, "weight of the entropy bonus", low=0)
+    max_grad_norm: float = traced(0.5, "global norm that gradients are clipped to", low=0)
+    num_envs: int = static(4, "environments of each run", low=1)
+    num_steps: int = static(128, "steps in each of them per iteration", low=1)
+    epochs: int = static(4, "passes over an iteration's transitions", low=1)
+    minibatches: int = static(4, "updates of each pass", low=1)
+    hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
 
     @property
     def steps_per_iteration(self) -> int:
@@ -96,8 +96,8 @@ class PPO(Algorithm):
         key_rollout, key_update = random.split(random.fold_in(state.key, t))
         episodes, transitions, log_prob = self.rollout(env, state, key_rollout)
         samples = self.samples(env, state.critic, transitions, log_prob)
-        rate = linear(self.learning_rate, 0.0, 1.0, t, total)
-        optimiser = self.optimiser(rate if self.anneal_learning_rate else self.learning_rate)
+        fraction_left = linear(1.0, 0.0, 1.0, t, total) if self.anneal_learning_rate else 1.0
+        optimiser = self.optimiser(self.learning_rate * fraction_left)
 
         def update(carry: tuple[Any, Any], indices: Array) -> tuple[tuple[Any, Any], dict[str, Array]]:
             params, opt_state = carry

@@ -23,23 +23,25 @@ from jaxrl.schedules import exponential, linear
 class State(struct.PyTreeNode):
     q: Array  # [tables, num_states, num_actions] float32, action values
     episode: Episode
-    episodes: Array  # [] int32, episodes completed
+    completed: Array  # [] int32, episodes
     key: Array  # [] typed key, never changes
 
 
 class QLearning(Algorithm):
     """One environment step and one update of one table entry per iteration."""
 
-    learning_rate: float = traced(0.1, low=0, high=1)
-    learning_rate_end: float = traced(0.1, low=0, high=1)  # reached linearly at the end of the run
-    discount: float = traced(0.99, low=0, high=1)
-    initial_value: float = traced(0.0)  # optimistic if above the true values
-    epsilon_start: float = traced(1.0, low=0, high=1)
-    epsilon_end: float = traced(0.05, low=0, high=1)
-    epsilon_schedule: str = static("linear", choices=("linear", "exponential"))
-    epsilon_fraction: float = traced(0.5, low=0, high=1)  # linear: of the run, until epsilon_end
-    epsilon_decay: float = traced(0.99, low=0, high=1)  # exponential: factor per completed episode
-    double: bool = static(False)  # two tables: one selects the action, the other evaluates it
+    learning_rate: float = traced(0.1, "step size", low=0, high=1)
+    learning_rate_decay: float = traced(1.0, "factor it falls by, linearly over the run", low=0, high=1)
+    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
+    initial_value: float = traced(0.0, "optimistic if above the true values")
+    epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
+    epsilon_end: float = traced(0.05, "the same once the schedule has ended", low=0, high=1)
+    epsilon_schedule: str = static(
+        "linear", "linear in steps, or exponential in episodes", choices=("linear", "exponential")
+    )
+    epsilon_fraction: float = traced(0.5, "linear: of the run, until epsilon_end", low=0, high=1)
+    epsilon_decay: float = traced(0.99, "exponential: factor per completed episode", low=0, high=1)
+    double: bool = static(False, "two tables: one selects the action, the other evaluates it")
 
     @property
     def steps_per_iteration(self) -> int:
@@ -55,13 +57,13 @@ class QLearning(Algorithm):
         return State(
             q=jnp.full(shape, self.initial_value, jnp.float32),
             episode=Episode.start(env, key_episode),
-            episodes=jnp.int32(0),
+            completed=jnp.int32(0),
             key=key_state,
         )
 
     def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
         key_act, key_env, key_table = random.split(random.fold_in(state.key, t), 3)
-        epsilon = self.epsilon(state.episodes, t, total)
+        epsilon = self.epsilon(state.completed, t, total)
         action = epsilon_greedy(key_act, self.values(state, state.episode.obs), epsilon)
         episode, transition = state.episode.step(env, key_env, action)
 
@@ -75,11 +77,11 @@ class QLearning(Algorithm):
             transition.terminated,
             state.q[evaluator, transition.next_obs, next_action],
         )
-        rate = linear(self.learning_rate, self.learning_rate_end, 1.0, t, total)
+        rate = self.learning_rate * linear(1.0, self.learning_rate_decay, 1.0, t, total)
         state = state.replace(
             q=state.q.at[selector, transition.obs, action].add(rate * error),
             episode=episode,
-            episodes=state.episodes + transition.done,
+            completed=state.completed + transition.done,
         )
         metrics = mean_metrics(td_error=jnp.abs(error), epsilon=epsilon)
         return state, episode_metrics(transition) | metrics
@@ -92,9 +94,9 @@ class QLearning(Algorithm):
         """Action values in a state, averaged over the tables: [num_actions]."""
         return jnp.mean(state.q[:, obs], axis=0)
 
-    def epsilon(self, episodes: Array, t: Array, total: Array) -> Array:
-        """Probability of a uniform action after `episodes` episodes and `t` of `total` steps: []."""
+    def epsilon(self, completed: Array, t: Array, total: Array) -> Array:
+        """Probability of a uniform action after `completed` episodes and `t` of `total` steps: []."""
         start, end = self.epsilon_start, self.epsilon_end
         if self.epsilon_schedule == "exponential":
-            return exponential(start, end, self.epsilon_decay, episodes)
+            return exponential(start, end, self.epsilon_decay, completed)
         return linear(start, end, self.epsilon_fraction, t, total)

@@ -38,7 +38,6 @@ def write_report(path: str | os.PathLike[str]) -> Path:
         studies=studies,
         resamples=RESAMPLES,
         learning_curves=learning_curves,
-        median=np.median,
         sparkline=sparkline,
         plotly_js=plotly.offline.get_plotlyjs(),
     )
@@ -63,6 +62,8 @@ def find_studies(folder: Path) -> Sequence[Results]:
 
 def number(value: float) -> str:
     """About four digits: 0.7412, 9.5, 498.3, 38,123, 4.02 M."""
+    if np.isnan(value):
+        return "none"
     if abs(value) >= 1e6:
         return f"{value / 1e6:.2f} M"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"

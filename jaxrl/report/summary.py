@@ -42,6 +42,21 @@ class Setting:
     evaluation: Curves
     training: Curves
 
+    @property
+    def lowest(self) -> float:
+        """The least score of a run that did not fail; NaN if none is left."""
+        return float(np.nanmin(self.scores)) if self.failed < self.runs else np.nan
+
+    @property
+    def median(self) -> float:
+        """Likewise the median."""
+        return float(np.nanmedian(self.scores)) if self.failed < self.runs else np.nan
+
+    @property
+    def highest(self) -> float:
+        """Likewise the highest."""
+        return float(np.nanmax(self.scores)) if self.failed < self.runs else np.nan
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -58,7 +73,7 @@ def summarise(results: Results, rng: np.random.Generator) -> list[Section]:
         Section(
             environment=str(name),
             steps_per_second=throughput(results, runs),
-            episodes=results.manifest["study"]["eval_episodes"],
+            episodes=results.manifest["study"]["evaluation_episodes"],
             solved_return=_known(runs.solved_return.iloc[0]),
             settings=[
                 summarise_setting(results, label, members, rng) for label, members in settings_of(runs)
@@ -89,7 +104,7 @@ def summarise_setting(results: Results, label: str, runs: pd.DataFrame, rng: np.
     """The numbers of one setting's runs."""
     evaluation = curves_of(results, "eval_return", runs, rng)
     failed = (runs.status == "failed").to_numpy()
-    scores = np.where(failed, np.nan, evaluation.values[:, -1])
+    scores = results.final().loc[runs.run].to_numpy()
     threshold = _known(runs.solved_return.iloc[0])
     return Setting(
         label=label,

@@ -17,7 +17,8 @@ class Interval(NamedTuple):
 def mean_interval(scores: np.ndarray, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
     """Mean of the runs' scores [runs] with its percentile-bootstrap interval (Efron 1979).
 
-    NaN scores, of failed runs, are left out. NaN throughout if nothing is left.
+    NaN scores, of failed runs, are left out, which flatters: show their number beside it. NaN throughout
+    if nothing is left.
     """
     scores = scores[~np.isnan(scores)]
     if scores.size == 0:
