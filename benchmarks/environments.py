@@ -11,7 +11,7 @@ from benchmarks.timing import time_calls
 from jaxrl import registry
 from jaxrl.environment import Environment, Episode
 
-COPIES = (1, 64, 1_024, 16_384)
+COPIES = (1, 8, 64, 256, 1_024, 16_384)
 
 
 @jax.jit

@@ -17,7 +17,7 @@ class GridWorld(FiniteEnvironment):
     Actions: 0 up, 1 down, 2 left, 3 right. A step into the wall leaves the agent where it is.
     """
 
-    size: int = static(4, "cells along a side", low=2)
+    size: int = static(4, "cells along a side", low=2, high=1_000)
     goal_reward: float = traced(10.0, "for reaching the goal")
     wall_reward: float = traced(-1.0, "for a step into the wall")
     step_reward: float = traced(-0.1, "for any other step")

@@ -32,6 +32,8 @@ def enumerate_mdp(env: Environment) -> MDP:
         raise InputError(
             f"{type(env).__name__} cannot be enumerated: only a FiniteEnvironment lists its outcomes"
         )
+    if type(env).step is not FiniteEnvironment.step:
+        raise InputError(f"{type(env).__name__} has a step of its own, so its successor is not all of it")
     probabilities = np.asarray(env.outcomes(), np.float64)
     probabilities /= probabilities.sum()
     num_states, num_actions = env.num_states, env.num_actions

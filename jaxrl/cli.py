@@ -114,7 +114,8 @@ def main(args: Sequence[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     try:
         if {"-h", "--help"} & {*args} and args[0] == "train":
-            _print_fields([name for name in args[1:] if not name.startswith("-")])
+            names = itertools.takewhile(lambda argument: not argument.startswith("-"), args[1:])
+            _print_fields([*names])
         app.cli(prog="jaxrl", description="Reinforcement learning in JAX, by the hundred.", args=args)
     except InputError as error:
         print(f"jaxrl: {error}", file=sys.stderr)
@@ -130,8 +131,12 @@ def _print_fields(names: Sequence[str]) -> None:
     from jaxrl.config import meanings, shown
 
     finders = (("--set", registry.algorithm), ("--env", registry.environment))
-    for name, (option, find) in zip(names[:2], finders, strict=False):
-        config: Config = find(name)
+    chosen = [
+        (name, option, find(name))
+        for joined, (option, find) in zip(names[:2], finders, strict=False)
+        for name in joined.split(",")
+    ]
+    for name, option, config in chosen:
         print(f"{name}: {_summary(config)}\n\n{type(config).__doc__}\n")
         table = Table(f"{option} field", "default", "meaning", box=None)
         texts = meanings(type(config))
@@ -173,17 +178,23 @@ def _print_summary(results: "Results") -> None:
     """Per environment a line for each setting: runs, final mean with interval, solved share."""
     import numpy as np
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from jaxrl.plan import counted
     from jaxrl.report.page import RESAMPLING_SEED, interval, number, percent
     from jaxrl.report.summary import summarise
 
+    plan = results.manifest["plan"]
+    parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
+    print(f"{', '.join(counted(*part) for part in parts)} of width {plan['width']}\n")
     for section in summarise(results, np.random.default_rng(RESAMPLING_SEED)):
         table = Table(section.environment, "runs", "final mean [95 %]", "solved [95 %]", box=None)
         for setting in section.settings:
             final = " ".join([number(setting.final.estimate), interval(setting.final)])
             solved = percent(setting.solved) if setting.solved else "-"
-            table.add_row(setting.label, str(setting.runs), final, solved)
+            runs = f"{setting.runs}, {setting.failed} failed" if setting.failed else str(setting.runs)
+            table.add_row(*map(escape, (setting.label, runs, final, solved)))
         Console().print(table)
         print(f"{number(section.steps_per_second)} training steps/s\n")
     print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,7 @@ class QNetwork(nn.Module):
 
 def features(space: Space, obs: Array) -> Array:
     """An observation as a network's input: one-hot where it is discrete, else flat. [inputs] float32."""
+    chex.assert_shape(obs, space.shape)
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
     return jnp.ravel(obs).astype(jnp.float32)
@@ -76,6 +78,8 @@ def gram_schmidt(matrix: Array) -> Array:
     Each column is projected twice, which leaves it orthogonal to working precision
     (Giraud, Langou & Rozloznik 2005); a GPU's default precision would spoil that.
     """
+
+    chex.assert_rank(matrix, 2)
 
     def orthonormalise(k: Array, q: Array) -> Array:
         column, earlier = q[:, k], jnp.arange(q.shape[1]) < k

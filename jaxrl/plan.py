@@ -5,7 +5,10 @@ structure, static fields included. A batch is a program executed on exactly `wid
 a run depend on that width, but neither on its lane nor on its neighbours.
 """
 
+import contextlib
 import dataclasses
+import hashlib
+import inspect
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -21,7 +24,13 @@ from jaxrl.config import Config, stack
 from jaxrl.environment import Environment, check_contract
 from jaxrl.errors import InputError
 
+MAX_COUNT = 2**31 - 1  # int32 counts steps
+MAX_SEEDS = 1_000_000
 MAX_WIDTH = 256  # lanes of a batch unless the user says otherwise; beyond it a CPU gains nothing
+
+
+# Columns of the table of runs beside the hyper-parameters and the environment's "env.<field>".
+COLUMNS = {"run", "environment", "algorithm", "seed", "status", "steps", "solved_return"}
 
 
 class Run(NamedTuple):
@@ -39,7 +48,7 @@ class Study:
     algorithms: tuple[Algorithm, ...]
     seeds: tuple[int, ...]
     steps: int  # environment steps of each run, rounded down to whole iterations
-    evaluate_every: int  # environment steps of a chunk, rounded down to whole iterations, at least one
+    evaluate_every: int  # environment steps of a chunk, about: chunks are even and of whole iterations
     evaluation_episodes: int  # greedy episodes of one evaluation
     prng: str  # jax's name of the generator
 
@@ -79,15 +88,19 @@ class Study:
     def marks(self, algorithm: Algorithm) -> list[int]:
         """The iterations of an algorithm after which its runs are evaluated and recorded, from 0 on."""
         total = self.steps // algorithm.steps_per_iteration
-        stride = max(self.evaluate_every // algorithm.steps_per_iteration, 1)
-        return [*range(0, total, stride), total]
+        chunks = max(round(self.steps / self.evaluate_every), 1)
+        return np.unique(np.linspace(0, total, chunks + 1).round().astype(int)).tolist()
 
     def spec(self) -> dict[str, Any]:
         """The study as plain JSON values."""
 
         def named(configs: Sequence[Any], registered: dict[str, Any]) -> list[dict[str, Any]]:
             return [
-                {"name": registry.name_of(config, registered), "parameters": config.parameters()}
+                {
+                    "name": registry.name_of(config, registered),
+                    "parameters": config.parameters(),
+                    "code": code_hash(type(config)),
+                }
                 for config in configs
             ]
 
@@ -145,7 +158,7 @@ def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
     if width is None:
         most = max(len(members) for members in programs.values())
         width = math.ceil(most / math.ceil(most / MAX_WIDTH))
-    require_count("width", width)
+    width = require_count("width", width)
     groups = [
         tuple(members[i : i + width]) for members in programs.values() for i in range(0, len(members), width)
     ]
@@ -153,10 +166,13 @@ def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
     return Plan(len(programs), width, tuple(batches))
 
 
-def require_count(name: str, value: Any) -> None:
-    """Raises InputError unless a value is an integer of at least 1."""
+def require_count(name: str, value: Any) -> int:
+    """The value as an int. Raises InputError unless it is an integer of at least 1 that fits int32."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
+    if value > MAX_COUNT:
+        raise InputError(f"{name} must be at most {MAX_COUNT}, got {value!r}")
+    return int(value)
 
 
 def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
@@ -164,21 +180,26 @@ def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
 
     Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
     """
+    listed: Sequence[int]
     expected = "seeds must be a count, a range first:end or distinct integers in [0, 2^32)"
     try:
         if isinstance(seeds, str):
             bounds = [int(part) for part in seeds.split(":")]
-            listed = tuple(range(*bounds)) if len(bounds) <= 2 else ()
-        elif isinstance(seeds, int):
-            listed = tuple(range(seeds))
+            listed = range(*bounds) if len(bounds) <= 2 else ()
+        elif isinstance(seeds, bool):
+            listed = ()
+        elif isinstance(seeds, int | np.integer):
+            listed = range(seeds)
         else:
             listed = tuple(operator.index(seed) for seed in seeds)
     except (TypeError, ValueError):
         listed = ()
+    if len(listed) > MAX_SEEDS:
+        raise InputError(f"seeds must be at most {MAX_SEEDS:,}, got {seeds!r}")
     valid = len(listed) == len(set(listed)) and all(0 <= seed < 2**32 for seed in listed)
     if not listed or not valid:
         raise InputError(f"{expected}, at least one, got {seeds!r}")
-    return listed
+    return tuple(listed)
 
 
 def check_prng(name: str) -> None:
@@ -189,6 +210,8 @@ def check_prng(name: str) -> None:
             "on its neighbours; use threefry2x32"
         )
     try:
+        if not isinstance(name, str):
+            raise ValueError
         random.key(0, impl=name)
     except ValueError:
         raise InputError(f"unknown prng {name!r}: use threefry2x32") from None
@@ -206,6 +229,21 @@ def _require(kind: type[Config], configs: Sequence[Any]) -> None:
             raise InputError(f"the {what} must be an instance of {kind.__name__}, got {config!r}")
         if config in configs[:i]:
             raise InputError(f"the study has the {what} {config} twice; its runs would be the same")
+        reserved = COLUMNS & {*config.parameters()}
+        if kind is Algorithm and reserved:
+            raise InputError(
+                f"{type(config).__name__} has a field {min(reserved)!r}, which is the name of another "
+                "column of the table of runs; call it something else"
+            )
+
+
+def code_hash(cls: type) -> str:
+    """A hash of the source of a class and of those it derives from, as far as there are files of it."""
+    sources = []
+    for ancestor in cls.__mro__:
+        with contextlib.suppress(OSError, TypeError):
+            sources.append(inspect.getsource(ancestor))
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
 
 
 def counted(count: int, noun: str) -> str:

@@ -6,7 +6,7 @@ value is a dict of names; a script adds to the dict that `environments()` or `al
 
 import functools
 import importlib.metadata
-import sys
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -21,13 +21,13 @@ C = TypeVar("C", bound=Config)
 @functools.cache
 def environments() -> dict[str, Environment]:
     """Every known environment by its id."""
-    return _joined("jaxrl.environments")
+    return _joined("jaxrl.environments", Environment)
 
 
 @functools.cache
 def algorithms() -> dict[str, Algorithm]:
     """Every known algorithm, with default hyper-parameters, by its name."""
-    return _joined("jaxrl.algorithms")
+    return _joined("jaxrl.algorithms", Algorithm)
 
 
 def environment(name: str) -> Environment:
@@ -60,20 +60,26 @@ def _named(kind: str, name: str, registered: Mapping[str, C]) -> C:
     return registered[name]
 
 
-def _joined(group: str) -> dict[str, Any]:
+def _joined(group: str, kind: type) -> dict[str, Any]:
     joined: dict[str, Any] = {}
     for entry in importlib.metadata.entry_points(group=group):
         try:
-            joined.update(entry.load())
-        except (AttributeError, ImportError) as error:
+            found = entry.load()
+            if not all(isinstance(config, kind) for config in found.values()):
+                raise TypeError(f"it is no dict of {kind.__name__} instances")
+        except Exception as error:  # whatever a foreign package does when it is imported
             raise InputError(
                 f"{entry.value!r} of group {group} cannot be loaded ({error}): the package "
                 f"{entry.module!r} was found at {_location(entry.module)}; if that is another package "
                 "of the same name, rename it or take its folder off the Python path"
             ) from None
+        joined.update(found)
     return joined
 
 
-def _location(module: str) -> str:
-    """The folder of an imported package, also of one without __init__.py."""
-    return next(iter(getattr(sys.modules.get(module), "__path__", ["no folder"])))
+def _location(name: str) -> str:
+    """The folder or file of an importable package, also of one without __init__.py or that fails."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return "no folder"
+    return next(iter(spec.submodule_search_locations or []), spec.origin or "no folder")

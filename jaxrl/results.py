@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ import pandas as pd
 from jax import Array, random
 
 from jaxrl import registry
-from jaxrl.algorithm import State
+from jaxrl.algorithm import Algorithm, State
 from jaxrl.config import Config, shown
-from jaxrl.environment import Discrete
+from jaxrl.environment import Discrete, Environment
 from jaxrl.errors import InputError, unknown
-from jaxrl.plan import Batch, Plan, Study, make_plan
+from jaxrl.plan import Batch, Plan, Run, Study, make_plan
 from jaxrl.version import VERSION
 
 FORMAT = 1  # of the folder; a reader refuses what is newer
@@ -75,21 +75,20 @@ class Results:
         """
         batch, lane = self._find(run)
         algorithm, env, state = jax.tree.map(lambda leaf: leaf[lane], self._final(batch))
-        act = jax.jit(functools.partial(algorithm.act, env, state, explore=explore))
         space = env.observation_space
 
         def policy(obs: Any, key: Array) -> Array:
             if not _is_key(key):
                 raise InputError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
-            try:
-                obs = np.asarray(obs, space.dtype)
-            except (TypeError, ValueError):
-                raise InputError(f"observation must be made of numbers, got {obs!r}") from None
+            given, obs = obs, np.asarray(obs)
+            if not np.can_cast(obs.dtype, space.dtype, "same_kind"):
+                raise InputError(f"observation must be made of {np.dtype(space.dtype)}, got {given!r}")
             if obs.shape != space.shape:
                 raise InputError(f"observation must have shape {space.shape}, got {obs.shape}")
             if isinstance(space, Discrete) and not 0 <= obs < space.n:
                 raise InputError(f"observation must be in [0, {space.n - 1}], got {obs}")
-            return act(obs, key)
+            obs = jnp.asarray(obs, space.dtype)
+            return act(algorithm, env, state, obs, key, explore)
 
         return policy
 
@@ -110,6 +109,12 @@ class Results:
         return algorithm, env, read_state(checkpoint_path(self.path, batch.index), shapes, prng)
 
 
+@functools.partial(jax.jit, static_argnames="explore")
+def act(algorithm: Algorithm, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
+    """The action of one run's policy; runs of one program share the compilation."""
+    return algorithm.act(env, state, obs, key, explore)
+
+
 def load(path: str | os.PathLike[str]) -> Results:
     """Reads a complete results folder. Raises InputError for anything else."""
     return Folder(Path(path)).load()
@@ -126,8 +131,11 @@ class Folder:
 
         Raises InputError if it holds another study, an unfinished one, or anything else.
         """
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
-            return False
+        try:
+            if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+                return False
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror}") from None
         manifest = self.manifest()
         theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
         ours = json.loads(json.dumps(study.spec() | {"width": plan.width, "jaxrl": VERSION}))
@@ -143,27 +151,22 @@ class Folder:
 
     def create(self, study: Study, plan: Plan) -> None:
         """Makes the folder with manifest and table of runs. Raises InputError if it cannot be written."""
-        try:
+        manifest = {
+            "format": FORMAT,
+            "jaxrl": VERSION,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "status": "running",
+            "study": study.spec(),
+            "plan": {"programs": plan.programs, "batches": len(plan.batches), "width": plan.width},
+            "machine": machine(),
+            "seconds": [],
+            "failed": [],
+        }
+        runs = runs_table(study)
+        with self._writing():
             (self.path / "parts").mkdir(parents=True)
-            self._write_manifest(
-                {
-                    "format": FORMAT,
-                    "jaxrl": VERSION,
-                    "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "status": "running",
-                    "study": study.spec(),
-                    "plan": {
-                        "programs": plan.programs,
-                        "batches": len(plan.batches),
-                        "width": plan.width,
-                    },
-                    "machine": machine(),
-                    "seconds": [],
-                    "failed": [],
-                }
-            )
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be written: {error.strerror}") from None
+            self._write_manifest(manifest)
+            _write_table(self.path / "runs.parquet", runs)
 
     def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
         """Keeps one value per metric and lane ([width] each) reached after `step` environment steps."""
@@ -180,19 +183,20 @@ class Folder:
             for name, lanes in values.items()
         ]
         part = self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet"
-        _write_table(part, pd.concat(frames).dropna())
+        with self._writing():
+            _write_table(part, pd.concat(frames))
 
     def save_batch(
         self, batch: Batch, state: State, finite: np.ndarray, seconds: Mapping[str, float]
     ) -> None:
         """Saves the final state of a batch, and notes the time it took and the runs that failed."""
-        write_state(checkpoint_path(self.path, batch.index), state)
         manifest = self.manifest()
         failed = [run.id for run, ok in zip(batch.runs, finite, strict=False) if not ok]
         manifest["failed"] += failed
-        rounded = {name: round(value, 3) for name, value in seconds.items()}
-        manifest["seconds"].append({"runs": [run.id for run in batch.runs], **rounded})
-        self._write_manifest(manifest)
+        manifest["seconds"].append({"runs": [run.id for run in batch.runs], **seconds})
+        with self._writing():
+            write_state(checkpoint_path(self.path, batch.index), state)
+            self._write_manifest(manifest)
 
     def finish(self, study: Study) -> None:
         """Joins the parts into the final tables and marks the study complete."""
@@ -200,10 +204,11 @@ class Folder:
         parts = sorted((self.path / "parts").glob("*.parquet"))
         curves = pd.concat([pd.read_parquet(part) for part in parts])
         curves = curves.sort_values(["run", "metric", "step"], ignore_index=True)
-        _write_table(self.path / "curves.parquet", curves)
-        _write_table(self.path / "runs.parquet", runs_table(study, manifest["failed"]))
-        self._write_manifest(manifest | {"status": "complete"})
-        shutil.rmtree(self.path / "parts")
+        with self._writing():
+            _write_table(self.path / "curves.parquet", curves)
+            _write_table(self.path / "runs.parquet", runs_table(study, manifest["failed"]))
+            self._write_manifest(manifest | {"status": "complete"})
+            shutil.rmtree(self.path / "parts")
 
     def load(self) -> Results:
         """Reads the folder. Raises InputError unless it is a complete study."""
@@ -224,6 +229,8 @@ class Folder:
         try:
             manifest = json.loads(file.read_text())
             newer = manifest["format"] > FORMAT
+            if not {"status", "study", "plan", "jaxrl"} <= manifest.keys():
+                raise KeyError
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
                 f"{self.path} is not a results folder: it has no readable manifest.json"
@@ -233,6 +240,14 @@ class Folder:
                 f"{self.path} has format {manifest['format']}, newer than this jaxrl reads ({FORMAT})"
             )
         return manifest
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns what the file system refuses, a full disk for one, into an InputError."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         file = self.path / "manifest.json"
@@ -262,11 +277,14 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
     )
 
 
-def runs_table(study: Study, failed: list[int]) -> pd.DataFrame:
-    """One row a run; tuples are written as in `--set`."""
+def runs_table(study: Study, failed: Sequence[int] | None = None) -> pd.DataFrame:
+    """One row a run, `running` until it is known which failed; tuples are written as in `--set`."""
 
-    def cell(value: Any) -> Any:
-        return shown(value) if isinstance(value, tuple) else value
+    def status(run: Run) -> str:
+        return "running" if failed is None else "failed" if run.id in failed else "complete"
+
+    def threshold(run: Run) -> float:
+        return np.nan if run.environment.solved_return is None else float(run.environment.solved_return)
 
     rows = [
         {
@@ -274,15 +292,20 @@ def runs_table(study: Study, failed: list[int]) -> pd.DataFrame:
             "environment": registry.name_of(run.environment, registry.environments()),
             "algorithm": registry.name_of(run.algorithm, registry.algorithms()),
             "seed": run.seed,
-            "status": "failed" if run.id in failed else "complete",
+            "status": status(run),
             "steps": study.steps_of(run.algorithm),
-            "solved_return": run.environment.solved_return,
-            **{name: cell(value) for name, value in run.algorithm.parameters().items()},
-            **{f"env.{name}": cell(value) for name, value in run.environment.parameters().items()},
+            "solved_return": threshold(run),
+            **run.algorithm.parameters(),
+            **{f"env.{name}": value for name, value in run.environment.parameters().items()},
         }
         for run in study.runs()
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name in [name for name, dtype in table.dtypes.items() if dtype.kind == "O"]:
+        kinds = set(table[name].dropna().map(type))
+        if len(kinds) > 1 or tuple in kinds:  # a column has one type, so a mixed one becomes text
+            table[name] = table[name].dropna().map(shown)
+    return table
 
 
 def machine() -> dict[str, str]:

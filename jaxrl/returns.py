@@ -1,5 +1,6 @@
 """Returns and advantages along a trajectory whose time limit and terminations are kept apart."""
 
+import chex
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -11,6 +12,7 @@ def td_error(value: Array, reward: Array, discount: Scalar, terminated: Array, n
 
     `next_value` is the true successor's, so that a truncated transition bootstraps by itself.
     """
+    chex.assert_equal_shape([value, reward, terminated, next_value])
     return reward + discount * jnp.where(terminated, 0.0, next_value) - value
 
 
@@ -19,6 +21,8 @@ def generalised_advantage(delta: Array, done: Array, discount: Scalar, gae_lambd
 
     delta [T, ...] float32, done [T, ...] bool (terminated or truncated), the others []; gives [T, ...].
     """
+
+    chex.assert_equal_shape([delta, done])
 
     def backwards(following: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         delta, done = inputs

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxrl.plan import Batch, Study, make_plan, parse_seeds, require_count
 from jaxrl.results import Folder, Results
 
 C = TypeVar("C", bound=Config)
+MAX_ITERATIONS = 2**14  # of one compiled call; a float32 sum of many more would lose digits
 Progressed = Callable[[int, np.ndarray], None]  # (environment steps since the last call, returns [lanes])
 
 
@@ -59,20 +60,25 @@ def train(
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
     """
-    require_count("steps", steps)
+    steps = require_count("steps", steps)
     study = Study(
         environments=_as_tuple(environment),
         algorithms=_as_tuple(algorithm),
         seeds=parse_seeds(seeds),
         steps=steps,
-        evaluate_every=max(steps // 50, 1) if evaluate_every is None else evaluate_every,
-        evaluation_episodes=evaluation_episodes,
+        evaluate_every=max(steps // 50, 1)
+        if evaluate_every is None
+        else require_count("evaluate_every", evaluate_every),
+        evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
         prng=prng,
     )
     study.validate()
     plan = make_plan(study.runs(), width)
     folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
     if folder.holds_complete(study, plan):
+        Console(stderr=True).print(
+            f"{folder.path} holds this study, complete: read, not trained", markup=False
+        )
         return folder.load()
     folder.create(study, plan)
     steps_of_all = sum(study.steps_of(run.algorithm) for run in study.runs())
@@ -94,17 +100,28 @@ def train_batch(study: Study, batch: Batch, folder: Folder, progressed: Progress
 
     for start, stop in itertools.pairwise([0, *marks]):  # the first chunk is empty: it compiles
         with timed(seconds, "train" if stop else "compile"):
-            state, metrics, finite = advance(algorithm, env, state, start, stop, marks[-1])
-            metrics, finite = jax.device_get((metrics, finite))
+            state, metrics, finite = advance_chunk(algorithm, env, state, start, stop, marks[-1])
         with timed(seconds, "evaluate" if stop else "compile"):
             keys = _at(key_eval, stop)
             evaluation = evaluate(algorithm, env, state, keys, study.evaluation_episodes)
             returns, lengths = jax.device_get(evaluation)
-        values = {name: _ratio(*pair) for name, pair in metrics.items()}
+        values = {name: _ratio(*pair) for name, pair in metrics.items()} if stop else {}
         values |= {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
         folder.record(batch, stop * per_iteration, values)
-        progressed((stop - start) * per_iteration * len(batch.runs), values["return"])
+        progressed((stop - start) * per_iteration * len(batch.runs), values.get("return", np.empty(0)))
     folder.save_batch(batch, state, finite, seconds)
+
+
+def advance_chunk(
+    algorithm: Algorithm, env: Environment, state: State, start: int, stop: int, total: int
+) -> tuple[State, dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """`advance` on the host, in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
+    sums: Any = None
+    for begin, end in itertools.pairwise([start, *range(start + MAX_ITERATIONS, stop, MAX_ITERATIONS), stop]):
+        state, metrics, finite = advance(algorithm, env, state, begin, end, total)
+        metrics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), jax.device_get(metrics))
+        sums = metrics if sums is None else jax.tree.map(np.add, sums, metrics)
+    return state, sums, np.asarray(finite)
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from jaxrl.training import advance, initialise
 SMALL = {
     "dqn": (DQN(warmup=20, batch_size=16, capacity=60, hidden=(16,)), "CartPole-v1"),
     "ppo": (PPO(num_steps=16, hidden=(16, 16)), "CartPole-v1"),
-    "q_learning": (QLearning(), "FrozenLake-v1"),
+    "q_learning": (QLearning(), "GridWorld-v0"),
 }
 
 

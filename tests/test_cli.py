@@ -32,6 +32,15 @@ def test_help_lists_every_hyper_parameter_with_default_and_meaning(name, capsys)
     assert "--seeds" in printed
 
 
+def test_help_takes_names_before_the_options_and_several(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "ppo,q_learning", "--seeds", "64", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "gae_lambda" in printed
+    assert "epsilon_decay" in printed
+
+
 def test_every_field_of_every_config_has_a_meaning():
     for config in (*registry.algorithms().values(), *registry.environments().values()):
         missing = [field for field, meaning in meanings(type(config)).items() if not meaning]
@@ -43,6 +52,7 @@ def test_train_and_report(tmp_path, capsys):
     settings = ["--set", "learning_rate=0.1,0.5", "--set", "double=true", "--env", "is_slippery=false"]
     main([*LAKE, *SMALL, *settings, "--out", out])
     printed = capsys.readouterr().out
+    assert "4 runs, 1 program, 1 batch of width 4" in printed
     assert "learning_rate=0.5" in printed
     assert f"jaxrl report {out}" in printed
     main(["report", out])
@@ -90,6 +100,10 @@ def test_several_algorithms_and_environments(tmp_path, capsys):
         ([*POLE, "--seeds", "9:3", "--steps", "600"], "at least one, got '9:3'"),
         ([*POLE, "--seeds", "2", "--steps", "511"], "one iteration of PPO, 512 steps, got 511"),
         ([*POLE, "--seeds", "2", "--steps", "many"], "steps must be an integer of at least 1, got 'many'"),
+        ([*POLE, "--seeds", "2", "--steps", "10000000000"], "steps must be at most 2147483647"),
+        ([*POLE, "--seeds", "99999999999", "--steps", "600"], "seeds must be at most 1,000,000"),
+        ([*POLE, *SMALL, "--out", "x" * 300], "cannot be read: File name too long"),
+        (["report", "x" * 300], "cannot be read: File name too long"),
         ([*POLE, *SMALL, "--width", "0"], "width must be an integer of at least 1, got 0"),
         ([*POLE, *SMALL, "--prng", "rbg"], "prng 'rbg' draws all lanes' bits from the first lane's key"),
         ([*POLE, *SMALL, "--out", "/dev/null/x"], "/dev/null/x cannot be written"),
@@ -116,15 +130,17 @@ def test_wrong_usage_exits_with_2(arguments):
     assert stop.value.code == 2
 
 
-@pytest.mark.parametrize("package", ["regular", "namespace"])
-def test_a_foreign_envs_package_is_named(package, tmp_path):
+@pytest.mark.parametrize(
+    "content", ["", "def broken(:", "raise RuntimeError('no')", "ENVIRONMENTS = {'A': 1}", None]
+)
+def test_a_foreign_envs_package_is_named(content, tmp_path):
     (tmp_path / "envs").mkdir()
-    if package == "regular":
-        (tmp_path / "envs" / "__init__.py").write_text("")
+    if content is not None:
+        (tmp_path / "envs" / "__init__.py").write_text(content)
     command = [sys.executable, "-c", "from jaxrl.cli import main; main(['list'])"]
     path = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
-    if package == "namespace" and done.returncode == 0:
+    if content is None and done.returncode == 0:
         pytest.skip("installed as a regular package, which goes before a folder without __init__.py")
     assert done.returncode == 2
     assert f"the package 'envs' was found at {tmp_path / 'envs'}" in done.stderr

@@ -94,10 +94,28 @@ def test_seeds(seeds, expected):
 
 
 @pytest.mark.parametrize(
-    "seeds", [0, -3, "", "a", "3:1", "1:2:3", [], [1, 1], [-1], [2**32], [1.5], 2.5, None]
+    "seeds",
+    [
+        0,
+        -3,
+        True,
+        10**7,
+        "0:99999999999",
+        "",
+        "a",
+        "3:1",
+        "1:2:3",
+        [],
+        [1, 1],
+        [-1],
+        [2**32],
+        [1.5],
+        2.5,
+        None,
+    ],
 )
 def test_bad_seeds(seeds):
-    with pytest.raises(InputError, match=r"seeds must be .*, at least one, got"):
+    with pytest.raises(InputError, match=r"seeds must be .* got"):
         parse_seeds(seeds)
 
 
@@ -117,6 +135,8 @@ class Continuous(FrozenLake):
         ({"algorithms": (CartPole(),)}, "the algorithm must be an instance of Algorithm, got CartPole"),
         ({"environments": (CartPole,)}, r"the environment must be an instance: write CartPole\(\)"),
         ({"algorithms": (PPO(), PPO())}, "the study has the algorithm PPO.* twice"),
+        ({"steps": 10**10}, "steps must be at most 2147483647, got 10000000000"),
+        ({"prng": None}, "unknown prng None"),
         ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
         ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
         ({"evaluate_every": 0}, "evaluate_every must be an integer of at least 1, got 0"),
@@ -213,3 +233,17 @@ class WrongState(FrozenLake):
 def test_environments_that_break_their_contract(env: Environment, message):
     with pytest.raises(InputError, match=message):
         study(environments=(env,)).validate()
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "expected"),
+    [
+        (51_200, 5_120, [*range(0, 101, 10)]),
+        (51_200, 51_200, [0, 100]),
+        (51_200, 10**6, [0, 100]),
+        (1_536, 1, [0, 1, 2, 3]),
+        (3_584, 1_200, [0, 2, 5, 7]),
+    ],
+)
+def test_marks_are_even_and_end_with_the_run(steps, every, expected):
+    assert study(steps=steps, evaluate_every=every).marks(PPO()) == expected

@@ -62,10 +62,27 @@ def test_failed_runs_count_as_unsolved_and_leave_the_mean(folder):
 
     setting = summarise_setting(results, label, members, np.random.default_rng(0))
     assert setting.failed == 1
+    assert np.isnan(setting.evaluation.values).all(axis=1).sum() == 1
     assert np.isnan(setting.scores).sum() == 1
     final = results.metric("eval_return").loc[members.run[members.seed > 0], 600]
     assert setting.final.estimate == pytest.approx(final.mean())
     assert setting.solved.estimate <= 4 / 5
+
+
+def test_studies_without_an_episode_and_with_one_run(tmp_path):
+    """No training episode ends within the budget of the second setting, none of the only run's."""
+    worlds = grid(GridWorld(), max_steps=[2, 500])
+    train(QLearning(), worlds, seeds=2, steps=20, out=tmp_path / "some")
+    train(QLearning(), GridWorld(max_steps=500), seeds=1, steps=10, out=tmp_path / "none")
+    html = write_report(tmp_path).read_text()
+    assert "(no interval)" in html
+    assert html.count("<section>") == 3
+
+
+def test_thresholds_are_those_of_each_setting(tmp_path):
+    results = train(QLearning(), grid(GridWorld(), size=[3, 5]), seeds=2, steps=20, out=tmp_path / "sizes")
+    (section,) = summarise(results, np.random.default_rng(0))
+    assert [setting.threshold for setting in section.settings] == pytest.approx([9.7, 9.3], abs=1e-3)
 
 
 def test_every_trace_is_a_line(folder, monkeypatch):

@@ -25,7 +25,9 @@ def test_confidence_widens_the_interval():
 
 
 def test_mean_interval_edge_cases():
-    assert mean_interval(np.array([3.0]), rng()) == (3.0, 3.0, 3.0)
+    single = mean_interval(np.array([3.0]), rng())
+    assert single.estimate == 3.0
+    assert np.isnan([single.low, single.high]).all()
     assert mean_interval(np.full(9, 2.5), rng()) == (2.5, 2.5, 2.5)
     assert mean_interval(np.array([np.nan, 1.0, 1.0]), rng()) == (1.0, 1.0, 1.0)
     assert np.isnan(mean_interval(np.array([np.nan]), rng())).all()
@@ -55,6 +57,12 @@ def test_bands_with_missing_values():
     assert (low[0], high[0]) == (1.0, 3.0)
     assert (low[1], high[1]) == (5.0, 5.0)
     assert np.isnan([low[2], high[2]]).all()
+
+
+def test_bands_of_nothing():
+    low, high = curve_band(np.full((3, 2), np.nan), rng())
+    assert np.isnan([low, high]).all()
+    assert curve_band(np.empty((3, 0)), rng())[0].size == 0
 
 
 def test_share_interval_is_wilsons():

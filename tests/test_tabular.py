@@ -150,3 +150,14 @@ def simulated_returns(env, policy, episodes):
         return transitions.episode_return[jnp.argmax(transitions.done)]
 
     return np.asarray(jax.jit(jax.vmap(run))(random.split(random.key(0), episodes)))
+
+
+class OwnStep(GridWorld):
+    def step(self, key, state, action):
+        state, reward, terminated = super().step(key, state, action)
+        return state, reward + 1, terminated
+
+
+def test_an_environment_whose_step_does_more_is_refused():
+    with pytest.raises(InputError, match="OwnStep has a step of its own"):
+        enumerate_mdp(OwnStep())

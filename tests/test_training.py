@@ -1,16 +1,17 @@
 """What must hold of every algorithm in the batch engine, and of the engine itself."""
 
+import chex
 import jax
 import numpy as np
 import pytest
 from jax import random
 
-from envs import CartPole, FrozenLake
+from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import registry
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.evaluate import evaluate
 from jaxrl.plan import Run, make_plan
-from jaxrl.training import advance, train
+from jaxrl.training import advance, advance_chunk, initialise, train
 from tests.lanes import SMALL, batch_of, bits, equal, small, start, trained
 
 ITERATIONS = 12
@@ -26,10 +27,32 @@ def test_every_algorithm_is_covered():
     assert set(SMALL) == set(registry.algorithms())
 
 
+def test_state_and_metrics_have_one_entry_a_lane(name):
+    algorithm, env = small(name)
+    algorithms, envs, state = start(batch_of([algorithm] * len(SEEDS), env, SEEDS))
+    chex.assert_tree_shape_prefix(state, (len(SEEDS),))
+    state, metrics, finite = advance(algorithms, envs, state, 0, 1, 1)
+    chex.assert_tree_shape_prefix(state, (len(SEEDS),))
+    chex.assert_shape(jax.tree.leaves(metrics), (len(SEEDS),))
+    chex.assert_type(jax.tree.leaves(metrics), float)
+    chex.assert_shape(finite, (len(SEEDS),))
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_actions_are_elements_of_the_action_space(name, explore):
+    algorithm, env = small(name)
+    _, _, state = start(batch_of([algorithm], env, [0]))
+    lane, obs = jax.tree.map(lambda leaf: leaf[0], state), env.observe(env.reset(random.key(0)))
+    action = algorithm.act(env, lane, obs, random.key(1), explore)
+    chex.assert_shape(action, env.action_space.shape)
+    chex.assert_type(action, env.action_space.dtype)
+
+
 def test_chunks_do_not_change_a_bit(name):
     algorithm, env = small(name)
     batch = batch_of([algorithm] * len(SEEDS), env, SEEDS)
     whole = trained(batch, ITERATIONS)
+    assert not equal(bits(whole), bits(start(batch)[2]))
     assert equal(bits(whole), bits(trained(batch, ITERATIONS, marks=(1, 5, 6))))
 
 
@@ -89,10 +112,10 @@ def test_environments_of_one_run_differ():
 def test_a_run_depends_on_seed_alone_within_a_study(tmp_path):
     """Its place in the study, its batch and its neighbours' hyper-parameters leave its curve as it is."""
     settings = {"steps": 300, "evaluate_every": 100, "width": 4}
-    one = train(QLearning(), FrozenLake(), seeds=[5, 6, 7, 8], out=tmp_path / "one", **settings)
+    one = train(QLearning(), GridWorld(), seeds=[5, 6, 7, 8], out=tmp_path / "one", **settings)
     two = train(
         [QLearning(learning_rate=0.3), QLearning()],
-        FrozenLake(),
+        GridWorld(),
         seeds=[9, 5, 4],
         out=tmp_path / "two",
         **settings,
@@ -182,3 +205,43 @@ def test_exploring_evaluation_differs_from_greedy():
     greedy, _ = evaluate(algorithm, envs, state, keys, episodes=32)
     explored, _ = evaluate(algorithm, envs, state, keys, episodes=32, explore=True)
     assert not np.array_equal(greedy, explored)
+
+
+def test_evaluations_of_one_policy_draw_fresh_episodes(tmp_path):
+    """With a learning rate of 0 only the keys of evaluation differ between checkpoints."""
+    results = train(
+        PPO(num_steps=16, learning_rate=0.0),
+        CartPole(reset_range=0.2),
+        seeds=2,
+        steps=640,
+        evaluate_every=128,
+        out=tmp_path / "frozen",
+    )
+    evaluations = results.metric("eval_return")
+    assert (evaluations.nunique(axis=1) > 2).all()
+
+
+def test_ppo_compiles_once_for_all_traced_values(tmp_path):
+    def compilations():
+        return advance._cache_size(), evaluate._cache_size(), initialise._cache_size()
+
+    def run(name, algorithm, env, **settings):
+        train(algorithm, env, seeds=2, evaluation_episodes=2, out=tmp_path / name, **settings)
+        return compilations()
+
+    algorithm = PPO(num_steps=16, minibatches=2)
+    first = run("one", algorithm, CartPole(), steps=640, evaluate_every=128)
+    changed = algorithm.replace(learning_rate=1e-3, clip=0.1, entropy_coefficient=0.0)
+    assert (
+        run("two", changed, CartPole(pole_length=1.0, max_steps=9), steps=1_000, evaluate_every=77) == first
+    )
+    assert run("three", algorithm.replace(epochs=1), CartPole(), steps=640)[0] == first[0] + 1
+
+
+def test_long_chunks_lose_no_digits():
+    """Metrics are added in float64 between calls of a limited length."""
+    algorithm, envs, state = start(batch_of([QLearning(epsilon_start=0.05)] * 2, GridWorld(), [0, 1]))
+    _, metrics, _ = advance_chunk(algorithm, envs, state, 0, 200_000, 200_000)
+    total, weight = metrics["epsilon"]
+    assert (weight == 200_000).all()
+    np.testing.assert_allclose(total / weight, 0.05, rtol=2e-5)

@@ -51,9 +51,12 @@ def write_report(path: str | os.PathLike[str]) -> Path:
 
 def find_studies(folder: Path) -> Sequence[Results]:
     """The study in a folder, or those in the folders directly below it, in order of creation."""
-    if (folder / "manifest.json").exists():
-        return [load(folder)]
-    manifests = sorted(folder.glob("*/manifest.json"))
+    try:
+        if (folder / "manifest.json").exists():
+            return [load(folder)]
+        manifests = sorted(folder.glob("*/manifest.json"))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     if not manifests:
         raise InputError(f"{folder} holds no study: neither it nor a folder in it has a manifest.json")
     studies = [load(manifest.parent) for manifest in manifests]
@@ -71,6 +74,8 @@ def number(value: float) -> str:
 
 def interval(estimate: Interval) -> str:
     """The bounds of an interval: "[476.7, 487.4]"."""
+    if np.isnan(estimate.low):
+        return "(no interval)"
     return f"[{number(estimate.low)}, {number(estimate.high)}]"
 
 

@@ -38,7 +38,8 @@ class Setting:
     steps: int  # of each run
     final: Interval  # mean of the runs' last evaluation
     scores: np.ndarray  # [runs], the last evaluation's mean return of each run
-    solved: Interval | None  # share of runs whose last evaluation reaches the environment's threshold
+    threshold: float | None  # mean evaluation return that counts as solved
+    solved: Interval | None  # share of runs whose last evaluation reaches it; failed runs do not
     evaluation: Curves
     training: Curves
 
@@ -60,10 +61,10 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
+    study: str  # the folder's name
     environment: str
     steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
     episodes: int  # of one evaluation
-    solved_return: float | None
     settings: list[Setting]
 
 
@@ -71,10 +72,10 @@ def summarise(results: Results, rng: np.random.Generator) -> list[Section]:
     """A section for each environment of a study."""
     return [
         Section(
+            study=results.path.name,
             environment=str(name),
             steps_per_second=throughput(results, runs),
             episodes=results.manifest["study"]["evaluation_episodes"],
-            solved_return=_known(runs.solved_return.iloc[0]),
             settings=[
                 summarise_setting(results, label, members, rng) for label, members in settings_of(runs)
             ],
@@ -113,6 +114,7 @@ def summarise_setting(results: Results, label: str, runs: pd.DataFrame, rng: np.
         steps=int(runs.steps.iloc[0]),
         final=mean_interval(scores, rng),
         scores=scores,
+        threshold=threshold,
         solved=None if threshold is None else share_interval(int((scores >= threshold).sum()), len(scores)),
         evaluation=evaluation,
         training=curves_of(results, "return", runs, rng),
@@ -120,8 +122,11 @@ def summarise_setting(results: Results, label: str, runs: pd.DataFrame, rng: np.
 
 
 def curves_of(results: Results, metric: str, runs: pd.DataFrame, rng: np.random.Generator) -> Curves:
-    """One metric of the given runs with the band of its mean."""
-    table = results.metric(metric).reindex(runs.run).dropna(axis="columns", how="all")
+    """One metric of the given runs, failed ones as NaN, with the band of its mean; empty if there is none."""
+    rows = results.curves[(results.curves.metric == metric) & results.curves.run.isin(runs.run)]
+    table = rows.pivot(index="run", columns="step", values="value").reindex(runs.run)
+    table[(runs.status == "failed").to_numpy()] = np.nan
+    table = table.dropna(axis="columns", how="all")
     values = table.to_numpy(np.float64)
     low, high = curve_band(values, rng)
     return Curves(table.columns.to_numpy(), values, runs.seed.to_list(), low, high)

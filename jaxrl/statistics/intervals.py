@@ -17,12 +17,14 @@ class Interval(NamedTuple):
 def mean_interval(scores: np.ndarray, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
     """Mean of the runs' scores [runs] with its percentile-bootstrap interval (Efron 1979).
 
-    NaN scores, of failed runs, are left out, which flatters: show their number beside it. NaN throughout
-    if nothing is left.
+    NaN scores, of failed runs, are left out, which flatters: show their number beside it. No
+    interval (NaN) for a single one, NaN throughout for none.
     """
     scores = scores[~np.isnan(scores)]
     if scores.size == 0:
         return Interval(np.nan, np.nan, np.nan)
+    if scores.size == 1:  # a single run says nothing of the others
+        return Interval(float(scores[0]), np.nan, np.nan)
     low, high = curve_band(scores[:, None], rng, confidence)
     return Interval(float(scores.mean()), float(low[0]), float(high[0]))
 
@@ -44,6 +46,8 @@ def curve_band(
     tail = (1 - confidence) / 2
     low, high = np.full((2, curves.shape[1]), np.nan)
     some = known.any(axis=0)
+    if not some.any():
+        return low, high
     low[some], high[some] = np.nanquantile(means[:, some], [tail, 1 - tail], axis=0)
     return low, high
 
