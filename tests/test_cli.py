@@ -4,13 +4,19 @@ import sys
 
 import pytest
 
-from jaxrl import registry
+from jaxrl import compilation_cache, registry
 from jaxrl.cli import main
 from jaxrl.config import meanings, shown
 
 LAKE = ["train", "q_learning", "FrozenLake-v1"]
 POLE = ["train", "ppo", "CartPole-v1"]
 SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluation-episodes", "2"]
+
+
+@pytest.fixture(autouse=True)
+def no_compilation_cache(monkeypatch):
+    """It would stay switched on for the tests that follow in this process."""
+    monkeypatch.setattr(compilation_cache, "enable_compilation_cache", lambda: None)
 
 
 def test_list_names_everything(capsys):

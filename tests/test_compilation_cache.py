@@ -1,0 +1,22 @@
+"""The cache is switched on by scripts and the command line, never at import, and lies in the user's folder."""
+
+import os
+import subprocess
+import sys
+
+
+def entries(statement, home):
+    """What a fresh interpreter leaves in the user's cache folder."""
+    code = f"import jax; {statement}; jax.jit(lambda x: jax.random.normal(jax.random.key(0), (3,)) + x)(1.0)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    return [file for file in home.rglob("*") if file.is_file()]
+
+
+def test_import_writes_nothing(tmp_path):
+    assert entries("from jaxrl import train; import jaxrl.cli", tmp_path) == []
+
+
+def test_switched_on_it_keeps_programs(tmp_path):
+    assert entries("import jaxrl; jaxrl.enable_compilation_cache()", tmp_path)
