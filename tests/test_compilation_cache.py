@@ -7,7 +7,8 @@ import sys
 
 def entries(statement, home):
     """What a fresh interpreter leaves in the user's cache folder."""
-    code = f"import jax; {statement}; jax.jit(lambda x: jax.random.normal(jax.random.key(0), (3,)) + x)(1.0)"
+    compiles = "jax.jit(lambda key: PPO().init(CartPole(), key))(jax.random.key(0))"  # long enough to keep
+    code = f"import jax; from envs import CartPole; from jaxrl.algorithms import PPO; {statement}; {compiles}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
