@@ -1,16 +1,18 @@
 """Exact answers for finite environments: the tensors of the MDP, value iteration, policy evaluation.
 
-The tensors come from enumerating the environment's own `successor`, which is all its `step` calls.
+The tensors come from enumerating the environment's own `step`, or the `successor` which is all it calls.
 Everything here is numpy in float64.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from jaxrl.environment import Environment, FiniteEnvironment
+from jaxrl.environment import Discrete, Environment, FiniteEnvironment, check_contract
 from jaxrl.errors import InputError
 
 
@@ -27,26 +29,77 @@ class Solution(NamedTuple):
 
 
 def enumerate_mdp(env: Environment) -> MDP:
-    """The exact MDP of an environment, its time limit left out. Raises InputError if it is not finite."""
+    """The exact MDP over an environment's observations, its time limit left out.
+
+    A FiniteEnvironment lists its outcomes. Any other environment needs discrete spaces, `reset` and
+    `step` without randomness, and an observation of its own for each state; its MDP has no transitions
+    from what cannot be reached. Raises InputError if the environment is neither.
+    """
     if not isinstance(env, FiniteEnvironment):
-        raise InputError(
-            f"{type(env).__name__} cannot be enumerated: only a FiniteEnvironment lists its outcomes"
-        )
+        return _explored(env)
     if type(env).step is not FiniteEnvironment.step:
         raise InputError(f"{type(env).__name__} has a step of its own, so its successor is not all of it")
     probabilities = np.asarray(env.outcomes(), np.float64)
     probabilities /= probabilities.sum()
-    num_states, num_actions = env.num_states, env.num_actions
-    triples = np.indices((num_states, num_actions, len(probabilities))).reshape(3, -1)
+    triples = np.indices((env.num_states, env.num_actions, len(probabilities))).reshape(3, -1)
     state, action, outcome = triples
-    successor, reward, terminated = jax.device_get(jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32)))
-    weight = probabilities[outcome]
+    outcomes = jax.device_get(jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32)))
+    initial = np.asarray(env.initial(), np.float64)
+    columns = [state, action, *outcomes]
+    return _mdp(initial / initial.sum(), env.num_actions, probabilities[outcome], columns)
+
+
+def _explored(env: Environment) -> MDP:
+    """The MDP of an environment without randomness, stepped from its start through all it can reach."""
+    name, observations, actions = type(env).__name__, env.observation_space, env.action_space
+    if not (isinstance(observations, Discrete) and isinstance(actions, Discrete)):
+        raise InputError(f"{name} cannot be enumerated: its observations or actions are not discrete")
+    check_contract(env)
+    choices = np.arange(actions.n)
+
+    def step(state: Any, action: Array) -> tuple[Any, ...]:
+        successor, reward, terminated = env.step(None, state, action)  # type: ignore[arg-type]
+        return successor, env.observe(successor), jnp.asarray(reward), jnp.asarray(terminated)
+
+    step_all = jax.jit(jax.vmap(step, (None, 0)))
+    try:  # without a key, whatever draws fails
+        start = jax.device_get(env.reset(None))  # type: ignore[arg-type]
+        jax.eval_shape(step_all, start, choices)
+    except TypeError:
+        raise InputError(
+            f"{name} cannot be enumerated: it draws in reset or step; a FiniteEnvironment lists its outcomes"
+        ) from None
+
+    first = int(env.observe(start))
+    states, order, rows = {first: start}, [first], []
+    for obs in order:  # grows under way
+        successors, *outcomes = jax.device_get(step_all(states[obs], choices))
+        for action, (next_obs, reward, terminated) in enumerate(zip(*outcomes, strict=True)):
+            rows.append((obs, action, next_obs, reward, terminated))
+            if terminated:
+                continue
+            if next_obs not in states:
+                order.append(int(next_obs))
+            after = jax.tree.map(lambda leaf, action=action: leaf[action], successors)
+            if not _equal(states.setdefault(int(next_obs), after), after):
+                raise InputError(f"{name} cannot be enumerated: several of its states look like {next_obs}")
+    columns = [np.asarray(column) for column in zip(*rows, strict=True)]
+    return _mdp(np.eye(observations.n)[first], actions.n, np.ones(len(rows)), columns)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def _mdp(initial: np.ndarray, num_actions: int, weight: np.ndarray, columns: Sequence[np.ndarray]) -> MDP:
+    """The tensors of a list of transitions: columns state, action, successor, reward, terminated."""
+    state, action, successor, reward, terminated = columns
+    num_states = len(initial)
     transition = np.zeros((num_states, num_actions, num_states))
     np.add.at(transition, (state, action, successor), weight * ~terminated)
     expected = np.zeros((num_states, num_actions))
     np.add.at(expected, (state, action), weight * reward.astype(np.float64))
-    initial = np.asarray(env.initial(), np.float64)
-    return MDP(initial / initial.sum(), transition, expected)
+    return MDP(initial, transition, expected)
 
 
 def finite_horizon(mdp: MDP, steps: int) -> Solution:

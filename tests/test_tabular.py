@@ -8,7 +8,7 @@ from jax import lax, random
 
 from envs import ENVIRONMENTS, CartPole, FrozenLake, GridWorld
 from envs.tabular import MDP, discounted, enumerate_mdp, expected_return, finite_horizon
-from jaxrl.environment import Episode, FiniteEnvironment
+from jaxrl.environment import Discrete, Environment, Episode, FiniteEnvironment, static, traced
 from jaxrl.errors import InputError
 
 
@@ -161,3 +161,57 @@ class OwnStep(GridWorld):
 def test_an_environment_whose_step_does_more_is_refused():
     with pytest.raises(InputError, match="OwnStep has a step of its own"):
         enumerate_mdp(OwnStep())
+
+
+class PlainGridWorld(Environment):
+    """GridWorld as an Environment whose state is a pair of coordinates."""
+
+    size: int = static(4)
+    slip: float = traced(0.0)
+
+    @property
+    def observation_space(self):
+        return Discrete(self.size**2)
+
+    @property
+    def action_space(self):
+        return Discrete(4)
+
+    def reset(self, key):
+        return {"row": jnp.int32(0), "column": jnp.int32(0)}
+
+    def step(self, key, state, action):
+        cell, reward, terminated = GridWorld(size=self.size).successor(self.observe(state), action, 0)
+        return {"row": cell // self.size, "column": cell % self.size}, reward, terminated
+
+    def observe(self, state):
+        return state["row"] * self.size + state["column"]
+
+
+class SlipperyGridWorld(PlainGridWorld):
+    def step(self, key, state, action):
+        return super().step(key, state, jnp.where(random.bernoulli(key), action, 0))
+
+
+class BlurredGridWorld(PlainGridWorld):
+    def observe(self, state):
+        return state["row"] * self.size
+
+
+def test_an_environment_without_randomness_is_explored():
+    explored, listed = enumerate_mdp(PlainGridWorld(size=3)), enumerate_mdp(GridWorld(size=3))
+    np.testing.assert_array_equal(explored.initial, listed.initial)
+    reached = np.arange(9) != 8  # nothing is taken from the goal, which ends the episode
+    np.testing.assert_array_equal(explored.transition[reached], listed.transition[reached])
+    np.testing.assert_array_equal(explored.reward[reached], listed.reward[reached])
+    assert not explored.transition[8].any()
+
+
+def test_an_environment_that_draws_is_refused():
+    with pytest.raises(InputError, match="it draws in reset or step"):
+        enumerate_mdp(SlipperyGridWorld())
+
+
+def test_an_environment_that_hides_its_state_is_refused():
+    with pytest.raises(InputError, match="several of its states look like 0"):
+        enumerate_mdp(BlurredGridWorld())
