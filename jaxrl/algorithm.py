@@ -1,12 +1,14 @@
 """The algorithm contract: a learner as pure functions over one run."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax, random
 
 from jaxrl.config import Config, static, traced
-from jaxrl.environment import Discrete, Environment, Transition
+from jaxrl.environment import Discrete, Environment, Episode, Transition
 from jaxrl.errors import InputError
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "mean_metrics",
     "num_actions",
     "num_observations",
+    "rollout",
+    "start_episodes",
     "static",
     "traced",
 ]
@@ -76,6 +80,35 @@ def num_observations(algorithm: Algorithm, env: Environment) -> int:
         f"{type(algorithm).__name__} keeps a table and needs discrete observations; "
         f"{type(env).__name__} has real ones of shape {space.shape}"
     )
+
+
+def start_episodes(env: Environment, key: Array, num_envs: int) -> Episode:
+    """Fresh episodes: [num_envs]."""
+    return jax.vmap(Episode.start, (None, 0))(env, random.split(key, num_envs))
+
+
+def rollout(
+    env: Environment,
+    episodes: Episode,
+    key: Array,
+    num_steps: int,
+    act: Callable[[Array, Array], tuple[Array, Any]],
+) -> tuple[Episode, Transition, Any]:
+    """num_steps steps in each of the episodes [num_envs], by a policy that stays the same.
+
+    `act` maps (obs, key) to an action and a pytree of whatever is to be kept beside it. Gives the
+    episodes that go on, the transitions and what `act` kept: [num_envs], then [num_steps, num_envs].
+    """
+
+    def act_and_step(episode: Episode, key: Array) -> tuple[Episode, tuple[Transition, Any]]:
+        key_act, key_env = random.split(key)
+        action, kept = act(episode.obs, key_act)
+        episode, transition = episode.step(env, key_env, action)
+        return episode, (transition, kept)
+
+    keys = random.split(key, (num_steps, *episodes.episode_length.shape))
+    episodes, (transitions, kept) = lax.scan(jax.vmap(act_and_step), episodes, keys)
+    return episodes, transitions, kept
 
 
 def episode_metrics(transition: Transition) -> Metrics:

@@ -20,6 +20,7 @@ __all__ = [
     "Discrete",
     "Environment",
     "Episode",
+    "Experience",
     "FiniteEnvironment",
     "Transition",
     "static",
@@ -40,6 +41,10 @@ class Discrete(NamedTuple):
         """A uniform draw: [] int32."""
         return random.randint(key, (), 0, self.n)
 
+    def clip(self, action: Array) -> Array:
+        """The nearest element: [] int32."""
+        return jnp.clip(action, 0, self.n - 1)
+
 
 class Box(NamedTuple):
     """Real arrays of `shape` between `low` and `high`, which broadcast to it and may be infinite."""
@@ -52,6 +57,10 @@ class Box(NamedTuple):
     def sample(self, key: Array) -> Array:
         """A uniform draw from finite bounds: [*shape]."""
         return random.uniform(key, self.shape, self.dtype, self.low, self.high)
+
+    def clip(self, action: Array) -> Array:
+        """The nearest element: [*shape]."""
+        return jnp.clip(action, self.low, self.high)
 
 
 Space = Discrete | Box
@@ -206,8 +215,11 @@ def draw(key: Array, probabilities: Array) -> Array:
     return jnp.sum(uniform >= cumulative[:-1], dtype=jnp.int32)
 
 
-class Transition(struct.PyTreeNode):
-    """One step of an episode. At most one of `terminated` and `truncated` holds; both end the episode."""
+class Experience(struct.PyTreeNode):
+    """One step, as a learner sees it.
+
+    At most one of `terminated` and `truncated` holds; either ends the episode.
+    """
 
     obs: Array  # [*obs]
     action: Array  # [*action]
@@ -215,13 +227,23 @@ class Transition(struct.PyTreeNode):
     next_obs: Array  # [*obs], the true successor's observation, before any reset
     terminated: Array  # [] bool, the MDP ended: nothing follows, do not bootstrap
     truncated: Array  # [] bool, the time limit cut the episode: bootstrap from next_obs
-    episode_return: Array  # [] float32, undiscounted return so far, this reward included
-    episode_length: Array  # [] int32, steps so far, this one included
 
     @property
     def done(self) -> Array:
         """[] bool, the episode is over."""
         return self.terminated | self.truncated
+
+
+class Transition(Experience):
+    """One step, and the episode's totals with it."""
+
+    episode_return: Array  # [] float32, undiscounted return so far, this reward included
+    episode_length: Array  # [] int32, steps so far, this one included
+
+    @property
+    def experience(self) -> Experience:
+        """Without the totals."""
+        return Experience(self.obs, self.action, self.reward, self.next_obs, self.terminated, self.truncated)
 
 
 class Episode(struct.PyTreeNode):

@@ -19,39 +19,80 @@ class MLP(nn.Module):
     hidden: Sequence[int]  # units of each hidden layer
     outputs: int
     output_scale: float  # of the last layer's initial weights
+    image: bool = False  # a convolution comes first
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [inputs] float32, gives [outputs] float32."""
+        """x [..., *features] float32, gives [..., outputs] float32."""
+        x = Convolution()(x) if self.image else x
         for units in self.hidden:
             x = nn.tanh(nn.Dense(units, kernel_init=Orthogonal(math.sqrt(2)))(x))
         return nn.Dense(self.outputs, kernel_init=Orthogonal(self.output_scale))(x)
 
 
-class QNetwork(nn.Module):
-    """Action values: dense layers with ReLU between them, optionally dueling (Wang et al. 2016)."""
+class GaussianMLP(nn.Module):
+    """An action's mean as an MLP, and the logarithm of its standard deviation, which no input changes."""
 
     hidden: Sequence[int]  # units of each hidden layer
-    actions: int
-    dueling: bool  # value plus advantages less their mean (eq. 9), each from the last hidden layer
+    outputs: int
+    image: bool = False  # a convolution comes first
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """x [..., *features] float32, gives mean and log_std, [..., outputs] float32 each."""
+        mean = MLP(self.hidden, self.outputs, 0.01, self.image)(x)
+        log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
+        return mean, jnp.broadcast_to(log_std, mean.shape)
+
+
+class ReluMLP(nn.Module):
+    """Dense layers with ReLU between them, as in DQN and SAC; optionally dueling (Wang et al. 2016)."""
+
+    hidden: Sequence[int]  # units of each hidden layer
+    outputs: int
+    dueling: bool = False  # value plus advantages less their mean (eq. 9), each from the last hidden layer
+    image: bool = False  # a convolution comes first
+
+    @nn.compact
+    def __call__(self, x: Array, action: Array | None = None) -> Array:
+        """x [..., *features] float32, gives [..., outputs] float32. An action [..., n] is a further input."""
+        x = Convolution()(x) if self.image else x
+        x = x if action is None else jnp.concatenate([x, action], axis=-1)
+        for units in self.hidden:
+            x = nn.relu(nn.Dense(units)(x))
+        outputs = nn.Dense(self.outputs)(x)
+        if self.dueling:
+            outputs = nn.Dense(1)(x) + outputs - jnp.mean(outputs, axis=-1, keepdims=True)
+        return outputs
+
+
+class Convolution(nn.Module):
+    """16 filters of 3 x 3 and ReLU, as for MinAtar (Young & Tian 2019).
+
+    A dense layer over patches: under vmap over lanes, each with its own weights, that is a batched
+    matrix product, where a convolution would become a grouped one.
+    """
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [inputs] float32, gives [actions] float32."""
-        for units in self.hidden:
-            x = nn.relu(nn.Dense(units)(x))
-        values = nn.Dense(self.actions)(x)
-        if self.dueling:
-            values = nn.Dense(1)(x) + values - jnp.mean(values, axis=-1, keepdims=True)
-        return values
+        """x [..., height, width, channels], gives [..., (height - 2) (width - 2) 16]."""
+        height, width = x.shape[-3] - 2, x.shape[-2] - 2
+        shifted = [x[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
+        x = nn.relu(nn.Dense(16)(jnp.concatenate(shifted, axis=-1)))
+        return x.reshape(*x.shape[:-3], -1)
+
+
+def is_image(space: Space) -> bool:
+    """Whether observations are images, [height, width, channels] of at least 3 x 3 pixels."""
+    return len(space.shape) == 3 and min(space.shape[:2]) >= 3
 
 
 def features(space: Space, obs: Array) -> Array:
-    """An observation as a network's input: one-hot where it is discrete, else flat. [inputs] float32."""
+    """An observation as a network's input, float32: one-hot, an image as it is, or else flat."""
     chex.assert_shape(obs, space.shape)
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
-    return jnp.ravel(obs).astype(jnp.float32)
+    return (obs if is_image(space) else jnp.ravel(obs)).astype(jnp.float32)
 
 
 class Orthogonal:

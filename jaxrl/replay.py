@@ -11,14 +11,26 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar
-from jaxrl.environment import Transition
+from jaxrl.environment import Experience
+from jaxrl.errors import InputError
 
 Replay = Any  # a pytree of arrays [rows, num_envs, ...]
 
 
-def create(example: Any, rows: int) -> Replay:
-    """An empty ring for rows like `example`, whose leaves are [num_envs, ...], in their own types."""
-    return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), example)
+def require_capacity(name: str, capacity: int, multiple_of: int, **least: int) -> None:
+    """Raises InputError unless a capacity is a multiple of a write and at least each of `least`."""
+    if capacity % multiple_of:
+        raise InputError(
+            f"{name}.capacity must be a multiple of num_envs x num_steps = {multiple_of}, got {capacity}"
+        )
+    what = max(least, key=lambda each: least[each])
+    if capacity < least[what]:
+        raise InputError(f"{name}.capacity must be at least {what} = {least[what]}, got {capacity}")
+
+
+def create(rows: Any, count: int) -> Replay:
+    """An empty ring of `count` rows like `rows`, shapes and types [n, num_envs, ...], in their own types."""
+    return jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), rows)
 
 
 def write(replay: Replay, rows: Any, step: Array) -> Replay:
@@ -48,7 +60,7 @@ def sample(replay: Replay, key: Array, steps: Array, batch: int, length: int = 1
     return jax.tree.map(lambda leaf: leaf[row, env], replay)
 
 
-def n_step(stretch: Transition, discount: Scalar) -> tuple[Array, Array, Array]:
+def n_step(stretch: Experience, discount: Scalar) -> tuple[Array, Array, Array]:
     """What a stretch of one environment's transitions ([n, ...]) is worth to its first state.
 
     Gives the discounted reward up to the end of the episode or of the stretch (Sutton & Barto, eq. 7.1),

@@ -7,15 +7,18 @@ import numpy as np
 from jax import random
 
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.plan import Batch, Run
 from jaxrl.training import advance, initialise
 
 # An environment each registered algorithm can act in, and settings small enough for a test.
+OFF_POLICY = {"warmup": 20, "batch_size": 16, "capacity": 60, "hidden": (16,)}
 SMALL = {
-    "dqn": (DQN(warmup=20, batch_size=16, capacity=60, hidden=(16,)), "CartPole-v1"),
+    "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
+    "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
     "ppo": (PPO(num_steps=16, hidden=(16, 16)), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
+    "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
 }
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxrl.environment import FiniteEnvironment, traced
+from jaxrl.environment import Box, FiniteEnvironment, traced
 
 
 class OneStep(FiniteEnvironment):
@@ -84,3 +84,21 @@ class TruncationBesideTermination(OneStep):
 
     def successor(self, state, action, outcome):
         return state, jnp.float32(1), state == 1
+
+
+class ContinuousActions:
+    """Makes a probe's action a number in [-1, 1], which earns a mixture of what both its actions earn."""
+
+    @property
+    def action_space(self):
+        return Box(-1.0, 1.0, (1,))
+
+    def step(self, key, state, action):
+        (successor, first, terminated), (_, second, _) = (self.successor(state, i, 0) for i in range(2))
+        return successor, first + (second - first) * (action[0] + 1) / 2, terminated
+
+
+def continuous(env):
+    """The same probe with continuous actions."""
+    cls = type(env)
+    return type(f"Continuous{cls.__name__}", (ContinuousActions, cls), {})()

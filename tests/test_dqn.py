@@ -11,7 +11,7 @@ from envs import CartPole
 from jaxrl import InputError
 from jaxrl.algorithms import DQN
 from jaxrl.environment import Transition
-from jaxrl.networks import QNetwork
+from jaxrl.networks import ReluMLP
 from tests.lanes import batch_of, trained
 from tests.probes import RewardDependsOnObservation
 
@@ -59,7 +59,7 @@ def test_no_gradient_through_the_target():
 
 
 def test_dueling_values_are_centred_advantages_on_a_value():
-    network = QNetwork((), 2, dueling=True)
+    network = ReluMLP((), 2, dueling=True)
     params = {"params": {"Dense_0": {"kernel": jnp.array([[1.0, 4.0]]), "bias": jnp.zeros(2)}}}
     params["params"]["Dense_1"] = {"kernel": jnp.array([[10.0]]), "bias": jnp.zeros(1)}
     np.testing.assert_allclose(network.apply(params, jnp.ones(1)), [10 - 1.5, 10 + 1.5])
@@ -125,11 +125,9 @@ def test_stretches_longer_than_an_episode():
     ("changes", "message"),
     [
         ({"capacity": 105}, "capacity must be a multiple of num_envs x num_steps = 10, got 105"),
-        ({"capacity": 100}, "capacity must hold a batch and n_step steps of all environments, 128, got 100"),
-        (
-            {"n_step": 2_000},
-            "capacity must hold a batch and n_step steps of all environments, 20000, got 10000",
-        ),
+        ({"capacity": 100}, "capacity must be at least warmup = 10000, got 100"),
+        ({"capacity": 100, "warmup": 0}, "capacity must be at least batch_size = 128, got 100"),
+        ({"n_step": 2_000}, "capacity must be at least n_step x num_envs = 20000, got 10000"),
         ({"loss": "hubert"}, "unknown value of DQN.loss 'hubert': did you mean 'huber'"),
     ],
 )

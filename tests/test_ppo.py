@@ -9,7 +9,8 @@ from jax import random
 
 from envs import CartPole
 from jaxrl.algorithms import PPO
-from jaxrl.algorithms.ppo import clipped_surrogate, clipped_value_loss, normalised
+from jaxrl.algorithms.ppo import clipped_surrogate, clipped_value_loss
+from jaxrl.normalise import standardised
 from jaxrl.shuffle import permutation
 
 ENV = CartPole(max_steps=5)  # truncates within a rollout
@@ -38,14 +39,16 @@ def test_clipped_value_loss(value, target, clip, expected):
     assert clipped_value_loss(jnp.float32(value), 1.0, target, clip) == pytest.approx(expected)
 
 
-def test_normalised():
-    np.testing.assert_allclose(normalised(jnp.array([1.0, 2.0, 3.0])), [-(1.5**0.5), 0, 1.5**0.5], rtol=1e-6)
+def test_standardised():
+    np.testing.assert_allclose(
+        standardised(jnp.array([1.0, 2.0, 3.0])), [-(1.5**0.5), 0, 1.5**0.5], rtol=1e-6
+    )
 
 
 def plain_advantages(algorithm, state, transitions):
     """Values and advantages of a rollout, in a double loop: [num_steps, num_envs] each."""
     value, next_value = (
-        np.asarray(algorithm.critic().apply(state.critic, obs)[..., 0])
+        np.asarray(algorithm.critic(ENV).apply(state.critic, obs)[..., 0])
         for obs in (transitions.obs, transitions.next_obs)
     )
     advantage = np.zeros_like(value)
@@ -69,7 +72,7 @@ def plain_loss(params, algorithm, batch):
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
     limited = jnp.clip(ratio, 1 - algorithm.clip, 1 + algorithm.clip)
     policy_loss = jnp.maximum(-advantage * ratio, -advantage * limited).mean()
-    value = algorithm.critic().apply(params[1], obs)[..., 0]
+    value = algorithm.critic(ENV).apply(params[1], obs)[..., 0]
     error = (value - target) ** 2
     if algorithm.clip_value_loss:
         limited = old_value + jnp.clip(value - old_value, -algorithm.clip, algorithm.clip)
@@ -97,7 +100,7 @@ def test_an_iteration_equals_a_plain_implementation(changes):
     algorithm = SMALL.replace(learning_rate=1e-2, **changes)
     state = algorithm.init(ENV, random.key(3))
     key_rollout, key_update = random.split(random.fold_in(state.key, 4))
-    _, transitions, log_prob = algorithm.rollout(ENV, state, key_rollout)
+    _, transitions, (_, log_prob) = algorithm.rollout(ENV, state, key_rollout)
     assert transitions.truncated.any()
     value, advantage = plain_advantages(algorithm, state, transitions)
     columns = (transitions.obs, transitions.action, log_prob, value, advantage)

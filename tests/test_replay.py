@@ -20,7 +20,7 @@ def rows_of(first, count):
 
 def filled(steps):
     """A ring after `steps` rows, and the same in plain Python."""
-    ring = replay.create(jax.tree.map(lambda leaf: leaf[0], rows_of(0, 1)), ROWS)
+    ring = replay.create(rows_of(0, 1), ROWS)
     plain = {}
     for step in range(0, steps, TOGETHER):
         ring = replay.write(ring, rows_of(step, TOGETHER), jnp.int32(step))
@@ -36,7 +36,7 @@ def test_types_are_kept():
 
 def test_writes_equal_a_plain_ring_over_many_wraps():
     write = jax.jit(replay.write)
-    ring = replay.create(jax.tree.map(lambda leaf: leaf[0], rows_of(0, 1)), ROWS)
+    ring = replay.create(rows_of(0, 1), ROWS)
     plain = np.zeros((ROWS, ENVS), int)
     for step in range(0, 2_000, TOGETHER):
         ring = write(ring, rows_of(step, TOGETHER), step)
@@ -112,7 +112,7 @@ def test_n_step_returns_against_a_plain_loop():
         assert int(next_obs) == i + 1
 
 
-@pytest.mark.parametrize("name", ["dqn"])
+@pytest.mark.parametrize("name", ["dqn", "sac", "discrete_sac"])
 def test_no_copy_of_the_buffer_in_the_loop(name):
     """Temporary memory of the compiled chunk does not grow with the capacity."""
     from jaxrl.training import advance

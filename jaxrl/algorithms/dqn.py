@@ -11,12 +11,11 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl import replay
+from jaxrl import algorithm, replay
 from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, num_actions, static, traced
 from jaxrl.distributions import epsilon_greedy
-from jaxrl.environment import Environment, Episode, Transition
-from jaxrl.errors import InputError
-from jaxrl.networks import QNetwork, features
+from jaxrl.environment import Environment, Episode, Experience, Transition
+from jaxrl.networks import ReluMLP, features, is_image
 from jaxrl.schedules import linear
 
 
@@ -24,7 +23,7 @@ class State(struct.PyTreeNode):
     params: Any  # observation -> action values
     target: Any  # parameters of the target network
     optimiser: Any  # optax state over params
-    replay: replay.Replay  # Transition, [capacity // num_envs, num_envs, ...]
+    replay: replay.Replay  # Experience, [capacity // num_envs, num_envs, ...]
     episodes: Episode  # [num_envs]
     key: Array  # [] typed key, never changes
 
@@ -37,7 +36,7 @@ class DQN(Algorithm):
     epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
     epsilon_end: float = traced(0.05, "the same once the schedule has ended", low=0, high=1)
     epsilon_fraction: float = traced(0.5, "of the run, until epsilon_end", low=0, high=1)
-    warmup: int = traced(10_000, "environment steps before the first update", low=0)
+    warmup: int = static(10_000, "environment steps before the first update", low=0)
     target_period: int = traced(500, "environment steps between copies to the target network", low=1)
     target_rate: float = traced(1.0, "of each copy: below 1, Polyak averaging", low=0, high=1)
     max_grad_norm: float = traced(10.0, "global norm that gradients are clipped to", low=0)
@@ -58,28 +57,19 @@ class DQN(Algorithm):
 
     def validate(self) -> None:
         super().validate()
-        if self.capacity % self.steps_per_iteration:
-            raise InputError(
-                f"DQN.capacity must be a multiple of num_envs x num_steps = {self.steps_per_iteration}, "
-                f"got {self.capacity}"
-            )
-        least = max(self.batch_size, self.n_step * self.num_envs)
-        if self.capacity < least:
-            raise InputError(
-                f"DQN.capacity must hold a batch and n_step steps of all environments, {least}, "
-                f"got {self.capacity}"
-            )
+        stretch = self.n_step * self.num_envs
+        least = {"batch_size": self.batch_size, "warmup": self.warmup, "n_step x num_envs": stretch}
+        replay.require_capacity("DQN", self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
         num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
         key_network, key_episodes, key_state = random.split(key, 3)
-        episodes = jax.vmap(Episode.start, (None, 0))(env, random.split(key_episodes, self.num_envs))
+        episodes = algorithm.start_episodes(env, key_episodes, self.num_envs)
         params = self.network(env).init(key_network, features(env.observation_space, episodes.obs[0]))
         _, transitions = jax.eval_shape(self.collect, env, params, episodes, key_state, jnp.float32(0))
-        rows = self.capacity // self.num_envs
-        ring = replay.create(jax.tree.map(lambda leaf: leaf.update(shape=leaf.shape[1:]), transitions), rows)
+        ring = replay.create(transitions.experience, self.capacity // self.num_envs)
         # The copy keeps the two apart: the engine hands the state's memory to the next one.
         target = jax.tree.map(jnp.copy, params)
         return State(params, target, self.optimiser().init(params), ring, episodes, key_state)
@@ -88,7 +78,7 @@ class DQN(Algorithm):
         key_collect, key_update = random.split(random.fold_in(state.key, t))
         epsilon = linear(self.epsilon_start, self.epsilon_end, self.epsilon_fraction, t, total)
         episodes, transitions = self.collect(env, state.params, state.episodes, key_collect, epsilon)
-        ring = replay.write(state.replay, transitions, t * self.num_steps)
+        ring = replay.write(state.replay, transitions.experience, t * self.num_steps)
 
         def update(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
             params, opt_state, total_loss = carry
@@ -124,15 +114,13 @@ class DQN(Algorithm):
     ) -> tuple[Episode, Transition]:
         """The episodes after num_steps steps, and the transitions: [num_steps, num_envs]."""
 
-        def act_and_step(episode: Episode, key: Array) -> tuple[Episode, Transition]:
-            key_act, key_env = random.split(key)
-            values = self.network(env).apply(params, features(env.observation_space, episode.obs))
-            return episode.step(env, key_env, epsilon_greedy(key_act, values, epsilon))
+        def act(obs: Array, key: Array) -> tuple[Array, None]:
+            values = self.network(env).apply(params, features(env.observation_space, obs))
+            return epsilon_greedy(key, values, epsilon), None
 
-        keys = random.split(key, (self.num_steps, self.num_envs))
-        return lax.scan(jax.vmap(act_and_step), episodes, keys)
+        return algorithm.rollout(env, episodes, key, self.num_steps, act)[:2]
 
-    def mean_loss(self, params: Any, target: Any, env: Environment, stretches: Transition) -> Array:
+    def mean_loss(self, params: Any, target: Any, env: Environment, stretches: Experience) -> Array:
         """The mean loss of a batch of stretches of n_step transitions: [batch, n_step, ...]."""
 
         def values(params: Any, obs: Array) -> Array:
@@ -148,8 +136,9 @@ class DQN(Algorithm):
         error = lax.stop_gradient(reward + discount * next_value) - value
         return jnp.mean(optax.huber_loss(error) if self.loss == "huber" else jnp.square(error))
 
-    def network(self, env: Environment) -> QNetwork:
-        return QNetwork(self.hidden, num_actions(self, env), self.dueling)
+    def network(self, env: Environment) -> ReluMLP:
+        image = is_image(env.observation_space)
+        return ReluMLP(self.hidden, num_actions(self, env), self.dueling, image)
 
     def optimiser(self) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(self.max_grad_norm)

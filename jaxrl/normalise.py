@@ -1,0 +1,89 @@
+"""Bringing observations, rewards and advantages to a common scale."""
+
+from typing import Self
+
+import jax.numpy as jnp
+from flax import struct
+from jax import Array, lax
+
+from jaxrl.config import Scalar
+
+LIMIT = 10.0  # of a normalised number, as in OpenAI Baselines' VecNormalize
+
+
+class Moments(struct.PyTreeNode):
+    """Mean and variance, entry by entry, of all arrays seen so far."""
+
+    mean: Array  # [*shape]
+    variance: Array  # [*shape]
+    count: Array  # [] float32, arrays seen
+
+    @classmethod
+    def create(cls, shape: tuple[int, ...]) -> Self:
+        """Of nothing yet: mean 0, variance 1, with a weight that the first batch outweighs."""
+        return cls(jnp.zeros(shape), jnp.ones(shape), jnp.float32(1e-4))
+
+    def updated(self, batch: Array) -> Self:
+        """With a batch [n, *shape] added, without cancellation (Chan, Golub & LeVeque 1983)."""
+        number = jnp.float32(batch.shape[0])
+        count = self.count + number
+        difference = jnp.mean(batch, axis=0) - self.mean
+        squares = self.variance * self.count + jnp.var(batch, axis=0) * number
+        squares += jnp.square(difference) * self.count * number / count
+        return self.replace(
+            mean=self.mean + difference * number / count, variance=squares / count, count=count
+        )
+
+    def standardised(self, x: Array) -> Array:
+        """x less the mean, over the standard deviation, within LIMIT: [..., *shape]."""
+        return limited((x - self.mean) / jnp.sqrt(self.variance + 1e-8))
+
+    def scaled(self, x: Array) -> Array:
+        """x over the standard deviation, within LIMIT: [..., *shape]."""
+        return limited(x / jnp.sqrt(self.variance + 1e-8))
+
+
+def standardised(x: Array) -> Array:
+    """Zero mean and unit standard deviation over all entries of one array."""
+    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
+
+
+def limited(x: Array) -> Array:
+    return jnp.clip(x, -LIMIT, LIMIT)
+
+
+class Scales(struct.PyTreeNode):
+    """What brings a learner's inputs and rewards to a common scale (OpenAI Baselines' VecNormalize)."""
+
+    inputs: Moments  # of the network's inputs, [*inputs]
+    returns: Moments  # of the running returns, []
+    running_return: Array  # [num_envs] float32, discounted sum of the rewards of the episodes under way
+
+    @classmethod
+    def create(cls, inputs: tuple[int, ...], num_envs: int) -> Self:
+        """Of nothing yet."""
+        return cls(Moments.create(inputs), Moments.create(()), jnp.zeros(num_envs))
+
+    def with_inputs(self, x: Array) -> Self:
+        """With inputs [num_steps, num_envs, *inputs] added."""
+        return self.replace(inputs=self.inputs.updated(x.reshape(-1, *x.shape[2:])))
+
+    def with_rewards(self, reward: Array, done: Array, discount: Scalar) -> Self:
+        """With a rollout's rewards added, by their running returns: reward and done [num_steps, num_envs]."""
+        running_return, sums = running_returns(self.running_return, reward, done, discount)
+        return self.replace(running_return=running_return, returns=self.returns.updated(sums.ravel()))
+
+
+def running_returns(before: Array, reward: Array, done: Array, discount: Scalar) -> tuple[Array, Array]:
+    """The discounted sum of an episode's rewards so far, whose spread is the scale of rewards.
+
+    before [...], the sums so far, 0 at the start of an episode; reward and done [T, ...]. Gives the
+    sums to go on from, [...], and those after each reward, [T, ...].
+    """
+
+    def add(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward, done = inputs
+        total = discount * total + reward
+        return jnp.where(done, 0.0, total), total
+
+    return lax.scan(add, before, (reward, done))
