@@ -139,10 +139,16 @@ class Plan:
     width: int
     batches: tuple[Batch, ...]
 
+    @property
+    def state_bytes(self) -> int:
+        """Memory of the largest batch's states: parameters, optimisers, replay and episodes of all lanes."""
+        return self.width * max(state_bytes(batch.runs[0]) for batch in self.batches)
+
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
         parts = (counted(runs, "run"), counted(self.programs, "program"))
-        return f"{', '.join(parts)}, {counted(len(self.batches), 'batch')} of width {self.width}"
+        batches = f"{counted(len(self.batches), 'batch')} of width {self.width}"
+        return f"{', '.join(parts)}, {batches}, {self.state_bytes / 1e6:,.1f} MB of states"
 
 
 def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
@@ -164,6 +170,12 @@ def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
     ]
     batches = [Batch(index, width, group) for index, group in enumerate(groups)]
     return Plan(len(programs), width, tuple(batches))
+
+
+def state_bytes(run: Run) -> int:
+    """Bytes of one lane's state, from its shapes."""
+    state = jax.eval_shape(run.algorithm.init, run.environment.arrays(), random.key(0))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def require_count(name: str, value: Any) -> int:

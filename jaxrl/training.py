@@ -81,8 +81,9 @@ def train(
         )
         return folder.load()
     folder.create(study, plan)
+    Console(stderr=True).print(str(plan), highlight=False)
     steps_of_all = sum(study.steps_of(run.algorithm) for run in study.runs())
-    with progress_bar(str(plan), steps_of_all) as progressed:
+    with progress_bar(steps_of_all) as progressed:
         for batch in plan.batches:
             train_batch(study, batch, folder, progressed)
     folder.finish(study)
@@ -168,11 +169,10 @@ def all_finite(state: State) -> Array:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Progressed]:
+def progress_bar(total: int) -> Iterator[Progressed]:
     """A bar of steps, steps/s, mean training return and time left; silent if not a terminal."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
         TextColumn("{task.fields[rate]:,.0f} steps/s"),
@@ -180,7 +180,7 @@ def progress_bar(title: str, total: int) -> Iterator[Progressed]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total, rate=0.0, mean_return=float("nan"))
+        task = progress.add_task("training", total=total, rate=0.0, mean_return=float("nan"))
 
         def progressed(steps: int, returns: np.ndarray) -> None:
             rate, known = progress.tasks[0].speed or 0.0, returns[np.isfinite(returns)]

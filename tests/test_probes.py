@@ -89,7 +89,13 @@ def values(algorithm, env, state):
         return np.asarray(jax.vmap(lambda params: network.apply(params, x).max(axis=-1))(state.params))
     if isinstance(algorithm, SAC):
         return np.asarray(jax.vmap(lambda learned: greedy_values(algorithm, env, learned, x))(state.learned))
-    return np.asarray(jax.vmap(lambda critic: algorithm.critic(env).apply(critic, x)[:, 0])(state.critic))
+    return np.asarray(jax.vmap(lambda state: state_values(algorithm, env, state))(state))
+
+
+def state_values(algorithm, env, state):
+    """PPO's critic: [observations]."""
+    x = jax.vmap(lambda obs: algorithm.input(env, state.scales, obs))(np.arange(env.num_states))
+    return algorithm.critic(env).apply(state.critic, x)[:, 0]
 
 
 def greedy_values(algorithm, env, learned, x):
