@@ -51,10 +51,10 @@ def aggregate(
 def performance_profile(
     table: pd.DataFrame, taus: npt.ArrayLike, rng: np.random.Generator, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Share of runs that score above each tau: setting, tau, share, and its pointwise band share_low, share_high.
+    """Share of runs that score above each tau: setting, tau, share, and its band share_low, share_high.
 
     The run-score distribution of Agarwal et al. (2021), every environment with the same weight. A failed
-    run is above no tau. Raises InputError as `aggregate` does.
+    run is above no tau. The band is pointwise. Raises InputError as `aggregate` does.
     """
     taus = np.asarray(taus, np.float64)
     if taus.ndim != 1 or not np.isfinite(taus).all():

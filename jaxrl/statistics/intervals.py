@@ -39,7 +39,9 @@ def draws(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def draw_counts(runs: int, rng: np.random.Generator) -> np.ndarray:
     """The same as how often each run is drawn: [RESAMPLES, runs]."""
-    return rng.multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES)
+    rows = np.arange(RESAMPLES)[:, None] * runs
+    drawn = rng.integers(runs, size=(RESAMPLES, runs)) + rows
+    return np.bincount(drawn.ravel(), minlength=RESAMPLES * runs).reshape(RESAMPLES, runs)
 
 
 def percentile_bounds(estimates: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ def t_test_power(effect: float, runs: int, level: float = 0.05) -> float:
 
     effect: Cohen's d, the difference of means in standard deviations.
     """
-    freedom, shift = 2 * runs - 2, abs(effect) * np.sqrt(runs / 2)
+    freedom, shift = 2.0 * runs - 2, abs(effect) * np.sqrt(runs / 2)
     critical = stats.t.ppf(1 - level / 2, freedom)
     other_tail = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))  # NaN once it is vanishing
     return float(stats.nct.sf(critical, freedom, shift) + other_tail)
