@@ -38,8 +38,8 @@ def test_environments_weigh_the_same_however_many_runs_they_have():
     table = score_table({("A", "x"): [0.0, 0.0], ("B", "x"): [1.0] * 8})
     row = aggregate(table, rng()).iloc[0]
     assert (row["mean"], row["median"], row["optimality_gap"]) == (0.5, 0.5, 0.5)
-    shares = performance_profile(table, [0.5], rng())
-    assert shares.share[0] == 0.5
+    shares = performance_profile(table, [0.5], rng()).iloc[0]
+    assert shares.share == shares.share_low == shares.share_high == 0.5
 
 
 def test_failed_runs_are_counted():

@@ -118,6 +118,10 @@ def test_verdicts(low, high, p, p_equivalence, expected):
     assert verdict(Interval(0.0, low, high), p, p_equivalence, smallest_effect=0.5) == expected
 
 
+def test_a_p_value_of_the_level_itself_is_enough():
+    assert verdict(Interval(1.0, 0.5, 2.0), 0.1, 1, smallest_effect=0.1, confidence=0.9) == "better"
+
+
 def test_comparisons_end_as_they_should():
     a, b = rng(3).normal(size=(2, 40))
     assert compare(a + 3, b, rng(), smallest_effect=0.5).verdict == "better"
@@ -156,7 +160,7 @@ def test_failed_runs_count_as_the_worst():
     assert improvement_interval([NAN], [NAN], rng()).estimate == 0.5
     a, b = np.array([1.0, 2.0, NAN, 4.0]), np.array([3.0, 5.0, NAN, NAN, 6.0])
     ranked, lowest = (lambda x: np.nan_to_num(x, nan=-9.0)), (lambda x: np.nan_to_num(x, nan=1.0))
-    assert mann_whitney_p(a, b) == mann_whitney_p(ranked(a), ranked(b))
+    assert mann_whitney_p(a - 5, b - 5) == mann_whitney_p(ranked(a - 5), ranked(b - 5))
     assert welch_p(a, b) == welch_p(lowest(a), lowest(b))
     assert permutation_p(a, b, rng()) == permutation_p(lowest(a), lowest(b), rng())
 
@@ -190,6 +194,16 @@ def test_all_pairs_of_each_environment():
     alone = compare(table.score[60:90], table.score[30:60], rng(), 1.5)
     assert pairs.difference[2] == pytest.approx(-alone.difference.estimate)
     assert pairs.improvement[2] == pytest.approx(1 - alone.improvement.estimate)
+
+
+def test_each_environment_may_have_its_own_smallest_effect():
+    x, y = rng(6).normal(size=(2, 30))
+    table = score_table({("A", "x"): x, ("A", "y"): y, ("B", "x"): 100 * x, ("B", "y"): 100 * y})
+    pairs = compare_all(table, rng(), {"A": 1, "B": 100})
+    assert list(pairs.verdict) == ["equivalent"] * 2
+    assert list(compare_all(table, rng(), 1).verdict) == ["equivalent", "undecided"]
+    with pytest.raises(InputError, match="unknown environment 'B'"):
+        compare_all(table, rng(), {"A": 1})
 
 
 def test_the_verdict_is_corrected_for_many_pairs():

@@ -4,8 +4,8 @@ import pytest
 from scipy import stats
 
 from jaxrl.errors import InputError
-from jaxrl.statistics import curve_band, mean_interval, simultaneous_band, within_run_iqr
-from tests.scores import share_of
+from jaxrl.statistics import curve_band, mean_curves, mean_interval, simultaneous_band, within_run_iqr
+from tests.scores import curve_table, runs_table, share_of
 
 NAN = np.nan
 BANDS = pytest.mark.parametrize("band", [curve_band, simultaneous_band])
@@ -100,6 +100,30 @@ def test_within_run_iqr_ignores_the_trend():
     assert noise == pytest.approx(stats.iqr(np.diff(noisy)))
     assert noise == pytest.approx(np.sqrt(2) * 2 * stats.norm.ppf(0.75), rel=0.1)
     assert np.isnan([short, failed]).all()
+
+
+def test_mean_curves_of_each_setting():
+    values = rng(8).normal(size=(5, 3))
+    values[4, 2] = NAN
+    runs = runs_table(["complete", "complete", "failed", "complete", "complete"], clip=[1, 1, 1, 2, 2])
+    curves = curve_table([dict(zip((0, 10, 20), row, strict=True)) for row in values])
+    table = mean_curves(runs, curves, rng(), band=simultaneous_band)
+    assert list(table.setting) == ["ppo clip=1"] * 3 + ["ppo clip=2"] * 3
+    assert list(table.step) == [0, 10, 20] * 2
+    assert list(table.runs) == [2, 2, 2, 2, 2, 1]
+    assert list(table.failed) == [1, 1, 1, 0, 0, 0]
+    np.testing.assert_allclose(table["mean"][:3], values[:2].mean(axis=0))
+    np.testing.assert_allclose(table["mean"][3:], np.nanmean(values[3:], axis=0))
+    low, high = simultaneous_band(np.vstack([values[:2], np.full(3, NAN)]), rng())
+    np.testing.assert_array_equal(table[["mean_low", "mean_high"]][:3], np.transpose([low, high]))
+
+
+def test_mean_curves_show_a_setting_whose_runs_all_failed():
+    table = mean_curves(runs_table(["failed"] * 2), curve_table([{0: 1.0, 5: 2.0}] * 2), rng())
+    assert list(table.step) == [0, 5]
+    assert list(table.failed) == [2, 2]
+    assert list(table.runs) == [0, 0]
+    assert table[["mean", "mean_low", "mean_high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("statistic", [lambda c: curve_band(c, rng()), within_run_iqr])

@@ -66,6 +66,7 @@ def test_lower_cvar_is_the_mean_of_the_worst_share():
     assert lower_cvar(scores, 0.1) == 2  # of 1, 2, 3
     assert lower_cvar(scores, 0.11) == 2.5
     assert lower_cvar(scores, 0.001) == 1
+    assert lower_cvar(np.arange(1.0, 101), 0.07) == 4
     assert lower_cvar(scores, 1) == scores.mean()
 
 

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from jaxrl.errors import InputError
+from jaxrl.results import Results
 from jaxrl.statistics import (
     aggregate,
     area_scores,
@@ -38,6 +41,12 @@ def test_final_scores_are_last_values():
     assert list(table.setting.unique()) == ["ppo"]
 
 
+def test_final_scores_are_those_of_results():
+    curves = curve_table(CURVES)
+    final = Results(Path("unused"), {}, RUNS, curves.sort_values(["run", "step"])).final()
+    np.testing.assert_array_equal(final_scores(RUNS, curves).set_index("run").score, final)
+
+
 def test_area_weighs_each_value_by_its_steps():
     table = area_scores(RUNS, curve_table(CURVES))
     by_hand = (100 * 5 + 300 * 25) / 400
@@ -68,12 +77,13 @@ def test_labels_name_what_varies():
         learning_rate=[1e-3, 1e-4, 1e-3, NAN],
         clip=[0.2, 0.2, 0.2, NAN],
         epsilon=[NAN, NAN, NAN, 0.1],
+        norm=[0.5, NAN, 0.5, NAN],
         **{"env.pole_length": [0.5, 0.5, 1.0, 0.5], "env.gravity": 9.8},
     )
     runs.loc[3, "algorithm"] = "dqn"
     table = label_settings(runs)
-    rates = [f"ppo learning_rate={rate}" for rate in ("0.001", "0.0001", "0.001")]
-    assert list(table.setting) == [*rates, "dqn"]
+    fast, slow = "ppo learning_rate=0.001 norm=0.5", "ppo learning_rate=0.0001"
+    assert list(table.setting) == [fast, slow, fast, "dqn"]
     assert list(table.environment) == [f"CartPole-v1 pole_length={x}" for x in (0.5, 0.5, 1, 0.5)]
 
 

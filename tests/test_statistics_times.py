@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -30,9 +31,20 @@ def test_times_are_first_reaches_or_censored():
     assert list(threshold_times(runs, curve_table(CURVES), threshold=6).reached) == [True] + [False] * 4
     row = median_times(times).iloc[0]
     assert (row.environment, row.setting, row.runs, row.reached) == ("CartPole-v1", "ppo", 5, 2)
-    assert row[["median", "high"]].isna().all()
+    assert row.failed == 1
+    assert row[["median", "median_high"]].isna().all()
     row = median_times(times[times.run < 3]).iloc[0]  # a third by 10; all that are left, one, by 30
     assert (row["median"], row.runs, row.reached) == (30, 3, 2)
+
+
+def test_studies_joined_by_a_column_keep_their_times_apart():
+    runs, curves = runs_table(["complete"]), curve_table([{0: 0.0, 10: 5.0}])
+    times = threshold_times(
+        pd.concat([runs.assign(study="a"), runs.assign(study="b")], ignore_index=True),
+        pd.concat([curves.assign(study="a"), curves.assign(study="b", value=0.0)]),
+        threshold=5,
+    )
+    assert list(times.reached) == [True, False]
 
 
 def test_environments_without_a_threshold_need_one():
@@ -52,8 +64,8 @@ def test_kaplan_meier_agrees_with_scipy(seed):
     np.testing.assert_array_equal(curve.step, oracle.cdf.quantiles)
     np.testing.assert_allclose(curve.share, oracle.cdf.probabilities)
     bounds = oracle.sf.confidence_interval(method="log-log")
-    np.testing.assert_allclose(curve.low, 1 - bounds.high.probabilities)
-    np.testing.assert_allclose(curve.high, 1 - bounds.low.probabilities)
+    np.testing.assert_allclose(curve.share_low, 1 - bounds.high.probabilities)
+    np.testing.assert_allclose(curve.share_high, 1 - bounds.low.probabilities)
 
 
 def test_kaplan_meier_is_statsmodels():
@@ -65,14 +77,14 @@ def test_kaplan_meier_is_statsmodels():
 def test_share_without_censoring_is_the_plain_one():
     curve = kaplan_meier([10, 10, 20, 40], [True, True, True, False])
     np.testing.assert_allclose(curve.share, [0.5, 0.75, 0.75])
-    assert ((curve.low < curve.share) & (curve.share < curve.high)).all()
+    assert ((curve.share_low < curve.share) & (curve.share < curve.share_high)).all()
 
 
 def test_before_the_first_and_after_the_last():
     curve = kaplan_meier([5, 10, 20, 20], [False, True, True, True])
     assert list(curve.iloc[0]) == [5, 0, 0, 0]
-    assert curve.share.iloc[-1] == curve.high.iloc[-1] == 1
-    assert curve.low.iloc[-1] == curve.low.iloc[1]
+    assert curve.share.iloc[-1] == curve.share_high.iloc[-1] == 1
+    assert curve.share_low.iloc[-1] == curve.share_low.iloc[1]
     assert list(kaplan_meier([3], [True]).iloc[0]) == [3, 1, 0, 1]
 
 
@@ -81,8 +93,8 @@ def test_median_time_is_none_until_half_have_reached():
     assert median_time([10, 20, 30, 30], [True, True, False, False]).median == 20
     none = median_time([30, 30], [False, False])
     assert none == (None, None, None, 0, 2)
-    sixths = median_time(np.arange(6), np.ones(6, bool))  # 1 - 5/6 · 4/5 · 3/4 is not quite a half
-    assert sixths.median == 2
+    half = median_time(np.arange(24), np.ones(24, bool))  # 1 - 23/24 · 22/23 · ... is not quite a half
+    assert half.median == 11
 
 
 def test_coverage_of_the_median_time():

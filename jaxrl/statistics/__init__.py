@@ -19,7 +19,7 @@ from jaxrl.statistics.comparison import (
     improvement_interval,
     verdict,
 )
-from jaxrl.statistics.curves import curve_band, simultaneous_band, within_run_iqr
+from jaxrl.statistics.curves import curve_band, mean_curves, simultaneous_band, within_run_iqr
 from jaxrl.statistics.description import describe
 from jaxrl.statistics.estimators import iqm, iqr, lower_cvar, mean, median, optimality_gap, sd
 from jaxrl.statistics.intervals import (
@@ -66,6 +66,7 @@ __all__ = [
     "lower_cvar",
     "mann_whitney_p",
     "mean",
+    "mean_curves",
     "mean_interval",
     "median",
     "median_time",

@@ -5,12 +5,13 @@ the two groups, in ranks below every finite score.
 """
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, unknown
 from jaxrl.statistics.intervals import Interval, Scores, draw_counts, draws, percentile_bounds
 from jaxrl.statistics.power import runs_needed
 from jaxrl.statistics.samples import counts, require_scores, with_worst
@@ -64,29 +65,35 @@ def compare(
 
 
 def compare_all(
-    table: pd.DataFrame, rng: np.random.Generator, smallest_effect: float, confidence: float = 0.95
+    table: pd.DataFrame,
+    rng: np.random.Generator,
+    smallest_effect: float | Mapping[str, float],
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Every pair of settings within each environment of a score table: one row a pair, a against b.
 
-    p_holm is p_permutation after Holm's correction over all rows, and the verdict takes it instead. Raises
-    InputError for a table that is not one row a run, or without a pair.
+    smallest_effect: one for all, or one of each environment, whose returns differ in scale. p_holm is
+    p_permutation after Holm's correction over all rows, and the verdict takes it instead. Raises InputError
+    for a table that is not one row a run or has no pair, or an environment without a smallest effect.
     """
     require_scores(table)
-    pairs, results = [], []
+    pairs: list[dict[str, Any]] = []
+    results = []
     for environment, runs in table.groupby("environment", sort=False):
+        effect = _effect_in(str(environment), smallest_effect)
         groups = runs.groupby("setting", sort=False)
         for (name_a, a), (name_b, b) in itertools.combinations(groups, 2):
             pairs.append(
-                {"environment": environment, "a": name_a, "b": name_b}
+                {"environment": environment, "a": name_a, "b": name_b, "smallest_effect": effect}
                 | {f"{name}_a": count for name, count in counts(a).items()}
                 | {f"{name}_b": count for name, count in counts(b).items()}
             )
-            results.append(compare(a["score"], b["score"], rng, smallest_effect, confidence))
+            results.append(compare(a["score"], b["score"], rng, effect, confidence))
     if not pairs:
         raise InputError("a comparison needs two settings in one environment")
     p_holm = holm(np.array([result.p_permutation for result in results]))
     return pd.DataFrame(
-        pair | _row(result, p, smallest_effect, confidence)
+        pair | _row(result, p, pair["smallest_effect"], confidence)
         for pair, result, p in zip(pairs, results, p_holm, strict=True)
     )
 
@@ -104,7 +111,7 @@ def verdict(
     few runs is too sure: equivalent if the whole interval is nearer to 0 than the smallest effect that
     matters, else better or worse if it lies on one side of 0.
     """
-    level = 1 - confidence + 1e-12  # 1 - 0.95 is below 0.05 in binary
+    level = 1 - confidence + 1e-12  # 1 - 0.9 is below 0.1 in binary
     _, low, high = difference
     if p_equivalence <= level and -smallest_effect < low and high < smallest_effect:
         return "equivalent"
@@ -141,6 +148,14 @@ def improvement_interval(
     shares = ((drawn_a @ wins) * drawn_b).sum(axis=1) / wins.size
     low, high = percentile_bounds(shares, confidence)
     return Interval(float(wins.mean()), float(low), float(high))
+
+
+def _effect_in(environment: str, smallest_effect: float | Mapping[str, float]) -> float:
+    if not isinstance(smallest_effect, Mapping):
+        return smallest_effect
+    if environment not in smallest_effect:
+        raise unknown("environment", environment, smallest_effect)
+    return smallest_effect[environment]
 
 
 def _row(result: Comparison, p_holm: float, smallest_effect: float, confidence: float) -> dict[str, Any]:

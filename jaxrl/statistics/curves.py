@@ -4,6 +4,8 @@ A curve table is [runs, points], as `results.metric(name)`, with NaN where a run
 draws whole trajectories, never points one by one, so the points of a band belong together.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,6 +13,8 @@ import pandas as pd
 from jaxrl.errors import InputError
 from jaxrl.statistics.estimators import iqr, mean, ratio
 from jaxrl.statistics.intervals import draw_counts, percentile_bounds, require_share
+from jaxrl.statistics.samples import run_index, run_key, settings
+from jaxrl.statistics.scores import label_settings, metric_values
 
 Curves = npt.ArrayLike | pd.DataFrame
 
@@ -53,6 +57,41 @@ def simultaneous_band(
     critical = np.quantile(deviation.max(axis=1), confidence)
     low[some], high[some] = centre - critical * error, centre + critical * error
     return low, high
+
+
+def mean_curves(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    rng: np.random.Generator,
+    metric: str = "eval_return",
+    band: Callable[[Curves, np.random.Generator, float], tuple[np.ndarray, np.ndarray]] = curve_band,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """The mean curve of each setting of a study with its band, one row a setting and step.
+
+    runs, curves: as for `final_scores`. band: `curve_band` or `simultaneous_band`. Columns environment,
+    setting, step, runs (finite ones with a value there), failed (of the setting), mean, mean_low, mean_high.
+    Raises InputError for tables that mix things up.
+    """
+    values, key = metric_values(runs, curves, metric), run_key(runs)
+    wide = values.pivot(index=key, columns="step", values="value")
+    parts = []
+    for environment, setting, members in settings(label_settings(runs)):
+        failed = (members["status"] == "failed").to_numpy()
+        table = wide.reindex(run_index(members)).dropna(axis="columns", how="all")
+        finite = np.where(failed[:, None], np.nan, table.to_numpy(np.float64))  # [runs, points]
+        low, high = band(finite, rng, confidence)
+        part = pd.DataFrame({"environment": environment, "setting": setting, "step": table.columns})
+        parts.append(
+            part.assign(
+                runs=(~np.isnan(finite)).sum(axis=0),
+                failed=failed.sum(),
+                mean=mean(finite.T),
+                mean_low=low,
+                mean_high=high,
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def within_run_iqr(curves: Curves) -> np.ndarray:

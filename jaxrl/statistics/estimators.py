@@ -69,6 +69,6 @@ def lower_cvar(scores: np.ndarray, share: float = 0.1) -> np.ndarray:
     The conditional value at risk across runs (Chan et al. 2020). -inf if a run among them failed.
     """
     runs = scores.shape[-1]
-    lowest = max(math.ceil(share * runs - 1e-9), 1)  # 0.1 * 30 is above 3 in binary
+    lowest = max(math.ceil(share * runs - 1e-9), 1)  # 0.07 * 100 is above 7 in binary
     ordered = np.sort(np.where(np.isnan(scores), -np.inf, scores), axis=-1)
     return ordered[..., :lowest].mean(axis=-1) if runs else np.full(scores.shape[:-1], np.nan)

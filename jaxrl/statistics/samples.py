@@ -23,6 +23,12 @@ def run_key(table: pd.DataFrame) -> list[str]:
     return ["study", "run"] if "study" in table.columns else ["run"]
 
 
+def run_index(table: pd.DataFrame) -> pd.Index:
+    """The table's runs as an index, as grouping by `run_key` makes it."""
+    key = run_key(table)
+    return pd.MultiIndex.from_frame(table[key]) if len(key) > 1 else pd.Index(table["run"])
+
+
 def require_scores(table: pd.DataFrame, *more: str) -> None:
     """Raises InputError unless the table has one row a run, with its environment, setting and score.
 

@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.errors import InputError, unknown
-from jaxrl.statistics.samples import require_columns, require_one_row_a_run, require_scores, run_key
+from jaxrl.statistics.samples import (
+    require_columns,
+    require_one_row_a_run,
+    require_scores,
+    run_index,
+    run_key,
+)
 
 NOT_PARAMETERS = ("study", "run", "environment", "algorithm", "seed", "status", "steps", "solved_return")
 
@@ -120,10 +126,8 @@ def _labels(runs: pd.DataFrame, kind: str, fields: list[str]) -> pd.Series:
 
 def _score_table(runs: pd.DataFrame, scores: pd.Series) -> pd.DataFrame:
     """The runs with labels and scores, NaN for failed ones. scores: index the run's key."""
-    table, key = label_settings(runs), run_key(runs)
-    index = pd.MultiIndex.from_frame(runs[key]) if len(key) > 1 else pd.Index(runs["run"])
-    found = scores.reindex(index).to_numpy(np.float64)
-    return table.assign(score=np.where(runs["status"] == "failed", np.nan, found))
+    found = scores.reindex(run_index(runs)).to_numpy(np.float64)
+    return label_settings(runs).assign(score=np.where(runs["status"] == "failed", np.nan, found))
 
 
 def _short(value: Any) -> str:

@@ -116,14 +116,17 @@ def sensitivity(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
         for parameter in parameters:
             if (groups[parameter].nunique(dropna=False) > 1).any():
                 raise InputError(f"a setting of {environment} has more than one value of {parameter!r}")
-            known = groups[parameter].first().dropna()
-            by_value = means[known.index].groupby(known)
-            total = ((means[known.index] - means[known.index].mean()) ** 2).sum()
-            between = (by_value.size() * (by_value.mean() - means[known.index].mean()) ** 2).sum()
-            share = between / total if total > 0 else np.nan
+            values = groups[parameter].first().dropna()  # [settings], of those that have the parameter
+            share = main_effect(means[values.index], values)
             rows += [
                 {"environment": environment, "parameter": parameter, "value": value, "settings": len(scores)}
                 | {"mean": scores.mean(), "best": scores.max(), "share": share}
-                for value, scores in by_value
+                for value, scores in means[values.index].groupby(values)
             ]
     return pd.DataFrame(rows)
+
+
+def main_effect(scores: pd.Series, values: pd.Series) -> float:
+    """Share of the variance of scores that lies between the groups of equal values; NaN without variance."""
+    explained = scores.groupby(values).transform("mean").var(ddof=0)
+    return float(explained / scores.var(ddof=0)) if scores.nunique() > 1 else np.nan

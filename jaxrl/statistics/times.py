@@ -3,12 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from jaxrl.errors import InputError
-from jaxrl.statistics.intervals import require_share
-from jaxrl.statistics.samples import require_columns, require_one_row_a_run, run_key, settings
+from jaxrl.statistics.intervals import Interval, require_share
+from jaxrl.statistics.samples import require_columns, require_one_row_a_run, run_index, run_key, settings
 from jaxrl.statistics.scores import label_settings, metric_values
 
 
@@ -29,22 +30,22 @@ def threshold_times(
         environment = table.loc[goal.isna(), "environment"].iloc[0]
         raise InputError(f"{environment} has no return that counts as solved: give a threshold")
     values = values.merge(table[key].assign(goal=goal), on=key)
-    first = values[values["value"] >= values["goal"]].groupby(key)["step"].first()
-    last = values.groupby(key)["step"].last()
-    times = table[key].merge(first.rename("first").reset_index(), on=key, how="left")
-    times = times.merge(last.rename("last").reset_index(), on=key, how="left")
-    failed = (table["status"] == "failed").to_numpy() | times["last"].isna().to_numpy()
-    reached = times["first"].notna().to_numpy() & ~failed
-    step = np.where(reached, times["first"], np.where(failed, values["step"].max(), times["last"]))
-    return table.assign(step=step, reached=reached)
+    there = values[values["value"] >= values["goal"]]
+    first = there.groupby(key)["step"].first().reindex(run_index(table)).to_numpy(np.float64)
+    last = values.groupby(key)["step"].last().reindex(run_index(table)).to_numpy(np.float64)
+    failed = (table["status"] == "failed").to_numpy() | np.isnan(last)
+    reached = ~np.isnan(first) & ~failed
+    censored = np.where(failed, values["step"].max(), last)
+    return table.assign(step=np.where(reached, first, censored), reached=reached)
 
 
-def kaplan_meier(steps: np.ndarray, reached: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
-    """Share of runs that have reached a threshold by each step (Kaplan & Meier 1958): step, share, low, high.
+def kaplan_meier(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
+    """Share of runs that have reached a threshold by each step (Kaplan & Meier 1958): step, share and
+    its interval share_low, share_high.
 
     steps [runs], when a run reached it or was last seen without; reached [runs] bool. The interval is
-    Greenwood's on the log-minus-log scale. Where all have reached it, there is none by that formula, and
-    its lower bound is the one before.
+    Greenwood's on the log-minus-log scale; where all have reached it, that formula gives none, and the
+    lower bound stays what it was. Raises InputError for other shapes.
     """
     require_share("confidence", confidence)
     steps, reached = np.asarray(steps, np.float64), np.asarray(reached, bool)
@@ -62,7 +63,7 @@ def kaplan_meier(steps: np.ndarray, reached: np.ndarray, confidence: float = 0.9
     none, all_ = rest == 1, rest == 0
     low, high = np.where(none, 0.0, low), np.where(none, 0.0, np.where(all_, 1.0, high))
     low = np.where(all_, np.max(low, initial=0.0, where=~all_), low)
-    return pd.DataFrame({"step": at, "share": 1 - rest, "low": low, "high": high})
+    return pd.DataFrame({"step": at, "share": 1 - rest, "share_low": low, "share_high": high})
 
 
 class MedianTime(NamedTuple):
@@ -75,7 +76,7 @@ class MedianTime(NamedTuple):
     runs: int
 
 
-def median_time(steps: np.ndarray, reached: np.ndarray, confidence: float = 0.95) -> MedianTime:
+def median_time(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float = 0.95) -> MedianTime:
     """The median time of `kaplan_meier` with its interval (Brookmeyer & Crowley 1982)."""
     curve = kaplan_meier(steps, reached, confidence)
 
@@ -83,16 +84,30 @@ def median_time(steps: np.ndarray, reached: np.ndarray, confidence: float = 0.95
         there = curve["step"][share >= 0.5 - 1e-12]  # 1 - products of fractions may miss a half by an ulp
         return None if there.empty else float(there.iloc[0])
 
-    bounds = first(curve["share"]), first(curve["high"]), first(curve["low"])
-    return MedianTime(*bounds, reached=int(np.sum(reached)), runs=len(steps))
+    found = first(curve["share"]), first(curve["share_high"]), first(curve["share_low"])
+    return MedianTime(*found, reached=int(np.sum(reached)), runs=np.size(steps))
 
 
 def median_times(times: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """`median_time` of each setting of a table that `threshold_times` made; NaN where not reached."""
-    require_columns(times, ("run", "environment", "setting", "step", "reached"))
+    """The `median_time` of each setting of a table that `threshold_times` made, one row a setting.
+
+    runs; failed and reached, how many of them did; median, median_low, median_high, NaN where half of the
+    runs have not reached it. Raises InputError for a table that is not one row a run.
+    """
+    require_columns(times, ("run", "environment", "setting", "status", "step", "reached"))
     require_one_row_a_run(times)
-    return pd.DataFrame(
-        {"environment": environment, "setting": setting}
-        | median_time(runs["step"].to_numpy(), runs["reached"].to_numpy(), confidence)._asdict()
-        for environment, setting, runs in settings(times)
-    ).astype({"median": float, "low": float, "high": float})
+    rows = []
+    for environment, setting, runs in settings(times):
+        found = median_time(runs["step"].to_numpy(), runs["reached"].to_numpy(), confidence)
+        bounds = (np.nan if step is None else step for step in (found.median, found.low, found.high))
+        rows.append(
+            {
+                "environment": environment,
+                "setting": setting,
+                "runs": found.runs,
+                "failed": int((runs["status"] == "failed").sum()),
+                "reached": found.reached,
+                **Interval(*bounds).columns("median"),
+            }
+        )
+    return pd.DataFrame(rows)
