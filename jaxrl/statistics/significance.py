@@ -1,0 +1,94 @@
+"""P-values for the scores of two groups of runs, [runs of a] and [runs of b].
+
+A failed run (NaN) counts as the worst: where means are compared as the lowest finite score of the two groups,
+in ranks below every finite score. Each test is two-sided and NaN where it cannot be done.
+"""
+
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from jaxrl.errors import InputError
+from jaxrl.statistics.intervals import Scores
+from jaxrl.statistics.samples import sample, with_worst
+
+PERMUTATIONS = 9_999
+
+
+def two_samples(a: Scores, b: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays. Raises InputError unless each has at least one run."""
+    a, b = sample(a), sample(b)
+    if min(len(a), len(b)) == 0:
+        raise InputError("a comparison needs at least one run of each setting")
+    return a, b
+
+
+def welch_p(a: Scores, b: Scores) -> float:
+    """Welch's t-test of equal means; NaN for a single run or where neither group varies."""
+    a, b = with_worst(*two_samples(a, b))
+    if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0 or np.isnan(a).any():
+        return np.nan
+    moments = (a.mean(), a.std(ddof=1), len(a), b.mean(), b.std(ddof=1), len(b))
+    return float(stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue)
+
+
+def permutation_p(
+    a: Scores,
+    b: Scores,
+    rng: np.random.Generator,
+    alternative: Literal["two-sided", "less", "greater"] = "two-sided",
+) -> float:
+    """Permutation test of the difference of means, a - b; NaN for a single run.
+
+    Exact if there are fewer than PERMUTATIONS ways to deal the runs out to the groups.
+    """
+    a, b = with_worst(*two_samples(a, b))
+    if min(len(a), len(b)) < 2 or np.isnan(a).any():
+        return np.nan
+
+    def difference(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+        return a.mean(axis=axis) - b.mean(axis=axis)
+
+    result = stats.permutation_test(
+        (a, b),
+        difference,
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=1_000,
+        alternative=alternative,
+        rng=rng,
+    )
+    return float(result.pvalue)
+
+
+def equivalence_p(a: Scores, b: Scores, rng: np.random.Generator, smallest_effect: float) -> float:
+    """Test that the means are nearer to each other than the smallest effect that matters; NaN as above.
+
+    The larger of two one-sided p-values (Schuirmann 1987), each of a permutation test, so that even equal
+    constants need enough runs.
+    """
+    a, b = with_worst(*two_samples(a, b))
+    too_high = permutation_p(a - smallest_effect, b, rng, "less")
+    too_low = permutation_p(a + smallest_effect, b, rng, "greater")
+    return max(too_high, too_low)
+
+
+def mann_whitney_p(a: Scores, b: Scores) -> float:
+    """Mann-Whitney test; failed runs tie below every finite one. 1 where all runs tie."""
+    a, b = (np.where(np.isnan(scores), -np.inf, scores) for scores in two_samples(a, b))
+    if np.unique(np.append(a, b)).size == 1:
+        return 1.0  # scipy's releases differ here: 1 or NaN
+    return float(stats.mannwhitneyu(a, b).pvalue)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """P-values [tests] adjusted so that any false finding is as rare as the level (Holm 1979).
+
+    A NaN, of a test that could not be done, stays and counts as no test.
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    order = np.argsort(p_values)[: np.count_nonzero(~np.isnan(p_values))]  # NaN sorts last
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    return adjusted

@@ -1,0 +1,252 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxrl.errors import InputError
+from jaxrl.statistics import (
+    Interval,
+    compare,
+    compare_all,
+    difference_interval,
+    equivalence_p,
+    holm,
+    improvement_interval,
+    mann_whitney_p,
+    permutation_p,
+    verdict,
+    welch_p,
+)
+from tests.scores import GOLDEN, score_table, share_of
+
+NAN = np.nan
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def two_groups(seed, sizes=(12, 17), shift=0.5):
+    generator = rng(seed)
+    return generator.normal(shift, 1, sizes[0]).round(1), generator.normal(0, 2, sizes[1]).round(
+        1
+    )  # with ties
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tests_agree_with_scipy(seed):
+    a, b = two_groups(seed)
+    assert welch_p(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    assert mann_whitney_p(a, b) == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    by_t = stats.ttest_ind(a, b, method=stats.PermutationMethod(n_resamples=9_999, rng=rng(9)))
+    assert permutation_p(a, b, rng()) == pytest.approx(by_t.pvalue, abs=0.03)
+    wins = stats.mannwhitneyu(a, b).statistic / (len(a) * len(b))
+    assert improvement_interval(a, b, rng()).estimate == pytest.approx(wins)
+
+
+def test_permutation_test_by_enumeration():
+    a, b = np.array([1.0, 4.0, 6.0]), np.array([2.0, 3.0, 3.0, 0.0])
+    pooled, observed = np.append(a, b), a.mean() - b.mean()
+    dealt = [
+        pooled[list(chosen)].mean() - np.delete(pooled, chosen).mean()
+        for chosen in itertools.combinations(range(7), 3)
+    ]
+    greater = np.mean([d >= observed - 1e-9 for d in dealt])
+    less = np.mean([d <= observed + 1e-9 for d in dealt])
+    assert permutation_p(a, b, rng(), "greater") == pytest.approx(greater)
+    assert permutation_p(a, b, rng()) == pytest.approx(min(1, 2 * min(greater, less)))
+
+
+def test_equivalence_is_two_one_sided_tests():
+    a, b = rng(1).normal(size=(2, 40))
+    by_t = [
+        stats.ttest_ind(a - 0.7, b, alternative="less"),
+        stats.ttest_ind(a + 0.7, b, alternative="greater"),
+    ]
+    assert equivalence_p(a, b, rng(), 0.7) == pytest.approx(max(t.pvalue for t in by_t), abs=0.01)
+    assert equivalence_p(a + 2, b, rng(), 0.7) > 0.9
+    assert equivalence_p(a - 2, b, rng(), 0.7) > 0.9
+
+
+def test_improvement_is_rliables():
+    a, b = np.array(GOLDEN["a"]), np.array(GOLDEN["b"])
+    ours = [improvement_interval(a[:, i], b[:, i], rng()).estimate for i in range(4)]
+    assert ours == pytest.approx(GOLDEN["improvement"])
+    _, low, high = improvement_interval(a[:, 0], b[:, 0], rng())
+    assert (low, high) == pytest.approx(GOLDEN["improvement_bounds"], abs=0.03)
+
+
+def test_difference_interval_agrees_with_scipy():
+    a, b = two_groups(2, (30, 40))
+
+    def difference(x, y, axis):
+        return x.mean(axis=axis) - y.mean(axis=axis)
+
+    oracle = stats.bootstrap((a, b), difference, method="percentile", n_resamples=20_000, rng=rng(1))
+    ours = difference_interval(a, b, rng())
+    assert ours.estimate == pytest.approx(a.mean() - b.mean())
+    assert ours[1:] == pytest.approx(tuple(oracle.confidence_interval), abs=0.08)
+
+
+def test_holm_is_statsmodels():
+    p_values = np.array(GOLDEN["p_values"])
+    np.testing.assert_allclose(holm(p_values), GOLDEN["holm"])
+    with_nan = np.insert(p_values, 2, NAN)
+    np.testing.assert_allclose(holm(with_nan), np.insert(GOLDEN["holm"], 2, NAN))
+    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+    assert holm(np.array([])).size == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "p_equivalence", "expected"),
+    [
+        (0.1, 2.0, 0.01, 0.5, "better"),
+        (-2.0, -0.1, 0.01, 0.5, "worse"),
+        (0.1, 2.0, 0.06, 0.5, "undecided"),
+        (-0.1, 2.0, 0.01, 0.5, "undecided"),
+        (-0.4, 0.4, 0.5, 0.01, "equivalent"),
+        (0.1, 0.4, 0.01, 0.01, "equivalent"),
+        (-0.4, 0.4, 0.5, 0.06, "undecided"),
+        (-0.4, 0.6, 0.5, 0.01, "undecided"),
+        (-0.6, 0.4, 0.5, 0.01, "undecided"),
+        (0.1, 0.4, 0.05, 0.06, "better"),
+        (NAN, NAN, NAN, NAN, "undecided"),
+    ],
+)
+def test_verdicts(low, high, p, p_equivalence, expected):
+    assert verdict(Interval(0.0, low, high), p, p_equivalence, smallest_effect=0.5) == expected
+
+
+def test_a_p_value_of_the_level_itself_is_enough():
+    assert verdict(Interval(1.0, 0.5, 2.0), 0.1, 1, smallest_effect=0.1, confidence=0.9) == "better"
+
+
+def test_comparisons_end_as_they_should():
+    a, b = rng(3).normal(size=(2, 40))
+    assert compare(a + 3, b, rng(), smallest_effect=0.5).verdict == "better"
+    assert compare(a - 3, b, rng(), smallest_effect=0.5).verdict == "worse"
+    assert compare(a, b, rng(), smallest_effect=3).verdict == "equivalent"
+    few = compare(a[:4], b[:4], rng(), smallest_effect=1)
+    assert few.verdict == "undecided"
+    spread = np.sqrt((a[:4].var(ddof=1) + b[:4].var(ddof=1)) / 2)
+    assert few.runs_needed == pytest.approx(2 * 7.85 * spread**2 + 1, rel=0.1)  # 2 (z.975 + z.80)² sd² / 1²
+
+
+def test_constant_scores_are_told_apart_with_enough_runs():
+    assert compare([9.5] * 20, [9.0] * 20, rng(), 0.1).verdict == "better"
+    assert compare([9.5] * 20, [9.5] * 20, rng(), 0.1).verdict == "equivalent"
+    assert compare([9.5] * 2, [9.5] * 2, rng(), 0.1).verdict == "undecided"
+    assert compare([9.5] * 2, [9.0] * 2, rng(), 0.1).verdict == "undecided"
+    result = compare([0.7] * 3, [0.7] * 3, rng(), 0.1)
+    assert np.isnan([result.p_welch, result.runs_needed]).all()
+    assert (result.p_permutation, result.p_mann_whitney, result.improvement.estimate) == (1, 1, 0.5)
+
+
+def test_a_single_run_decides_nothing():
+    result = compare([3.0], [1.0, 1.5], rng(), 0.1)
+    assert result.difference.estimate == 1.75
+    assert np.isnan(
+        [result.difference.low, result.improvement.low, result.p_welch, result.p_permutation]
+    ).all()
+    assert (result.verdict, result.improvement.estimate) == ("undecided", 1)
+
+
+def test_failed_runs_count_as_the_worst():
+    fine, failing = np.full(20, 5.0), np.array([6.0] * 10 + [NAN] * 10)
+    assert difference_interval(fine, failing, rng()).estimate == -0.5  # the failed ones as 5
+    assert improvement_interval(fine, failing, rng()).estimate == 0.5
+    assert improvement_interval([1.0], [NAN], rng()).estimate == 1
+    assert improvement_interval([NAN], [NAN], rng()).estimate == 0.5
+    a, b = np.array([1.0, 2.0, NAN, 4.0]), np.array([3.0, 5.0, NAN, NAN, 6.0])
+    ranked, lowest = (lambda x: np.nan_to_num(x, nan=-9.0)), (lambda x: np.nan_to_num(x, nan=1.0))
+    assert mann_whitney_p(a - 5, b - 5) == mann_whitney_p(ranked(a - 5), ranked(b - 5))
+    assert welch_p(a, b) == welch_p(lowest(a), lowest(b))
+    assert permutation_p(a, b, rng()) == permutation_p(lowest(a), lowest(b), rng())
+
+
+def test_runs_that_all_failed_are_undecided():
+    result = compare([NAN] * 3, [NAN] * 3, rng(), 1)
+    assert (result.verdict, result.p_mann_whitney) == ("undecided", 1)
+    assert np.isnan([*result.difference, result.p_welch, result.p_permutation, result.runs_needed]).all()
+    table = score_table({("A", "x"): [NAN] * 3, ("A", "y"): [NAN] * 3})
+    assert compare_all(table, rng(), 1).verdict[0] == "undecided"
+
+
+def test_all_pairs_of_each_environment():
+    generator = rng(5)
+    table = score_table(
+        {("A", name): generator.normal(mean, 1, 30) for name, mean in zip("xyz", (0, 0, 5), strict=True)}
+        | {("B", name): generator.normal(mean, 1, 30) for name, mean in zip("xy", (9, 0), strict=True)}
+    )
+    table.loc[0, "score"] = NAN
+    pairs = compare_all(table, rng(), smallest_effect=1.5)
+    assert ["".join(row) for row in pairs[["environment", "a", "b"]].to_numpy()] == [
+        "Axy",
+        "Axz",
+        "Ayz",
+        "Bxy",
+    ]
+    assert list(pairs.verdict) == ["equivalent", "worse", "worse", "better"]
+    assert list(pairs.failed_a) == [1, 1, 0, 0]
+    assert list(pairs.runs_b) == [30] * 4
+    np.testing.assert_array_equal(pairs.p_holm, holm(pairs.p_permutation.to_numpy()))
+    alone = compare(table.score[60:90], table.score[30:60], rng(), 1.5)
+    assert pairs.difference[2] == pytest.approx(-alone.difference.estimate)
+    assert pairs.improvement[2] == pytest.approx(1 - alone.improvement.estimate)
+
+
+def test_each_environment_may_have_its_own_smallest_effect():
+    x, y = rng(6).normal(size=(2, 30))
+    table = score_table({("A", "x"): x, ("A", "y"): y, ("B", "x"): 100 * x, ("B", "y"): 100 * y})
+    pairs = compare_all(table, rng(), {"A": 1, "B": 100})
+    assert list(pairs.verdict) == ["equivalent"] * 2
+    assert list(compare_all(table, rng(), 1).verdict) == ["equivalent", "undecided"]
+    with pytest.raises(InputError, match="unknown environment 'B'"):
+        compare_all(table, rng(), {"A": 1})
+
+
+def test_the_verdict_is_corrected_for_many_pairs():
+    """Twenty equal settings make 190 pairs: some of 190 uncorrected tests find a difference, none corrected."""
+    generator = rng(1)
+    table = score_table({("A", f"s{i:02}"): generator.normal(size=4) for i in range(20)})
+    pairs = compare_all(table, generator, smallest_effect=0.1)
+    assert (pairs.p_permutation < 0.05).any()
+    assert set(pairs.verdict) == {"undecided"}
+
+
+def test_false_verdicts_are_rare():
+    """Of equal groups 5 % seem to differ; of groups just too far apart 5 % seem equivalent.
+
+    By the bootstrap interval alone of 5 runs it would be more than twice as many.
+    """
+    generator, studies = rng(7), 300
+    different, equivalent, outside = np.zeros((3, studies), bool)
+    for study in range(studies):
+        a, b = generator.normal(size=(2, 5))
+        interval = difference_interval(a, b, generator)
+        different[study] = verdict(interval, permutation_p(a, b, generator), 1, 1e-9) != "undecided"
+        outside[study] = not interval.low <= 0 <= interval.high
+        apart = Interval(*(np.array(interval) + 4))
+        equivalent[study] = verdict(apart, 1, equivalence_p(a + 4, b, generator, 4), 4) == "equivalent"
+    limit = 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert max(different.mean(), equivalent.mean()) <= limit < outside.mean()
+
+
+def test_coverage_of_the_probability_of_improvement():
+    generator, studies, hits = rng(8), 200, 0
+    truth = stats.norm.cdf(1 / np.sqrt(2))
+    for _ in range(studies):
+        a, b = generator.normal(size=(2, 30))
+        _, low, high = improvement_interval(a + 1, b, generator)
+        hits += low <= truth <= high
+    assert share_of(hits, studies, 0.94, sds=3)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(InputError, match="at least one run of each"):
+        compare([], [1.0], rng(), 1)
+    with pytest.raises(InputError, match="smallest_effect must be above 0 and finite, got 0"):
+        compare([1.0], [1.0], rng(), 0)
+    with pytest.raises(InputError, match="two settings in one environment"):
+        compare_all(score_table({("A", "x"): [1.0], ("B", "y"): [1.0]}), rng(), 1)
