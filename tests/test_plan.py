@@ -4,7 +4,7 @@ import pytest
 
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import InputError, grid
-from jaxrl.algorithms import PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.environment import Box, Discrete, Environment, traced
 from jaxrl.plan import MAX_WIDTH, Study, make_plan, parse_seeds
 
@@ -74,8 +74,21 @@ def test_lanes_are_padded_with_the_last_run():
 
 def test_the_plan_says_what_it_does():
     plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))).runs(), 2)
-    assert str(plan) == "6 runs, 2 programs, 4 batches of width 2"
-    assert str(make_plan(study(seeds=(0,)).runs())) == "1 run, 1 program, 1 batch of width 1"
+    assert str(plan) == "6 runs, 2 programs, 4 batches of width 2, 0.2 MB of states"
+    assert (
+        str(make_plan(study(seeds=(0,)).runs())) == "1 run, 1 program, 1 batch of width 1, 0.1 MB of states"
+    )
+
+
+def test_memory_of_states_is_that_of_the_arrays():
+    """The widest program's: parameters, Adam's two moments and their count, replay, episodes and a key."""
+    dqn = DQN(num_envs=2, capacity=100, warmup=0, batch_size=8, hidden=(3,))
+    parameters = (4 * 3 + 3) + (3 * 2 + 2)
+    replay = 100 * (2 * 4 * 4 + 4 + 4 + 1 + 1)  # two observations, action, reward, two ends
+    episodes = 2 * 4 * (4 + 4 + 2)  # state, observation, totals
+    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes + 8
+    plan = make_plan(study(algorithms=(dqn, dqn.replace(hidden=(2,)))).runs(), 5)
+    assert plan.state_bytes == 5 * bytes_of_lane
 
 
 @pytest.mark.parametrize(
@@ -147,7 +160,10 @@ class Continuous(FrozenLake):
         ({"algorithms": (PPO(learning_rate=-1.0),)}, "learning_rate must be at least 0, got -1.0"),
         ({"algorithms": (PPO(discount=1.2),)}, r"discount must be in \[0, 1\], got 1.2"),
         ({"algorithms": (QLearning(),)}, "QLearning keeps a table and needs discrete observations; CartPole"),
-        ({"environments": (Continuous(),)}, "PPO needs discrete actions; Continuous has continuous ones"),
+        (
+            {"environments": (Continuous(),), "algorithms": (DQN(),)},
+            "DQN needs discrete actions; Continuous has continuous ones",
+        ),
         ({"environments": (CartPole(max_steps=0),)}, "max_steps must be at least 1, got 0"),
     ],
 )
