@@ -92,22 +92,27 @@ def rollout(
     episodes: Episode,
     key: Array,
     num_steps: int,
-    act: Callable[[Array, Array], tuple[Array, Any]],
+    act: Callable[..., tuple[Array, Any]],
+    *of_envs: Any,
 ) -> tuple[Episode, Transition, Any]:
     """num_steps steps in each of the episodes [num_envs], by a policy that stays the same.
 
-    `act` maps (obs, key) to an action and a pytree of whatever is to be kept beside it. Gives the
-    episodes that go on, the transitions and what `act` kept: [num_envs], then [num_steps, num_envs].
+    `act` maps (obs, key, *of_env) to an action and a pytree of whatever is to be kept beside it, where
+    the leaves of `of_envs` are [num_envs, ...]. Gives the episodes that go on, the transitions and what
+    `act` kept: [num_envs], then [num_steps, num_envs].
     """
 
-    def act_and_step(episode: Episode, key: Array) -> tuple[Episode, tuple[Transition, Any]]:
+    def act_and_step(episode: Episode, key: Array, *of_env: Any) -> tuple[Episode, tuple[Transition, Any]]:
         key_act, key_env = random.split(key)
-        action, kept = act(episode.obs, key_act)
+        action, kept = act(episode.obs, key_act, *of_env)
         episode, transition = episode.step(env, key_env, action)
         return episode, (transition, kept)
 
+    def step_all(episodes: Episode, keys: Array) -> tuple[Episode, tuple[Transition, Any]]:
+        return jax.vmap(act_and_step)(episodes, keys, *of_envs)
+
     keys = random.split(key, (num_steps, *episodes.episode_length.shape))
-    episodes, (transitions, kept) = lax.scan(jax.vmap(act_and_step), episodes, keys)
+    episodes, (transitions, kept) = lax.scan(step_all, episodes, keys)
     return episodes, transitions, kept
 
 

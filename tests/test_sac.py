@@ -195,7 +195,7 @@ class Unbounded(Pendulum):
 @pytest.mark.parametrize(
     ("algorithm", "env", "message"),
     [
-        (SAC(), CartPole(), "SAC needs continuous actions; CartPole has 2 discrete ones: use DiscreteSAC"),
+        (SAC(), CartPole(), "SAC needs continuous actions; CartPole has discrete ones: use DiscreteSAC"),
         (SAC(), Unbounded(), "SAC needs bounded actions; those of Unbounded are in"),
         (DiscreteSAC(), MountainCarContinuous(), "DiscreteSAC needs discrete actions; MountainCarContinuous"),
     ],
@@ -224,3 +224,15 @@ def test_policy_is_that_of_its_outputs():
     policy = algorithm.policy(env, after(0, algorithm, env).learned.actor, jnp.ones(3))
     assert isinstance(policy, TanhGaussian)
     assert policy.mean.shape == policy.log_std.shape == (1,)
+
+
+def test_actions_of_the_warm_up_are_held():
+    """For warmup_hold iterations each environment repeats its own, while the states move on."""
+    algorithm, env = PAIRS[0]
+    algorithm = algorithm.replace(warmup=40, capacity=40, num_envs=2, warmup_hold=5)
+    replay = after(20, algorithm, env).replay
+    actions, obs = np.asarray(replay.action)[..., 0], np.asarray(replay.obs)
+    blocks = actions.reshape(4, 5, 2)
+    assert (blocks == blocks[:, :1]).all()
+    assert len(np.unique(blocks[:, 0])) == 4 * 2
+    assert len(np.unique(obs[..., 0])) == 40

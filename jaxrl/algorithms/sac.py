@@ -16,8 +16,8 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl import algorithm, replay
-from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, static, traced
+from jaxrl import replay
+from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, rollout, start_episodes, static, traced
 from jaxrl.config import Scalar
 from jaxrl.distributions import TanhGaussian
 from jaxrl.environment import Box, Discrete, Environment, Episode, Experience, Transition
@@ -50,6 +50,7 @@ class SAC(Algorithm):
     temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
     tune_temperature: bool = static(True, "towards the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
+    warmup_hold: int = static(1, "iterations for which an action of the warm-up is held", low=1)
     num_envs: int = static(1, "environments of each run", low=1)
     num_steps: int = static(1, "steps in each of them per iteration", low=1)
     updates: int = static(1, "per iteration", low=1)
@@ -69,31 +70,28 @@ class SAC(Algorithm):
     def validate_for(self, env: Environment) -> None:
         space, name = env.action_space, type(env).__name__
         if isinstance(space, Discrete):
-            raise InputError(
-                f"SAC needs continuous actions; {name} has {space.n} discrete ones: use DiscreteSAC"
-            )
+            raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use DiscreteSAC")
         if not np.isfinite([space.low, space.high]).all():
             raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")
 
     def init(self, env: Environment, key: Array) -> State:
         key_actor, key_critics, key_episodes, key_state = random.split(key, 4)
-        episodes = algorithm.start_episodes(env, key_episodes, self.num_envs)
+        episodes = start_episodes(env, key_episodes, self.num_envs)
         x = features(env.observation_space, episodes.obs[0])
         actor = self.actor(env).init(key_actor, x)
         critics = jax.vmap(self.init_critic, (None, 0, None))(env, random.split(key_critics), x)
         learned = Learned(actor, critics, jnp.log(jnp.float32(self.temperature)))
-        collected = jax.eval_shape(self.collect, env, actor, episodes, key_state, jnp.bool_(True))
-        ring = replay.create(collected[-1], self.capacity // self.num_envs)
         opt_state = optax.adam(self.learning_rate).init(learned)
         # The copy keeps the two apart: the engine hands the state's memory to the next one.
-        return State(learned, jax.tree.map(jnp.copy, critics), opt_state, ring, episodes, key_state)
+        targets = jax.tree.map(jnp.copy, critics)
+        state = State(learned, targets, opt_state, None, episodes, key_state)
+        *_, experience = jax.eval_shape(self.collect, env, state, jnp.int32(0))
+        return state.replace(replay=replay.create(experience, self.capacity // self.num_envs))
 
     def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
-        key_collect, key_update = random.split(random.fold_in(state.key, t))
+        episodes, transitions, experience = self.collect(env, state, t)
+        _, _, key_update = random.split(random.fold_in(state.key, t), 3)
         rows = (t + 1) * self.num_steps
-        warming = rows * self.num_envs <= self.warmup
-        collected = self.collect(env, state.learned.actor, state.episodes, key_collect, warming)
-        episodes, transitions, experience = collected
         ring = replay.write(state.replay, experience, t * self.num_steps)
 
         def update(i: Array, carry: Any) -> Any:
@@ -108,7 +106,7 @@ class SAC(Algorithm):
             return learned, targets, opt_state, jax.tree.map(jnp.add, sums, metrics)
 
         # A count of 0, not a branch, while warming up: t is the same in all lanes, so none runs in vain.
-        count = jnp.where(warming, 0, self.updates)
+        count = jnp.where(self.warming(t), 0, self.updates)
         sums = dict.fromkeys(("critic_loss", "entropy", "temperature"), jnp.float32(0))
         carry = (state.learned, state.targets, state.optimiser, sums)
         learned, targets, opt_state, sums = lax.fori_loop(0, count, update, carry)
@@ -120,18 +118,25 @@ class SAC(Algorithm):
         policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
         return self.executed(env, policy.sample(key) if explore else policy.mode())
 
-    def collect(
-        self, env: Environment, actor: Any, episodes: Episode, key: Array, warming: Array
-    ) -> tuple[Episode, Transition, Experience]:
+    def collect(self, env: Environment, state: State, t: Array) -> tuple[Episode, Transition, Experience]:
         """Episodes, transitions and experience, whose actions are in (-1, 1), of [num_steps, num_envs]."""
+        key_rollout, _, _ = random.split(random.fold_in(state.key, t), 3)
+        # Of the iteration in which the hold began, so that its actions are drawn again.
+        _, key_uniform, _ = random.split(random.fold_in(state.key, t - t % self.warmup_hold), 3)
 
-        def act(obs: Array, key: Array) -> tuple[Array, Array]:
-            policy = self.policy(env, actor, features(env.observation_space, obs))
-            action = lax.cond(warming, partial(self.uniform, env), policy.sample, key)
+        def act(obs: Array, key: Array, key_uniform: Array) -> tuple[Array, Array]:
+            policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
+            uniform, sample = partial(self.uniform, env, key_uniform), partial(policy.sample, key)
+            action = lax.cond(self.warming(t), uniform, sample)
             return self.executed(env, action), action
 
-        episodes, transitions, action = algorithm.rollout(env, episodes, key, self.num_steps, act)
+        keys = random.split(key_uniform, self.num_envs)
+        episodes, transitions, action = rollout(env, state.episodes, key_rollout, self.num_steps, act, keys)
         return episodes, transitions, transitions.experience.replace(action=action)
+
+    def warming(self, t: Array) -> Array:
+        """Whether iteration t belongs to the warm-up: [] bool."""
+        return (t + 1) * self.steps_per_iteration <= self.warmup
 
     def loss(
         self, learned: Learned, targets: Any, env: Environment, batch: Experience, noise: Array
@@ -145,12 +150,10 @@ class SAC(Algorithm):
         to_features = jax.vmap(features, (None, 0))
         x, next_x = (to_features(env.observation_space, obs) for obs in (batch.obs, batch.next_obs))
         soft_value = jax.vmap(self.soft_value, (None, None, None, None, 0, 0))
-
         next_value, _ = soft_value(env, frozen.actor, targets, temperature, next_x, noise[0])
         target = batch.reward + self.discount * jnp.where(batch.terminated, 0.0, next_value)
         value = jax.vmap(self.action_value, (None, None, 0, 0))(env, learned.critics, x, batch.action)
         critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target[:, None]), axis=1))
-
         value, entropy = soft_value(env, learned.actor, frozen.critics, temperature, x, noise[1])
         excess = lax.stop_gradient(jnp.mean(entropy)) - self.aim(env)
         temperature_loss = learned.log_temperature * excess if self.tune_temperature else 0.0
@@ -188,8 +191,9 @@ class SAC(Algorithm):
         return self.target_entropy * math.prod(env.action_space.shape)
 
     def actor(self, env: Environment) -> ReluMLP:
-        outputs = 2 * math.prod(env.action_space.shape)
-        return ReluMLP(self.hidden, outputs, image=is_image(env.observation_space))
+        return ReluMLP(
+            self.hidden, 2 * math.prod(env.action_space.shape), image=is_image(env.observation_space)
+        )
 
     def critic(self, env: Environment) -> ReluMLP:
         return ReluMLP(self.hidden, 1, image=is_image(env.observation_space))
