@@ -4,8 +4,9 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 """
 
 import itertools
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -34,14 +35,15 @@ def list_names() -> None:
 
     from jaxrl import registry
 
-    kinds: dict[str, Mapping[str, Config]] = {
-        "environment": registry.environments(),
-        "algorithm": registry.algorithms(),
+    kinds: dict[str, dict[str, type]] = {
+        "environment": {name: type(config) for name, config in registry.environments().items()}
+        | {f"{prefix}:NAME": door for prefix, door in registry.doors().items()},
+        "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
     }
     for kind, registered in kinds.items():
         table = Table(kind, "", box=None)
-        for name, config in sorted(registered.items()):
-            table.add_row(name, _summary(config))
+        for name, cls in sorted(registered.items()):
+            table.add_row(name, _summary(cls))
         Console().print(table)
         print()
     print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
@@ -71,7 +73,7 @@ def train(
         set: a hyper-parameter as field=value, or field=value,value,... for a grid. The parts of a
             tuple are joined by '/'. May be given several times.
         env: the same for a constant of the environment.
-        out: the results folder; runs/<algorithm>-<environment> if not given.
+        out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
         width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
@@ -88,7 +90,7 @@ def train(
         list(itertools.chain.from_iterable(_grid(each, "--env", env) for each in environments)),
         seeds=seeds,
         steps=_integer("steps", steps),
-        out=out or f"runs/{algorithm}-{environment}",
+        out=out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}",
         evaluate_every=None if evaluate_every is None else _integer("evaluate_every", evaluate_every),
         evaluation_episodes=_integer("evaluation_episodes", evaluation_episodes),
         width=None if width is None else _integer("width", width),
@@ -137,7 +139,7 @@ def _print_fields(names: Sequence[str]) -> None:
         for name in joined.split(",")
     ]
     for name, option, config in chosen:
-        print(f"{name}: {_summary(config)}\n\n{type(config).__doc__}\n")
+        print(f"{name}: {_summary(type(config))}\n\n{type(config).__doc__}\n")
         table = Table(f"{option} field", "default", "meaning", box=None)
         texts = meanings(type(config))
         for field, value in config.parameters().items():
@@ -146,9 +148,8 @@ def _print_fields(names: Sequence[str]) -> None:
         print()
 
 
-def _summary(config: "Config") -> str:
-    """The first line of what a config's file, or else its class, says of itself."""
-    cls = type(config)
+def _summary(cls: type) -> str:
+    """The first line of what a class's file, or else the class, says of itself."""
     return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]
 
 

@@ -1,0 +1,1 @@
+"""Doors to and from gymnax and Gymnasium. Each library is imported only where its door is used."""

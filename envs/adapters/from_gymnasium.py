@@ -1,0 +1,273 @@
+"""Any environment of Gymnasium, such as gymnasium:LunarLander-v3; slow, as it is stepped in Python."""
+
+import functools
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array, random
+
+from jaxrl.environment import Box, Discrete, Environment, static
+from jaxrl.errors import InputError, unknown
+
+
+class State(struct.PyTreeNode):
+    """Everything that has happened, so that the state alone brings Gymnasium's environment back."""
+
+    seed: Array  # [] uint32, of Gymnasium's reset
+    count: Array  # [] int32, actions so far
+    actions: Array  # [max_steps, *action], of which the first `count` were taken
+    obs: Array  # [*obs]
+
+
+class FromGymnasium(Environment):
+    """The environment of Gymnasium's that `name` names, stepped on the host.
+
+    A step is a pure function, as long as the environment is: all it draws must come from the seed of its
+    reset. So runs are resumed and replayed like any others. Numbers of 64 bits become numbers of 32.
+    """
+
+    name: str = static("CartPole-v1", "Gymnasium's id of the environment")
+    # Static, as the state has room for so many actions.
+    max_steps: int = static(1_000, "time limit of an episode; Gymnasium's own from `from_name`", low=1)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """The environment with Gymnasium's time limit, or ours if it has none.
+
+        Warns once per id that it is slow. Raises InputError for an id that Gymnasium cannot make.
+        """
+        limit = host_of(name).max_steps
+        _say_slow(name)
+        return cls(name=name) if limit is None else cls(name=name, max_steps=limit)
+
+    @property
+    def observation_space(self) -> Discrete | Box:
+        return _translated(f"observations of gymnasium:{self.name}", host_of(self.name).observation_space)
+
+    @property
+    def action_space(self) -> Discrete | Box:
+        return _translated(f"actions of gymnasium:{self.name}", host_of(self.name).action_space)
+
+    def reset(self, key: Array) -> State:
+        seed = random.bits(key, (), jnp.uint32)
+        obs = jax.pure_callback(
+            host_of(self.name).reset, _shape(self.observation_space), seed, vmap_method="broadcast_all"
+        )
+        space = self.action_space
+        actions = jnp.zeros((self.max_steps, *space.shape), space.dtype)
+        return State(seed, jnp.int32(0), actions, obs)
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        """One transition; at most `max_steps` of them after a reset."""
+        action = jnp.asarray(action, self.action_space.dtype)
+        shapes = (_shape(self.observation_space), jax.ShapeDtypeStruct((), jnp.float32))
+        obs, reward, terminated = jax.pure_callback(
+            host_of(self.name).step,
+            (*shapes, jax.ShapeDtypeStruct((), jnp.bool_)),
+            state.seed,
+            state.count,
+            state.actions,
+            action,
+            vmap_method="broadcast_all",
+        )
+        actions = state.actions.at[state.count].set(action)
+        return State(state.seed, state.count + 1, actions, obs), reward, terminated
+
+    def observe(self, state: State) -> Array:
+        return state.obs
+
+
+class Outcome(NamedTuple):
+    """What one step gave."""
+
+    obs: np.ndarray  # [*obs]
+    reward: float
+    terminated: bool
+
+
+class Host:
+    """Instances of one of Gymnasium's environments, each found again by its seed and its actions so far.
+
+    An instance that is no longer held is made anew by the same actions, so that what is held changes the
+    speed alone. Twice as many are held as there are environments in the largest batch: room for training
+    and evaluation. Safe to be called from several threads, as XLA does.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Raises InputError if Gymnasium cannot make this environment."""
+        self.name = name
+        self.scratch = _make(name)  # for resets, of whose observations most are thrown away
+        if self.scratch.metadata.get("jax"):
+            raise InputError(f"gymnasium:{name} calls jax, which inside a callback of jax can block for ever")
+        self.max_steps = _time_limit(self.scratch)
+        self.observation_space = self.scratch.observation_space
+        self.action_space = self.scratch.action_space
+        # By (seed, bytes of all actions), with the last one's outcome; the least recently used first.
+        self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
+        self.idle: list[Any] = []
+        self.capacity = 2
+        self.lock = threading.Lock()
+
+    def reset(self, seeds: Any) -> np.ndarray:
+        """First observations, [*batch, *obs], of episodes with these seeds, [*batch]."""
+        seeds = np.asarray(seeds)
+        with self.lock:
+            observations = [self._first(seed) for seed in seeds.ravel().tolist()]
+        return _stacked(observations, seeds.shape)
+
+    def step(self, seeds: Any, counts: Any, actions: Any, action: Any) -> tuple[np.ndarray, ...]:
+        """Observations, [*batch, *obs], rewards and whether terminated, [*batch] each, of one more action.
+
+        Args:
+          seeds: of the episodes, [*batch] uint32.
+          counts: how many actions were taken, [*batch] int32.
+          actions: the actions taken, [*batch, max_steps, *action].
+          action: the next ones, [*batch, *action].
+        """
+        seeds, counts, actions, action = map(np.asarray, (seeds, counts, actions, action))
+        batch, axes = seeds.shape, seeds.ndim
+        rows = zip(
+            seeds.ravel().tolist(),
+            counts.ravel().tolist(),
+            actions.reshape(-1, *actions.shape[axes:]),
+            action.reshape(-1, *action.shape[axes:]),
+            strict=True,
+        )
+        with self.lock:
+            self.capacity = max(self.capacity, 2 * seeds.size)
+            outcomes = [self._step_one(*row) for row in rows]
+        obs, reward, terminated = zip(*outcomes, strict=True)
+        return (
+            _stacked(obs, batch),
+            np.asarray(reward, np.float32).reshape(batch),
+            np.asarray(terminated, np.bool_).reshape(batch),
+        )
+
+    def _first(self, seed: int) -> np.ndarray:
+        """`reset` for one."""
+        return self._observed(self.scratch.reset(seed=seed)[0])
+
+    def _step_one(self, seed: int, count: int, actions: np.ndarray, action: np.ndarray) -> Outcome:
+        """`step` for one."""
+        if count >= len(actions):
+            raise RuntimeError(f"gymnasium:{self.name} was stepped beyond its max_steps, {len(actions)}")
+        before = seed, actions[:count].tobytes()
+        after = seed, before[1] + action.tobytes()
+        if after in self.running:  # a lane that waits for its neighbours asks for the same step again
+            self.running.move_to_end(after)
+            return self.running[after][1]
+        if before in self.running:
+            env, _ = self.running.pop(before)
+        else:
+            env = self._replayed(seed, actions[:count])
+        outcome = self._step_instance(env, action)
+        if outcome.terminated or count + 1 == len(actions):
+            self.idle.append(env)
+        else:
+            self.running[after] = env, outcome
+        return outcome
+
+    def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
+        """An instance, new or the least recently used one, that has gone through these actions."""
+        if self.idle:
+            env = self.idle.pop()
+        elif len(self.running) < self.capacity:
+            env = _make(self.name)
+        else:
+            _, (env, _) = self.running.popitem(last=False)
+        env.reset(seed=seed)
+        for action in actions:
+            self._step_instance(env, action)
+        return env
+
+    def _step_instance(self, env: Any, action: np.ndarray) -> Outcome:
+        from gymnasium import spaces
+
+        space = self.action_space
+        discrete = isinstance(space, spaces.Discrete)
+        theirs = int(action + space.start) if discrete else np.array(action, space.dtype)
+        obs, reward, terminated, truncated, _ = env.step(theirs)
+        if truncated:
+            raise RuntimeError(
+                f"gymnasium:{self.name} truncates episodes by itself, which an environment of jaxrl cannot: "
+                "make Gymnasium's TimeLimit its only time limit"
+            )
+        return Outcome(self._observed(obs), float(reward), bool(terminated))
+
+    def _observed(self, obs: Any) -> np.ndarray:
+        """A copy, since an environment may write into the array that it gave away."""
+        from gymnasium import spaces
+
+        if isinstance(self.observation_space, spaces.Discrete):
+            return np.array(obs - self.observation_space.start, np.int32)
+        return np.array(obs, _canonical(self.observation_space.dtype))
+
+
+@functools.cache
+def host_of(name: str) -> Host:
+    """The one host of an id. Raises InputError if Gymnasium cannot make the environment."""
+    return Host(name)
+
+
+def _make(name: str) -> Any:
+    """A new instance without Gymnasium's time limit. Raises InputError if Gymnasium cannot make it."""
+    try:
+        import gymnasium
+    except ImportError:
+        raise InputError(f"gymnasium:{name} needs Gymnasium: pip install gymnasium") from None
+    try:
+        return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
+    except gymnasium.error.UnregisteredEnv:
+        raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
+    except (gymnasium.error.Error, ImportError) as error:  # of a missing package it names the extra
+        raise InputError(f"Gymnasium cannot make {name!r}: {error}") from None
+
+
+def _time_limit(env: Any) -> int | None:
+    """Gymnasium's time limit of an environment, also of one that was made without."""
+    import gymnasium
+
+    return gymnasium.spec(env.spec.id).max_episode_steps
+
+
+@functools.cache
+def _say_slow(name: str) -> None:
+    warnings.warn(
+        f"gymnasium:{name} is stepped in Python, one copy after the other: some ten thousand steps a "
+        "second, where a compiled environment makes millions",
+        stacklevel=3,
+    )
+
+
+def _translated(what: str, space: Any) -> Discrete | Box:
+    """One of Gymnasium's spaces. Raises InputError if we have no such space."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return Discrete(int(space.n))
+    if isinstance(space, spaces.Box):
+        dtype = _canonical(space.dtype)
+        with np.errstate(over="ignore"):  # the largest float64 becomes infinite
+            return Box(space.low.astype(dtype), space.high.astype(dtype), space.shape, dtype)
+    raise InputError(f"{what} are a {type(space).__name__}, which is neither a Discrete nor a Box")
+
+
+def _canonical(dtype: Any) -> np.dtype:
+    """The type of jax's arrays of this type: 32 bits for 64."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _shape(space: Discrete | Box) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(space.shape, space.dtype)
+
+
+def _stacked(observations: Sequence[np.ndarray], batch: tuple[int, ...]) -> np.ndarray:
+    """[*batch, *obs]"""
+    return np.stack(observations).reshape(*batch, *observations[0].shape)

@@ -1,0 +1,96 @@
+"""Any environment of gymnax, such as gymnax:Breakout-MinAtar."""
+
+import functools
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+from jaxrl.environment import Box, Discrete, Environment, static, traced
+from jaxrl.errors import InputError, unknown
+
+
+class State(struct.PyTreeNode):
+    inner: Any  # gymnax's own state
+    obs: Array  # [*obs], kept since gymnax may draw it or derive it from the action
+
+
+class FromGymnax(Environment):
+    """The environment of gymnax's that `name` names, with its default parameters.
+
+    Transitions, observations and rewards are those of gymnax's `step_env`, which neither resets nor knows
+    a time limit. `max_steps` takes the place of `max_steps_in_episode`, of which a few observations make use.
+    """
+
+    name: str = static("CartPole-v1", "gymnax's name of the environment")
+    max_steps: int = traced(1_000, "time limit of an episode; gymnax's own from `from_name`", low=1)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """The environment with gymnax's time limit. Raises InputError for a name that gymnax cannot make."""
+        return cls(name=name, max_steps=int(_made(name)[1].max_steps_in_episode))
+
+    @property
+    def observation_space(self) -> Discrete | Box:
+        """gymnax's bounds, with the shape and the type that the observations really have."""
+        env, params = self._with_limit()
+        space = env.observation_space(params)
+        obs, _ = jax.eval_shape(lambda key: env.reset_env(key, params), jax.random.key(0))
+        return _translated(f"observations of gymnax:{self.name}", space, obs)
+
+    @property
+    def action_space(self) -> Discrete | Box:
+        env, params = self._with_limit()
+        space = env.action_space(params)
+        return _translated(f"actions of gymnax:{self.name}", space, space)
+
+    def reset(self, key: Array) -> State:
+        env, params = self._with_limit()
+        obs, inner = env.reset_env(key, params)
+        return _strongly_typed(State(inner, obs))
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        env, params = self._with_limit()
+        obs, inner, reward, terminated, _ = env.step_env(key, state.inner, action, params)
+        return _strongly_typed(State(inner, obs)), jnp.float32(reward), terminated
+
+    def observe(self, state: State) -> Array:
+        return state.obs
+
+    def _with_limit(self) -> tuple[Any, Any]:
+        """gymnax's environment and parameters."""
+        env, params = _made(self.name)
+        return env, params.replace(max_steps_in_episode=self.max_steps)
+
+
+@functools.cache
+def _made(name: str) -> tuple[Any, Any]:
+    """gymnax's environment of this name and its default parameters. Raises InputError if there is none."""
+    import gymnax
+
+    if name not in gymnax.registered_envs:
+        raise unknown("environment of gymnax", name, gymnax.registered_envs)
+    try:
+        with jax.ensure_compile_time_eval():  # the first call may come from a function that is being traced
+            return gymnax.make(name)
+    except OSError as error:  # MNISTBandit-bsuite downloads its images
+        raise InputError(f"gymnax cannot make {name!r}: {error}") from None
+
+
+def _translated(what: str, space: Any, array: Any) -> Discrete | Box:
+    """A space of gymnax's, with the shape and type of `array`. Raises InputError if we have no such space."""
+    from gymnax.environments import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return Discrete(space.n)
+    if isinstance(space, spaces.Box):
+        return Box(space.low, space.high, tuple(array.shape), np.dtype(array.dtype))
+    raise InputError(f"{what} are a {type(space).__name__}, which is neither a Discrete nor a Box")
+
+
+def _strongly_typed(tree: Any) -> Any:
+    """Python's numbers and weakly typed arrays as arrays of a definite type, so that no step changes it."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)

@@ -1,0 +1,217 @@
+"""Any environment of ours as a gymnasium.Env, and many copies of it as a gymnasium.vector.VectorEnv."""
+
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from jax import Array, lax, random
+
+from jaxrl.environment import Box, Discrete, Environment
+from jaxrl.errors import InputError, unknown
+
+# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second.
+METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
+
+
+class Lane(struct.PyTreeNode):
+    """An environment in the middle of an episode, on its own stream of keys."""
+
+    key: Array  # of all that follows
+    state: Any  # the environment's
+    length: Array  # [] int32, steps so far
+
+
+class ToGymnasium(gymnasium.Env):
+    """Gymnasium's view of `env`, its time limit included: a step at `max_steps` is `truncated`.
+
+    `reset(seed=s)` starts a stream of keys, on which every later `reset()` goes on.
+    """
+
+    metadata = METADATA.copy()
+
+    def __init__(self, env: Environment, render_mode: str | None = None) -> None:
+        """`render_mode`: "rgb_array" for `render()` to give pictures, or None.
+
+        Raises InputError for another mode or an environment with bad values.
+        """
+        self.render_mode = _checked_mode(render_mode)
+        env.validate()
+        self.env = env.arrays()
+        self.observation_space = _translated(env.observation_space)
+        self.action_space = _translated(env.action_space)
+        self.lane: Lane | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        """A new episode: (observation, {}). There are no options."""
+        super().reset(seed=seed)
+        key = _drawn_key(self.np_random) if self.lane is None or seed is not None else self.lane.key
+        self.lane, obs = _reset(self.env, key)
+        return _as_element(obs, self.observation_space), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        """(observation, reward, terminated, truncated, {}).
+
+        Raises InputError before the first reset, or for a discrete action that does not exist.
+        """
+        if self.lane is None:
+            raise InputError(f"{type(self.env).__name__} must be reset before its first step")
+        action = _checked_actions(action, self.action_space)
+        self.lane, obs, *outcome = _step(self.env, self.lane, action)
+        reward, terminated, truncated = jax.device_get(outcome)
+        return _as_element(obs, self.observation_space), float(reward), bool(terminated), bool(truncated), {}
+
+    def render(self) -> np.ndarray | None:
+        """The current state's picture, [height, width, 3] uint8; None without a render mode."""
+        if self.render_mode is None or self.lane is None:
+            return None
+        return self.env.render(jax.device_get(self.lane.state))
+
+
+class ToGymnasiumVector(VectorEnv):
+    """`num_envs` copies of `env`, stepped in one compiled call.
+
+    An episode that is over is reset in the same step (`AutoresetMode.SAME_STEP`): the observation is the new
+    episode's first, and `info["final_obs"]` holds the old one's last. Copy `i` of `reset(seed=s)` does the
+    same as a ToGymnasium of seed `s + i`.
+    """
+
+    metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(self, env: Environment, num_envs: int, render_mode: str | None = None) -> None:
+        """Raises InputError like ToGymnasium, or for fewer than one copy."""
+        if num_envs < 1:
+            raise InputError(f"num_envs must be at least 1, got {num_envs}")
+        self.render_mode = _checked_mode(render_mode)
+        env.validate()
+        self.env = env.arrays()
+        self.num_envs = num_envs
+        self.single_observation_space = _translated(env.observation_space)
+        self.single_action_space = _translated(env.action_space)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.lanes: Lane | None = None  # [num_envs]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict]:
+        """New episodes: (observations, {}). There are no options."""
+        super().reset(seed=seed)
+        if seed is not None:
+            rngs = [seeding.np_random(seed + i)[0] for i in range(self.num_envs)]
+            keys = jnp.stack([_drawn_key(rng) for rng in rngs])
+        elif self.lanes is None:
+            keys = jnp.stack([_drawn_key(self.np_random) for _ in range(self.num_envs)])
+        else:
+            keys = self.lanes.key
+        self.lanes, obs = _reset_all(self.env, keys)
+        return _as_element(obs, self.observation_space), {}
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+        """(observations, rewards, terminated, truncated, info), each with a leading axis [num_envs].
+
+        Raises InputError before the first reset, or for a discrete action that does not exist.
+        """
+        if self.lanes is None:
+            raise InputError(f"{type(self.env).__name__} must be reset before its first step")
+        actions = _checked_actions(actions, self.action_space)
+        self.lanes, obs, final, *outcome = _step_all(self.env, self.lanes, actions)
+        reward, terminated, truncated = map(np.array, jax.device_get(outcome))
+        infos: dict[str, Any] = {}
+        ended = np.flatnonzero(terminated | truncated)
+        finals = _as_element(final, self.observation_space) if ended.size else final
+        for i in ended.tolist():
+            infos = self._add_info(infos, {"final_obs": finals[i], "final_info": {}}, i)
+        observations = _as_element(obs, self.observation_space)
+        return observations, reward.astype(np.float64), terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """Every copy's picture, as of ToGymnasium."""
+        if self.render_mode is None or self.lanes is None:
+            return None
+        states = jax.device_get(self.lanes.state)
+        each = [jax.tree.map(lambda leaf, i=i: leaf[i], states) for i in range(self.num_envs)]
+        return tuple(map(self.env.render, each))
+
+
+@jax.jit
+def _reset(env: Environment, key: Array) -> tuple[Lane, Array]:
+    """A new episode on the stream of `key`, and its first observation."""
+    key_following, key_reset = random.split(key)
+    state = env.reset(key_reset)
+    return Lane(key_following, state, jnp.int32(0)), env.observe(state)
+
+
+@jax.jit
+def _step(env: Environment, lane: Lane, action: Array) -> tuple[Lane, Array, Array, Array, Array]:
+    """(lane, observation, reward, terminated, truncated) of one step, without a reset."""
+    key_following, key_step = random.split(lane.key)
+    state, reward, terminated = env.step(key_step, lane.state, action)
+    length = lane.length + 1
+    truncated = (length >= env.max_steps) & ~jnp.asarray(terminated)
+    return Lane(key_following, state, length), env.observe(state), reward, terminated, truncated
+
+
+@jax.jit
+def _reset_all(env: Environment, keys: Array) -> tuple[Lane, Array]:
+    """`_reset` for every key."""
+    return jax.vmap(_reset, (None, 0))(env, keys)
+
+
+@jax.jit
+def _step_all(
+    env: Environment, lanes: Lane, actions: Array
+) -> tuple[Lane, Array, Array, Array, Array, Array]:
+    """(lanes, observations, final observations, rewards, terminated, truncated), each [num_envs].
+
+    Where an episode ended, the lane and its observation are those of a new one.
+    """
+
+    def one(lane: Lane, action: Array) -> tuple[Lane, Array, Array, Array, Array, Array]:
+        lane, final, reward, terminated, truncated = _step(env, lane, action)
+        fresh = _reset(env, lane.key)
+        lane, obs = jax.tree.map(
+            lambda new, old: lax.select(terminated | truncated, new, old), fresh, (lane, final)
+        )
+        return lane, obs, final, reward, terminated, truncated
+
+    return jax.vmap(one)(lanes, actions)
+
+
+def _drawn_key(rng: np.random.Generator) -> Array:
+    """A jax key from a generator of Gymnasium's."""
+    return random.key(rng.integers(2**32, dtype=np.uint32))
+
+
+def _as_element(array: Array, space: spaces.Space) -> Any:
+    """An observation that may be written into, with the type of `space`: a number if that is a Discrete."""
+    return np.array(array, space.dtype)[()]
+
+
+def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
+    """Actions with jax's types. Raises InputError for a discrete one that does not exist."""
+    if isinstance(space, spaces.Box):
+        return np.asarray(actions, space.dtype).reshape(space.shape)
+    actions = np.asarray(actions)
+    if not space.contains(actions):
+        raise InputError(f"action must be in {space}, got {actions}")
+    return actions.astype(np.int32)
+
+
+def _translated(space: Discrete | Box) -> spaces.Space:
+    if isinstance(space, Discrete):
+        return spaces.Discrete(space.n)
+    low, high = (np.broadcast_to(bound, space.shape).astype(space.dtype) for bound in (space.low, space.high))
+    return spaces.Box(low, high, space.shape, np.dtype(space.dtype).type)
+
+
+def _checked_mode(render_mode: str | None) -> str | None:
+    if render_mode not in (None, "rgb_array"):
+        raise unknown("render mode", render_mode, ["rgb_array"])
+    return render_mode
