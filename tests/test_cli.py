@@ -3,8 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from jax import random
 
-from jaxrl import compilation_cache, registry
+from jaxrl import compilation_cache, load, registry
 from jaxrl.cli import main
 from jaxrl.config import meanings, shown
 
@@ -24,6 +25,8 @@ def test_list_names_everything(capsys):
     printed = capsys.readouterr().out
     for name in (*registry.environments(), *registry.algorithms()):
         assert name in printed
+    for prefix in registry.doors():
+        assert f"{prefix}:NAME" in printed
 
 
 @pytest.mark.parametrize("name", sorted(registry.algorithms()))
@@ -48,9 +51,9 @@ def test_help_takes_names_before_the_options_and_several(capsys):
 
 
 def test_every_field_of_every_config_has_a_meaning():
-    for config in (*registry.algorithms().values(), *registry.environments().values()):
-        missing = [field for field, meaning in meanings(type(config)).items() if not meaning]
-        assert missing == [], type(config)
+    classes = map(type, (*registry.algorithms().values(), *registry.environments().values()))
+    for cls in (*classes, *registry.doors().values()):
+        assert [field for field, meaning in meanings(cls).items() if not meaning] == [], cls
 
 
 def test_train_and_report(tmp_path, capsys):
@@ -73,9 +76,37 @@ def test_several_algorithms_and_environments(tmp_path, capsys):
     assert "GridWorld-v0" in printed
 
 
+def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
+    """By its prefixed name in help, training, folder, manifest, table and report."""
+    name = "gymnax:FrozenLake-misc"
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "q_learning", name, "--help"])
+    assert stop.value.code == 0
+    assert "max_steps 100" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.chdir(tmp_path)
+    main(["train", "q_learning", f"{name},FrozenLake-v1", *SMALL, "--env", "max_steps=50"])
+    folder = "runs/q_learning-gymnax-FrozenLake-misc,FrozenLake-v1"
+    assert f"jaxrl report {folder}" in capsys.readouterr().out
+    main(["report", folder])
+    assert name in (tmp_path / folder / "report.html").read_text()
+    results = load(folder)
+    assert list(results.runs.environment.unique()) == [name, "FrozenLake-v1"]
+    assert (results.runs["env.max_steps"] == 50).all()
+    assert results.policy(run=0)(0, random.key(0)) in range(4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (
+            ["train", "ppo", "gymnx:A-v0", *SMALL],
+            "unknown prefix of an environment 'gymnx': did you mean 'gymnax'?",
+        ),
+        (
+            ["train", "ppo", "gymnax:CartPoel-v1", *SMALL],
+            "unknown environment of gymnax 'CartPoel-v1': did you mean 'CartPole-v1'?",
+        ),
+        (["train", "ppo", "Breakout-MinAtar", *SMALL], "gymnasium:NAME, gymnax:NAME"),
         ([*POLE[:1], "pp", *POLE[2:], *SMALL], "unknown algorithm 'pp': did you mean 'ppo'? known are"),
         ([*POLE[:2], "cartpole", *SMALL], "unknown environment 'cartpole': did you mean 'CartPole-v1'?"),
         ([*POLE, *SMALL, "--set", "learning_rat=1"], "unknown field of PPO 'learning_rat': did you mean"),
@@ -137,7 +168,8 @@ def test_wrong_usage_exits_with_2(arguments):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "def broken(:", "raise RuntimeError('no')", "ENVIRONMENTS = {'A': 1}", None]
+    "content",
+    ["", "def broken(:", "raise RuntimeError('no')", "ENVIRONMENTS = {'A': 1}", None],
 )
 def test_a_foreign_envs_package_is_named(content, tmp_path):
     (tmp_path / "envs").mkdir()

@@ -270,4 +270,4 @@ def _shape(space: Discrete | Box) -> jax.ShapeDtypeStruct:
 
 def _stacked(observations: Sequence[np.ndarray], batch: tuple[int, ...]) -> np.ndarray:
     """[*batch, *obs]"""
-    return np.stack(observations).reshape(*batch, *observations[0].shape)
+    return np.stack(observations).reshape((*batch, *observations[0].shape))

@@ -63,7 +63,8 @@ class FromGymnax(Environment):
     def _with_limit(self) -> tuple[Any, Any]:
         """gymnax's environment and parameters."""
         env, params = _made(self.name)
-        return env, params.replace(max_steps_in_episode=self.max_steps)
+        dtype = jnp.result_type(params.max_steps_in_episode)  # BernoulliBandit-misc has a float
+        return env, params.replace(max_steps_in_episode=jnp.asarray(self.max_steps, dtype))
 
 
 @functools.cache
