@@ -32,8 +32,8 @@ class Counting(gymnasium.Env):
     action_space = gymnasium.spaces.Discrete(3, start=5)
 
     def __init__(self, truncates=False, space=None):
-        self.observation_space = space or gymnasium.spaces.Box(0, 1e300, (1,), np.float64)
-        self.truncates, self.total = truncates, np.zeros(1)
+        self.observation_space = space or gymnasium.spaces.Box(0, 100, (1,))
+        self.truncates, self.total = truncates, np.zeros(1, np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -51,6 +51,7 @@ def counting():
     variants = {
         "Counting-v0": {},
         "Truncating-v0": {"truncates": True},
+        "Wide-v0": {"space": gymnasium.spaces.Box(0, 1e300, (1,), np.float64)},
         "Pair-v0": {"space": gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)])},
     }
     for name, options in variants.items():
@@ -203,11 +204,13 @@ def test_spaces_and_limit_are_gymnasiums():
     )
     lake = door("FrozenLake-v1")
     assert (lake.max_steps, lake.observation_space, lake.action_space) == (100, Discrete(16), Discrete(4))
-    counting = door("Counting-v0")
-    assert counting.max_steps == 1_000
-    assert isinstance(counting.observation_space, Box)
-    assert counting.observation_space.dtype == np.float32
-    assert counting.observation_space.high == np.inf  # 1e300
+    wide = door("Wide-v0")
+    check_contract(wide)
+    assert wide.max_steps == 1_000
+    assert isinstance(wide.observation_space, Box)
+    assert wide.observation_space.dtype == np.float32
+    assert wide.observation_space.high == np.inf  # 1e300
+    assert wide.observe(wide.reset(random.key(0))).dtype == np.float32
 
 
 def test_an_environment_that_truncates_by_itself():
