@@ -97,13 +97,14 @@ class Host:
 
     An instance that is no longer held is made anew by the same actions, so that what is held changes the
     speed alone. Twice as many are held as there are environments in the largest batch: room for training
-    and evaluation. Safe to be called from several threads, as XLA does.
+    and evaluation. An instance serves one episode, as some remember the one before: the physics of
+    BipedalWalker-v3 does, in the last bits. Safe to be called from several threads, as XLA does.
     """
 
     def __init__(self, name: str) -> None:
         """Raises InputError if Gymnasium cannot make this environment."""
         self.name = name
-        self.scratch = _make(name)  # for resets, of whose observations most are thrown away
+        self.scratch = _make(name)  # for first observations alone, most of which are thrown away
         if self.scratch.metadata.get("jax"):
             raise InputError(f"gymnasium:{name} calls jax, which inside a callback of jax can block for ever")
         self.max_steps = _time_limit(self.scratch)
@@ -111,7 +112,6 @@ class Host:
         self.action_space = self.scratch.action_space
         # By (seed, bytes of all actions), with the last one's outcome; the least recently used first.
         self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
-        self.idle: list[Any] = []
         self.capacity = 2
         self.lock = threading.Lock()
 
@@ -163,25 +163,20 @@ class Host:
         if after in self.running:  # a lane that waits for its neighbours asks for the same step again
             self.running.move_to_end(after)
             return self.running[after][1]
-        if before in self.running:
-            env, _ = self.running.pop(before)
-        else:
-            env = self._replayed(seed, actions[:count])
+        env = self.running.pop(before)[0] if before in self.running else self._replayed(seed, actions[:count])
         outcome = self._step_instance(env, action)
         if outcome.terminated or count + 1 == len(actions):
-            self.idle.append(env)
+            env.close()
         else:
             self.running[after] = env, outcome
         return outcome
 
     def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
-        """An instance, new or the least recently used one, that has gone through these actions."""
-        if self.idle:
-            env = self.idle.pop()
-        elif len(self.running) < self.capacity:
-            env = _make(self.name)
-        else:
-            _, (env, _) = self.running.popitem(last=False)
+        """A new instance that has gone through these actions."""
+        while len(self.running) >= self.capacity:
+            _, (oldest, _) = self.running.popitem(last=False)
+            oldest.close()
+        env = _make(self.name)
         env.reset(seed=seed)
         for action in actions:
             self._step_instance(env, action)
@@ -240,8 +235,8 @@ def _time_limit(env: Any) -> int | None:
 @functools.cache
 def _say_slow(name: str) -> None:
     warnings.warn(
-        f"gymnasium:{name} is stepped in Python, one copy after the other: some ten thousand steps a "
-        "second, where a compiled environment makes millions",
+        f"gymnasium:{name} is stepped in Python, one copy after the other: at best some ten thousand "
+        "steps a second, where a compiled environment makes millions",
         stacklevel=3,
     )
 
