@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from benchmarks import environments, training
@@ -17,8 +17,8 @@ from jaxrl.results import machine
 Row = dict[str, Any]
 
 
-def throughput_table(rows: list[Row]) -> Table:
-    """A line for each row, whose first three entries are what was measured, its size and the rate."""
+def throughput(rows: list[Row]) -> Group:
+    """A table with a line for each row, whose first entries are what was measured, its size and the rate."""
     what, size, rate = list(rows[0])[:3]
     table = Table(what, size, "steps/s", "spread", "compile", box=None)
     for row in rows:
@@ -26,14 +26,13 @@ def throughput_table(rows: list[Row]) -> Table:
         compilation = f"{row['compile_seconds']:.1f} s"
         table.add_row(row[what], f"{row[size]:,}", f"{row[rate]:,.0f}", f"{spread:.0%}", compilation)
     calls = statistics.mode(len(row["seconds"]) for row in rows)
-    table.caption = f"median of {calls} calls; {machine()['device']}, {machine()['cores']} cores"
-    return table
+    return Group(table, f"median of {calls} calls; {machine()['device']}, {machine()['cores']} cores")
 
 
-MEASURES: dict[str, tuple[Callable[[bool, str], Iterator[Row]], Callable[[list[Row]], Table]]] = {
-    "environments": (environments.measure, throughput_table),
-    "training": (training.measure, throughput_table),
-    "peers": (compare.measure, compare.table),
+MEASURES: dict[str, tuple[Callable[[bool, str], Iterator[Row]], Callable[[list[Row]], Group]]] = {
+    "environments": (environments.measure, throughput),
+    "training": (training.measure, throughput),
+    "peers": (compare.measure, compare.report),
 }
 
 
@@ -51,11 +50,11 @@ def main(
         smoke: few sizes and one timed call each, to see that it runs; installs nothing.
         json_file: where to write the machine and every raw time.
     """
-    measure, table = MEASURES[name]
+    measure, report = MEASURES[name]
     rows = list(measure(smoke, only))
     if not rows:
         raise SystemExit(f"benchmarks: nothing in {name} has {only!r} in its name")
-    Console().print(table(rows))
+    Console().print(report(rows))
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")

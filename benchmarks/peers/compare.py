@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import platformdirs
+from rich.console import Group
 from rich.table import Table
 
 from benchmarks.peers.work import SEEDS, WORK
@@ -54,7 +55,9 @@ def environment(peer: str) -> Path:
     if not complete.exists():
         print(f"installing {peer} into {folder}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "-r", str(requirements)], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", "--retries", "1", "-r", str(requirements)], check=True
+        )
         complete.touch()
     return python
 
@@ -125,23 +128,19 @@ def ratio_interval(
     return float(np.median(ours) / np.median(theirs)), float(low), float(high)
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
-    """A line for each row."""
-    result = Table("work", "seeds", "jaxrl steps/s", "peer", "peer steps/s", "ratio", "95 %", box=None)
+def report(rows: list[dict[str, Any]]) -> Group:
+    """A table with a line for each row, and what was timed."""
+    table = Table("work", "seeds", "jaxrl steps/s", "peer", "peer steps/s", "ratio", "95 %", box=None)
     for row in rows:
         ours, *theirs = row["steps_per_second"].items()
         cells = [row["work"], str(row["seeds"]), f"{ours[1]:,.0f}"]
         for peer, rate in theirs:
             ratio, low, high = row["ratio"]
             cells += [peer, f"{rate:,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}"]
-        result.add_row(*cells)
-    result.caption = caption(rows)
-    return result
-
-
-def caption(rows: list[dict[str, Any]]) -> str:
-    """What was timed, and what was not."""
+        table.add_row(*cells)
     ours, *theirs = rows[0]["processes"].values()
-    if not theirs:
-        return f"jaxrl alone: {' and '.join(MODULES)} need an installation, which --smoke leaves out"
-    return f"medians of {len(ours)} processes x {len(ours[0]['seconds'])} calls in turn, on the CPU"
+    if theirs:
+        note = f"medians of {len(ours)} processes x {len(ours[0]['seconds'])} calls in turn, on the CPU"
+    else:
+        note = f"jaxrl alone: {' and '.join(MODULES)} need an installation, which --smoke leaves out"
+    return Group(table, note)
