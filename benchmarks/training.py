@@ -6,9 +6,9 @@ from typing import Any
 import jax
 
 from benchmarks.timing import time_calls
-from envs import CartPole, FrozenLake, GridWorld
+from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from jaxrl.algorithm import Algorithm
-from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.environment import Environment
 from jaxrl.plan import Batch, Run
 from jaxrl.training import advance, initialise
@@ -19,7 +19,9 @@ WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(), CartPole()),
-    "dqn CartPole-v1": (DQN(warmup=0), CartPole()),  # else most calls would do no update
+    # Without a warm-up, during which most calls would do no update.
+    "dqn CartPole-v1": (DQN(warmup=0), CartPole()),
+    "sac Pendulum-v1": (SAC(warmup=0), Pendulum()),
 }
 
 
