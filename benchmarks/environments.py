@@ -34,16 +34,17 @@ def one_step(env: Environment, episode: Episode, key: Array) -> tuple[Episode, A
     return episode, transition.reward
 
 
-def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each environment and number of copies."""
-    for name, env in sorted(registry.environments().items()):
+def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
+    """A row for each environment whose name contains `only`, and number of copies."""
+    chosen = {name: env for name, env in sorted(registry.environments().items()) if only in name}
+    for name, env in chosen.items():
         for copies in COPIES[:2] if smoke else COPIES:
             keys = random.split(random.key(0), copies)
             arrays = env.arrays()
             episodes = jax.vmap(Episode.start, (None, 0))(arrays, keys)
 
             def call(steps: int, env: Any = arrays, episodes: Any = episodes) -> Any:
-                return random_steps(env, episodes, random.key(1), steps)
+                return jax.block_until_ready(random_steps(env, episodes, random.key(1), steps))
 
             timing = time_calls(call, calls=1 if smoke else 7)
             yield {

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from benchmarks.timing import time_calls
-from envs import CartPole, FrozenLake, GridWorld
+from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from jaxrl.algorithm import Algorithm
-from jaxrl.algorithms import PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.environment import Environment
 from jaxrl.plan import Batch, Run
 from jaxrl.training import advance, initialise
@@ -17,12 +19,16 @@ WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(), CartPole()),
+    # Without a warm-up, during which most calls would do no update.
+    "dqn CartPole-v1": (DQN(warmup=0), CartPole()),
+    "sac Pendulum-v1": (SAC(warmup=0), Pendulum()),
 }
 
 
-def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work and number of seeds."""
-    for name, (algorithm, env) in WORK.items():
+def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
+    """A row for each piece of work whose name contains `only`, and number of seeds."""
+    chosen = {name: work for name, work in WORK.items() if only in name}
+    for name, (algorithm, env) in chosen.items():
         for seeds in SEEDS[:2] if smoke else SEEDS:
             runs = [Run(seed, env, algorithm, seed) for seed in range(seeds)]
             algorithms, envs, keys, _ = Batch(0, seeds, tuple(runs)).lanes("threefry2x32")
@@ -30,7 +36,7 @@ def measure(smoke: bool) -> Iterator[dict[str, Any]]:
 
             def call(iterations: int, a: Any = algorithms, e: Any = envs, state: list[Any] = state) -> Any:
                 state[0], *metrics = advance(a, e, state[0], 0, iterations, TOTAL)
-                return metrics
+                return jax.block_until_ready(metrics)
 
             timing = time_calls(call, calls=1 if smoke else 7)
             steps = seeds * algorithm.steps_per_iteration
