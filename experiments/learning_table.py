@@ -32,13 +32,15 @@ class Row(NamedTuple):
 
 
 DQN_MOUNTAIN_CAR = DQN(
-    learning_rate=1e-3,
-    target_period=1_000,
-    epsilon_fraction=0.3,
-    updates=4,
-    capacity=50_000,
-    warmup=5_000,
-    n_step=5,
+    learning_rate=4e-3,
+    discount=0.98,
+    epsilon_end=0.07,
+    epsilon_fraction=0.1,
+    num_envs=4,
+    num_steps=4,
+    updates=8,
+    warmup=1_000,
+    target_period=600,
     hidden=(64, 64),
 )
 SAC_MOUNTAIN_CAR = SAC(num_envs=8, updates=4, warmup=8_000, warmup_hold=16, capacity=40_000)
@@ -53,16 +55,24 @@ PPO_PENDULUM = PPO(
     normalise_rewards=True,
 )
 DISCRETE_SAC_CARTPOLE = DiscreteSAC(
-    num_envs=8, updates=4, batch_size=128, target_entropy=0.2, warmup=2_000, hidden=(128, 128)
+    num_envs=8,
+    updates=4,
+    batch_size=64,
+    discount=0.98,
+    target_rate=0.01,
+    target_entropy=0.2,
+    warmup=2_000,
+    capacity=40_000,
+    hidden=(128, 128),
 )
 ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
     "dqn Acrobot-v1": Row(DQN(), Acrobot(), 500_000, -100),
-    "dqn MountainCar-v0": Row(DQN_MOUNTAIN_CAR, MountainCar(), 300_000, -115),
+    "dqn MountainCar-v0": Row(DQN_MOUNTAIN_CAR, MountainCar(), 240_000, -115),
     "dqn FrozenLake-v1": Row(DQN(warmup=1_000), FrozenLake(is_slippery=False), 100_000, 1.0),
     "sac Pendulum-v1": Row(SAC(), Pendulum(), 20_000, -180),
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
-    "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 80_000, 450),
+    "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 64_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "ppo Breakout-MinAtar": Row(
