@@ -36,7 +36,7 @@ class DiscreteSAC(SAC):
 
     def values(self, env: Environment, critics: Any, x: Array) -> Array:
         """Both critics' values of all actions: [2, actions]."""
-        return jax.vmap(self.critic(env).apply, (0, None))(critics, x)
+        return jnp.stack([self.critic(env).apply(each, x) for each in critics])
 
     def policy(self, env: Environment, actor: Any, x: Array) -> Categorical:  # type: ignore[override]
         return Categorical(self.actor(env).apply(actor, x))

@@ -27,13 +27,13 @@ from jaxrl.networks import ReluMLP, features, is_image
 
 class Learned(struct.PyTreeNode):
     actor: Any  # parameters, observation -> policy
-    critics: Any  # parameters of both, [2, ...], observation and action -> value
+    critics: tuple[Any, Any]  # parameters of both, observation and action -> value
     log_temperature: Array  # []
 
 
 class State(struct.PyTreeNode):
     learned: Learned
-    targets: Any  # averages of the critics' parameters, [2, ...]
+    targets: tuple[Any, Any]  # averages of the critics' parameters
     optimiser: Any  # optax state over learned
     replay: replay.Replay  # Experience, [capacity // num_envs, num_envs, ...]
     episodes: Episode  # [num_envs]
@@ -79,11 +79,11 @@ class SAC(Algorithm):
         episodes = start_episodes(env, key_episodes, self.num_envs)
         x = features(env.observation_space, episodes.obs[0])
         actor = self.actor(env).init(key_actor, x)
-        critics = jax.vmap(self.init_critic, (None, 0, None))(env, random.split(key_critics), x)
-        learned = Learned(actor, critics, jnp.log(jnp.float32(self.temperature)))
+        first, second = (self.init_critic(env, key, x) for key in random.split(key_critics))
+        learned = Learned(actor, (first, second), jnp.log(jnp.float32(self.temperature)))
         opt_state = optax.adam(self.learning_rate).init(learned)
         # The copy keeps the two apart: the engine hands the state's memory to the next one.
-        targets = jax.tree.map(jnp.copy, critics)
+        targets = jax.tree.map(jnp.copy, learned.critics)
         state = State(learned, targets, opt_state, None, episodes, key_state)
         *_, experience = jax.eval_shape(self.collect, env, state, jnp.int32(0))
         return state.replace(replay=replay.create(experience, self.capacity // self.num_envs))
@@ -170,7 +170,7 @@ class SAC(Algorithm):
 
     def action_value(self, env: Environment, critics: Any, x: Array, action: Array) -> Array:
         """Both critics' values of an action: [2]."""
-        return jax.vmap(partial(self.critic(env).apply, x=x, action=jnp.ravel(action)))(critics)[:, 0]
+        return jnp.stack([self.critic(env).apply(each, x, jnp.ravel(action))[0] for each in critics])
 
     def policy(self, env: Environment, actor: Any, x: Array) -> TanhGaussian:
         """The actor's distribution over actions in (-1, 1) for an input."""
