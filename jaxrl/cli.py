@@ -76,7 +76,7 @@ def train(
         out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
-        width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
+        width: lanes of each device in a batch; the bits of a run depend on it. At most 256 if not given.
         prng: jax's name of the random number generator.
     """
     from jaxrl import registry, training

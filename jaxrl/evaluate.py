@@ -7,6 +7,7 @@ from jax import Array, lax, random
 
 from jaxrl.algorithm import Algorithm, State
 from jaxrl.environment import Environment, Episode, Transition
+from jaxrl.plan import per_device
 
 
 @partial(jax.jit, static_argnames=("episodes", "explore"))
@@ -27,7 +28,7 @@ def evaluate(
         one = partial(final_transition, algorithm, env, state, explore=explore)
         return jax.vmap(one)(random.split(key, episodes))
 
-    last = jax.vmap(lane)(algorithm, env, state, key)
+    last = per_device(jax.vmap(lane), (algorithm, env, state, key))
     return last.episode_return, last.episode_length
 
 

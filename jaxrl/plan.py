@@ -1,8 +1,9 @@
 """A study's runs, and the plan: runs -> programs -> batches of one fixed width.
 
 A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
-structure, static fields included. A batch is a program executed on exactly `width` lanes; the bits of
-a run depend on that width, but neither on its lane nor on its neighbours.
+structure, static fields included. A batch is a program executed on exactly `width` lanes of each device;
+the bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many
+devices there are.
 """
 
 import contextlib
@@ -11,12 +12,13 @@ import hashlib
 import inspect
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array, random
+from jax.sharding import AxisType, PartitionSpec
 
 from jaxrl import registry
 from jaxrl.algorithm import Algorithm
@@ -26,7 +28,7 @@ from jaxrl.errors import InputError
 
 MAX_COUNT = 2**31 - 1  # int32 counts steps
 MAX_SEEDS = 1_000_000
-MAX_WIDTH = 256  # lanes of a batch unless the user says otherwise; beyond it a CPU gains nothing
+MAX_WIDTH = 256  # lanes of a device unless the user says otherwise; beyond it a CPU gains nothing
 
 
 # Columns of the table of runs beside the hyper-parameters and the environment's "env.<field>".
@@ -117,15 +119,16 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Runs of one program, at most `width` of them; the last one fills the lanes that are left."""
+    """Runs of one program, at most one a lane; the last one fills the lanes that are left."""
 
     index: int
-    width: int
+    width: int  # lanes of each device
     runs: tuple[Run, ...]
+    devices: int = 1
 
     def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
-        """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [width]"""
-        padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
+        """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [lanes]"""
+        padded = [*self.runs, *[self.runs[-1]] * (self.width * self.devices - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
         run_keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=prng), seeds)
         keys = jax.vmap(random.split)(run_keys)
@@ -136,40 +139,61 @@ class Batch:
 @dataclasses.dataclass(frozen=True)
 class Plan:
     programs: int
-    width: int
+    width: int  # lanes of each device
     batches: tuple[Batch, ...]
+    devices: int
 
     @property
     def state_bytes(self) -> int:
         """Memory of the largest batch's states: parameters, optimisers, replay and episodes of all lanes."""
-        return self.width * max(state_bytes(batch.runs[0]) for batch in self.batches)
+        return self.width * self.devices * max(state_bytes(batch.runs[0]) for batch in self.batches)
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
         parts = (counted(runs, "run"), counted(self.programs, "program"))
         batches = f"{counted(len(self.batches), 'batch')} of width {self.width}"
+        batches += f" on each of {self.devices} devices" if self.devices > 1 else ""
         return f"{', '.join(parts)}, {batches}, {self.state_bytes / 1e6:,.1f} MB of states"
 
 
-def make_plan(runs: Sequence[Run], width: int | None = None) -> Plan:
-    """Groups runs into programs and these into batches.
+def make_plan(runs: Sequence[Run], width: int | None = None, devices: int | None = None) -> Plan:
+    """Groups runs into programs and these into batches for `devices`, all local ones by default.
 
     Without a `width`, the least that serves the largest program in as few batches as MAX_WIDTH allows.
     Raises InputError for a width below 1.
     """
+    devices = jax.local_device_count() if devices is None else devices
     programs: dict[Any, list[Run]] = {}
     for run in runs:
         identity = jax.tree.structure((run.environment, run.algorithm))
         programs.setdefault(identity, []).append(run)
     if width is None:
         most = max(len(members) for members in programs.values())
-        width = math.ceil(most / math.ceil(most / MAX_WIDTH))
+        width = math.ceil(most / devices / math.ceil(most / devices / MAX_WIDTH))
     width = require_count("width", width)
+    lanes = width * devices
     groups = [
-        tuple(members[i : i + width]) for members in programs.values() for i in range(0, len(members), width)
+        tuple(members[i : i + lanes]) for members in programs.values() for i in range(0, len(members), lanes)
     ]
-    batches = [Batch(index, width, group) for index, group in enumerate(groups)]
-    return Plan(len(programs), width, tuple(batches))
+    batches = [Batch(index, width, group, devices) for index, group in enumerate(groups)]
+    return Plan(len(programs), width, tuple(batches), devices)
+
+
+def per_device(function: Callable[..., Any], lanes: tuple[Any, ...], *same: Any) -> Any:
+    """`function(*lanes, *same)` on all local devices at once, each with an equal part of the lanes.
+
+    Every leaf of `lanes` and of what the function gives has a leading axis [lanes]; `same` goes to all.
+    The devices exchange nothing and none waits for another. Lanes that cannot be divided evenly stay on
+    one device.
+    """
+    devices, count = jax.local_devices(), jax.tree.leaves(lanes)[0].shape[0]
+    if len(devices) == 1 or count % len(devices):
+        return function(*lanes, *same)
+    mesh = jax.make_mesh((len(devices),), ("lanes",), axis_types=(AxisType.Auto,), devices=devices)
+    split = PartitionSpec("lanes")
+    specs = (split,) * len(lanes) + (PartitionSpec(),) * len(same)
+    spread = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)
+    return spread(*lanes, *same)
 
 
 def state_bytes(run: Run) -> int:

@@ -95,7 +95,8 @@ class Results:
     def _find(self, run: int) -> tuple[Batch, int]:
         """The batch and the lane of a run."""
         study = study_of(self.manifest)
-        for batch in make_plan(study.runs(), self.manifest["plan"]["width"]).batches:
+        plan = self.manifest["plan"]
+        for batch in make_plan(study.runs(), plan["width"], plan["devices"]).batches:
             for lane, member in enumerate(batch.runs):
                 if member.id == run:
                     return batch, lane
@@ -157,7 +158,12 @@ class Folder:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "status": "running",
             "study": study.spec(),
-            "plan": {"programs": plan.programs, "batches": len(plan.batches), "width": plan.width},
+            "plan": {
+                "programs": plan.programs,
+                "batches": len(plan.batches),
+                "width": plan.width,
+                "devices": plan.devices,
+            },
             "machine": machine(),
             "seconds": [],
             "failed": [],
@@ -169,7 +175,7 @@ class Folder:
             _write_table(self.path / "runs.parquet", runs)
 
     def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """Keeps one value per metric and lane ([width] each) reached after `step` environment steps."""
+        """Keeps one value per metric and lane ([lanes] each) reached after `step` environment steps."""
         count = len(batch.runs)
         frames = [
             pd.DataFrame(
@@ -331,8 +337,8 @@ def write_state(path: Path, state: State) -> None:
     """Saves a state, typed keys as their data, so that it appears whole or not at all."""
     import orbax.checkpoint as ocp
 
-    def data(leaf: Array) -> Array:
-        return random.key_data(leaf) if _is_key(leaf) else leaf
+    def data(leaf: Array) -> np.ndarray:
+        return np.asarray(random.key_data(leaf) if _is_key(leaf) else leaf)  # whichever devices it is on
 
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.absolute(), jax.tree.map(data, state))

@@ -21,7 +21,7 @@ from jaxrl.algorithm import Algorithm, Metrics, State
 from jaxrl.config import Config
 from jaxrl.environment import Environment
 from jaxrl.evaluate import evaluate
-from jaxrl.plan import Batch, Study, make_plan, parse_seeds, require_count
+from jaxrl.plan import Batch, Study, make_plan, parse_seeds, per_device, require_count
 from jaxrl.results import Folder, Results
 
 C = TypeVar("C", bound=Config)
@@ -53,7 +53,7 @@ def train(
       evaluate_every: environment steps between two evaluations; metrics are means over that stretch. A
         fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
-      width: lanes of a batch; the bits of a run depend on it. By default the least
+      width: lanes of each device in a batch; the bits of a run depend on it. By default the least
         that fits the largest program into batches of at most 256.
       prng: the generator of all keys, by jax's name.
 
@@ -128,7 +128,7 @@ def advance_chunk(
 @jax.jit
 def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
     """The states of all lanes before the first iteration. All arguments [lanes]."""
-    return jax.vmap(lambda a, e, key: a.init(e, key))(algorithm, env, keys)
+    return per_device(jax.vmap(lambda a, e, key: a.init(e, key)), (algorithm, env, keys))
 
 
 @partial(jax.jit, donate_argnames="state")
@@ -146,6 +146,13 @@ def advance(
     it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
     state is finite ([lanes] bool).
     """
+    return per_device(iterate, (algorithm, env, state), start, stop, total)
+
+
+def iterate(
+    algorithm: Algorithm, env: Environment, state: State, start: Array, stop: Array, total: Array
+) -> tuple[State, Metrics, Array]:
+    """`advance` on one device."""
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, sums = carry

@@ -26,12 +26,11 @@ LAYERS = [
         "jaxrl.algorithms.ppo",
         "jaxrl.algorithms.q_learning",
         "jaxrl.algorithms.sac",
-        "jaxrl.evaluate",
         "jaxrl.registry",
     },
     {"jaxrl.algorithms.discrete_sac"},
     {"jaxrl.algorithms", "jaxrl.plan"},
-    {"jaxrl.results", "jaxrl.statistics.estimators", "jaxrl.statistics.samples"},
+    {"jaxrl.evaluate", "jaxrl.results", "jaxrl.statistics.estimators", "jaxrl.statistics.samples"},
     {"jaxrl.training", "jaxrl.statistics.intervals", "jaxrl.statistics.scores"},
     {
         "jaxrl.statistics.aggregates",
