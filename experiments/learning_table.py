@@ -90,7 +90,7 @@ def study(name: str) -> Results:
         seeds=row.seeds,
         steps=row.steps,
         evaluate_every=row.steps // 10,
-        evaluation_episodes=20,
+        evaluation_episodes=row.episodes,
         out=FOLDER / name.replace(" ", "-"),
     )
 
@@ -117,7 +117,7 @@ def summary(name: str, results: Results) -> dict[str, Any]:
         "solved_high": solved.high,
         "failed": int((results.runs.status == "failed").sum()),
         "settings": row.algorithm.parameters(),
-        "scores": [round(float(score), 3) for score in scores],
+        "scores": [None if np.isnan(score) else round(float(score), 3) for score in scores],
         "seconds": seconds,
         "versions": results.manifest["machine"],
     }

@@ -13,6 +13,7 @@ from jaxrl.errors import InputError
 
 __all__ = [
     "Algorithm",
+    "Collector",
     "Metrics",
     "episode_metrics",
     "mean_metrics",
@@ -58,6 +59,17 @@ class Algorithm(Config):
     def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
         """The policy: greedy, or as in training at its end if `explore` (static)."""
         raise NotImplementedError
+
+
+class Collector(Algorithm):
+    """An algorithm whose iteration begins with the same number of steps in each of its environments."""
+
+    num_envs: int = static(1, "environments of each run", low=1)
+    num_steps: int = static(1, "steps in each of them per iteration", low=1)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        return self.num_envs * self.num_steps
 
 
 def num_actions(algorithm: Algorithm, env: Environment) -> int:

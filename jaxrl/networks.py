@@ -88,11 +88,13 @@ def is_image(space: Space) -> bool:
 
 
 def features(space: Space, obs: Array) -> Array:
-    """An observation as a network's input, float32: one-hot, an image as it is, or else flat."""
+    """An observation as a network's input, float32: one-hot, an image (bytes as 0 to 1), or else flat."""
     chex.assert_shape(obs, space.shape)
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
-    return (obs if is_image(space) else jnp.ravel(obs)).astype(jnp.float32)
+    if not is_image(space):
+        return jnp.ravel(obs).astype(jnp.float32)
+    return obs.astype(jnp.float32) / (255 if space.dtype == jnp.uint8 else 1)
 
 
 class Orthogonal:

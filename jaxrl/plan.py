@@ -2,8 +2,8 @@
 
 A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
 structure, static fields included. A batch is a program executed on exactly `width` lanes of each device;
-the bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many
-devices there are.
+the bits of a run depend on that width and on whether the lanes are spread over several devices, but
+neither on its lane, nor on its neighbours, nor on how many devices they are.
 """
 
 import contextlib

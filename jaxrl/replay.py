@@ -1,6 +1,7 @@
 """Experience replay: the last transitions of a run in a ring of rows, one row a step of all environments.
 
-The place of a row follows from the step's number, so that nothing but the data is state, and a write is
+The successor's observation stands beside the observation, since at a time limit no other row has it. The
+place of a row follows from the step's number, so that nothing but the data is state, and a write is
 one slice for all environments.
 """
 

@@ -138,8 +138,13 @@ class Folder:
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror}") from None
         manifest = self.manifest()
-        theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
-        ours = json.loads(json.dumps(study.spec() | {"width": plan.width, "jaxrl": VERSION}))
+        width, devices, version = (
+            *(manifest["plan"][name] for name in ("width", "devices")),
+            manifest["jaxrl"],
+        )
+        theirs = manifest["study"] | {"width": width, "devices": devices > 1, "jaxrl": version}
+        ours = study.spec() | {"width": plan.width, "devices": plan.devices > 1, "jaxrl": VERSION}
+        ours = json.loads(json.dumps(ours))
         differing = [name for name, value in ours.items() if theirs.get(name) != value]
         if differing:
             raise InputError(

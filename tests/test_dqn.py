@@ -106,8 +106,6 @@ def test_gradients_are_clipped_by_their_global_norm():
     """Two gradients of norm 3 and 4 have norm 5; clipped to 1 they keep their ratio."""
     clip = DQN(max_grad_norm=1.0).optimiser()
     grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
-    clipped, _ = optax.clip_by_global_norm(1.0).update(grads, optax.EmptyState())
-    np.testing.assert_allclose([clipped["a"][0], clipped["b"][0]], [0.6, 0.8])
     # Adam's first moment after one step is a tenth of the clipped gradient.
     _, state = clip.update(grads, clip.init(grads))
     mu = optax.tree.get(state, "mu")

@@ -176,6 +176,28 @@ def test_actions_are_stretched_to_the_space_and_kept_in_units_of_it():
     assert np.abs(state.replay.action).max() <= 1
 
 
+class Lopsided(Pendulum):
+    """Two torques with bounds of their own, of which the first alone acts."""
+
+    @property
+    def action_space(self):
+        return Box(jnp.array([0.0, -3.0]), 1.0, (2,))
+
+
+def test_actions_of_several_dimensions():
+    algorithm, env = SAC(**SETTINGS, target_entropy=-0.5), Lopsided()
+    algorithm.validate_for(env)
+    np.testing.assert_allclose(algorithm.executed(env, jnp.array([-1.0, 0.0])), [0.0, -1.0])
+    np.testing.assert_allclose(algorithm.executed(env, jnp.array([1.0, 0.5])), [1.0, 0.0])
+    assert algorithm.aim(env) == -1.0
+    state = after(12, algorithm, env)
+    outputs = algorithm.actor(env).apply(state.learned.actor, jnp.ones(3))
+    policy = algorithm.policy(env, state.learned.actor, jnp.ones(3))
+    np.testing.assert_array_equal(policy.mean, outputs[:2])
+    np.testing.assert_array_equal(policy.log_std, outputs[2:])
+    assert state.replay.action.shape == (50, 1, 2)
+
+
 def test_greedy_and_exploring_actions():
     algorithm, env = PAIRS[0]
     state = after(0, algorithm, env)
@@ -195,7 +217,7 @@ class Unbounded(Pendulum):
 @pytest.mark.parametrize(
     ("algorithm", "env", "message"),
     [
-        (SAC(), CartPole(), "SAC needs continuous actions; CartPole has discrete ones: use DiscreteSAC"),
+        (SAC(), CartPole(), "SAC needs continuous actions; CartPole has discrete ones: use discrete_sac"),
         (SAC(), Unbounded(), "SAC needs bounded actions; those of Unbounded are in"),
         (DiscreteSAC(), MountainCarContinuous(), "DiscreteSAC needs discrete actions; MountainCarContinuous"),
     ],

@@ -141,7 +141,7 @@ class Host:
             strict=True,
         )
         with self.lock:
-            self.capacity = max(self.capacity, 2 * seeds.size)
+            self.capacity = max(self.capacity, 2 * seeds.size * jax.local_device_count())
             outcomes = [self._step_one(*row) for row in rows]
         obs, reward, terminated = zip(*outcomes, strict=True)
         return (
@@ -218,7 +218,9 @@ def _make(name: str) -> Any:
     except ImportError:
         raise InputError(f"gymnasium:{name} needs Gymnasium: pip install gymnasium") from None
     try:
-        return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # an error that follows says the same
+            return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv:
         raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
     except (gymnasium.error.Error, ImportError) as error:  # of a missing package it names the extra

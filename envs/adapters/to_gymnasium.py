@@ -195,9 +195,15 @@ def _as_element(array: Array, space: spaces.Space) -> Any:
 
 
 def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
-    """Actions with jax's types. Raises InputError for a discrete one that does not exist."""
+    """Actions with jax's types. Raises InputError for one of another shape, or that does not exist."""
     if isinstance(space, spaces.Box):
-        return np.asarray(actions, space.dtype).reshape(space.shape)
+        try:
+            numbers = np.asarray(actions, space.dtype)
+        except (TypeError, ValueError):
+            numbers = np.empty(())
+        if numbers.shape != space.shape or np.isnan(numbers).any():
+            raise InputError(f"action must be numbers of shape {space.shape}, got {actions!r}")
+        return numbers
     actions = np.asarray(actions)
     if not space.contains(actions):
         raise InputError(f"action must be in {space}, got {actions}")

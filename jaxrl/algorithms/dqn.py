@@ -12,7 +12,7 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl import algorithm, replay
-from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, num_actions, static, traced
+from jaxrl.algorithm import Collector, Metrics, episode_metrics, num_actions, static, traced
 from jaxrl.distributions import epsilon_greedy
 from jaxrl.environment import Environment, Episode, Experience, Transition
 from jaxrl.networks import ReluMLP, features, is_image
@@ -28,7 +28,7 @@ class State(struct.PyTreeNode):
     key: Array  # [] typed key, never changes
 
 
-class DQN(Algorithm):
+class DQN(Collector):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
@@ -40,8 +40,7 @@ class DQN(Algorithm):
     target_period: int = traced(500, "environment steps between copies to the target network", low=1)
     target_rate: float = traced(1.0, "of each copy: below 1, Polyak averaging", low=0, high=1)
     max_grad_norm: float = traced(10.0, "global norm that gradients are clipped to", low=0)
-    num_envs: int = static(10, "environments of each run", low=1)
-    num_steps: int = static(1, "steps in each of them per iteration", low=1)
+    num_envs: int = static(10, low=1)
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(128, "transitions of an update", low=1)
     capacity: int = static(10_000, "transitions in replay", low=1)
@@ -50,10 +49,6 @@ class DQN(Algorithm):
     double: bool = static(False, "the network selects the next action, the target evaluates it")
     dueling: bool = static(False, "action values as a state's value plus advantages")
     hidden: tuple[int, ...] = static((120, 84), "units of each hidden layer", low=1)
-
-    @property
-    def steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def validate(self) -> None:
         super().validate()

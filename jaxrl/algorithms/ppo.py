@@ -15,7 +15,7 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl import algorithm
-from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, mean_metrics, static, traced
+from jaxrl.algorithm import Collector, Metrics, episode_metrics, mean_metrics, static, traced
 from jaxrl.config import Scalar
 from jaxrl.distributions import Categorical, Gaussian
 from jaxrl.environment import Discrete, Environment, Episode, Transition
@@ -48,7 +48,7 @@ class Sample(struct.PyTreeNode):
     advantage: Array  # [] float32
 
 
-class PPO(Algorithm):
+class PPO(Collector):
     """num_steps steps in each of num_envs environments, then epochs x minibatches updates."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
@@ -63,15 +63,11 @@ class PPO(Algorithm):
     value_coefficient: float = traced(0.5, "weight of the value loss", low=0)
     entropy_coefficient: float = traced(0.01, "weight of the entropy bonus", low=0)
     max_grad_norm: float = traced(0.5, "global norm that gradients are clipped to", low=0)
-    num_envs: int = static(4, "environments of each run", low=1)
-    num_steps: int = static(128, "steps in each of them per iteration", low=1)
+    num_envs: int = static(4, low=1)
+    num_steps: int = static(128, low=1)
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
     hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
-
-    @property
-    def steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def validate(self) -> None:
         super().validate()

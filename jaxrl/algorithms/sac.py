@@ -1,8 +1,7 @@
 """Soft actor-critic for continuous actions (Haarnoja et al. 2018, "Algorithms and Applications").
 
-Twin critics, their Polyak averages as targets, and a temperature that is tuned to a target entropy.
-Actions live in (-1, 1) here and are stretched to the action space only where they meet it, so that
-entropies and step sizes do not depend on its units.
+Twin critics, their averages as targets, and a temperature tuned to a target entropy. Actions live in (-1, 1)
+and are stretched to the action space where they meet it, so that entropies do not depend on its units.
 """
 
 import math
@@ -17,7 +16,7 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl import replay
-from jaxrl.algorithm import Algorithm, Metrics, episode_metrics, rollout, start_episodes, static, traced
+from jaxrl.algorithm import Collector, Metrics, episode_metrics, rollout, start_episodes, static, traced
 from jaxrl.config import Scalar
 from jaxrl.distributions import TanhGaussian
 from jaxrl.environment import Box, Discrete, Environment, Episode, Experience, Transition
@@ -40,7 +39,7 @@ class State(struct.PyTreeNode):
     key: Array  # [] typed key, never changes
 
 
-class SAC(Algorithm):
+class SAC(Collector):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
@@ -50,17 +49,11 @@ class SAC(Algorithm):
     temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
     tune_temperature: bool = static(True, "towards the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
-    warmup_hold: int = static(1, "iterations for which an action of the warm-up is held", low=1)
-    num_envs: int = static(1, "environments of each run", low=1)
-    num_steps: int = static(1, "steps in each of them per iteration", low=1)
+    warmup_hold: int = static(1, "iterations (num_steps each) for which a warm-up's action is held", low=1)
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
     hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
-
-    @property
-    def steps_per_iteration(self) -> int:
-        return self.num_envs * self.num_steps
 
     def validate(self) -> None:
         super().validate()
@@ -70,8 +63,8 @@ class SAC(Algorithm):
     def validate_for(self, env: Environment) -> None:
         space, name = env.action_space, type(env).__name__
         if isinstance(space, Discrete):
-            raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use DiscreteSAC")
-        if not np.isfinite([space.low, space.high]).all():
+            raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use discrete_sac")
+        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")
 
     def init(self, env: Environment, key: Array) -> State:
@@ -118,6 +111,10 @@ class SAC(Algorithm):
         policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
         return self.executed(env, policy.sample(key) if explore else policy.mode())
 
+    def sample(self, env: Environment, state: State, obs: Array, key: Array) -> Array:
+        """An action of the policy, in (-1, 1): [*action]."""
+        return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
+
     def collect(self, env: Environment, state: State, t: Array) -> tuple[Episode, Transition, Experience]:
         """Episodes, transitions and experience, whose actions are in (-1, 1), of [num_steps, num_envs]."""
         key_rollout, _, _ = random.split(random.fold_in(state.key, t), 3)
@@ -125,8 +122,8 @@ class SAC(Algorithm):
         _, key_uniform, _ = random.split(random.fold_in(state.key, t - t % self.warmup_hold), 3)
 
         def act(obs: Array, key: Array, key_uniform: Array) -> tuple[Array, Array]:
-            policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
-            uniform, sample = partial(self.uniform, env, key_uniform), partial(policy.sample, key)
+            uniform = partial(self.uniform, env, key_uniform)
+            sample = partial(self.sample, env, state, obs, key)
             action = lax.cond(self.warming(t), uniform, sample)
             return self.executed(env, action), action
 
