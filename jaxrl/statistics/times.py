@@ -85,7 +85,7 @@ def median_time(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float 
         return None if there.empty else float(there.iloc[0])
 
     found = first(curve["share"]), first(curve["share_high"]), first(curve["share_low"])
-    return MedianTime(*found, reached=int(np.sum(reached)), runs=np.size(steps))
+    return MedianTime(*found, reached=int(np.sum(np.asarray(reached))), runs=np.size(steps))
 
 
 def median_times(times: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
