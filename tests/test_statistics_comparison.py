@@ -196,6 +196,19 @@ def test_all_pairs_of_each_environment():
     assert pairs.improvement[2] == pytest.approx(1 - alone.improvement.estimate)
 
 
+def test_without_a_smallest_effect_nothing_is_equivalent():
+    a, b = rng(3).normal(size=(2, 40))
+    assert compare(a + 3, b, rng(), smallest_effect=None).verdict == "better"
+    same = compare(a, a, rng(), smallest_effect=None)
+    assert same.verdict == "undecided"
+    assert np.isnan([same.p_equivalence, same.runs_needed]).all()
+    (pair,) = compare_all(
+        score_table({("E", "x"): a, ("E", "y"): a}), rng(), smallest_effect=None
+    ).itertuples()
+    assert pair.verdict == "undecided"
+    assert pair.smallest_effect is None
+
+
 def test_each_environment_may_have_its_own_smallest_effect():
     x, y = rng(6).normal(size=(2, 30))
     table = score_table({("A", "x"): x, ("A", "y"): y, ("B", "x"): 100 * x, ("B", "y"): 100 * y})

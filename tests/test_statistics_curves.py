@@ -4,7 +4,15 @@ import pytest
 from scipy import stats
 
 from jaxrl.errors import InputError
-from jaxrl.statistics import curve_band, mean_curves, mean_interval, simultaneous_band, within_run_iqr
+from jaxrl.statistics import (
+    curve_band,
+    mean_curves,
+    mean_interval,
+    simultaneous_band,
+    tolerance_band,
+    tolerance_interval,
+    within_run_iqr,
+)
 from tests.scores import curve_table, runs_table, share_of
 
 NAN = np.nan
@@ -87,6 +95,22 @@ def test_the_simultaneous_band_holds_whole_curves():
             whole[band] += bool(((low <= 0) & (high >= 0)).all())
     assert share_of(whole[simultaneous_band], studies, 0.94, sds=3)
     assert whole[curve_band] / studies < 0.88
+
+
+def test_tolerance_band_is_the_interval_of_each_point():
+    curves = rng(2).normal(size=(60, 5))
+    low, high = tolerance_band(curves)
+    assert [*zip(low, high, strict=True)] == [tolerance_interval(points) for points in curves.T]
+    assert np.isnan(tolerance_band(curves[:45])).all()
+
+
+def test_a_failed_run_opens_the_tolerance_band_and_a_missing_value_ends_it():
+    curves = rng(2).normal(size=(50, 3))
+    curves[7], curves[8, 1] = NAN, NAN
+    low, high = tolerance_band(curves)
+    assert [*low] == pytest.approx([-np.inf, NAN, -np.inf], nan_ok=True)
+    assert [*high] == pytest.approx([np.nanmax(curves[:, 0]), NAN, np.nanmax(curves[:, 2])], nan_ok=True)
+    assert tolerance_band(np.full((50, 0), NAN))[0].size == 0
 
 
 def test_within_run_iqr_ignores_the_trend():

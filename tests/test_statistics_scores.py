@@ -19,6 +19,7 @@ from jaxrl.statistics import (
     select,
     sensitivity,
     training_scores,
+    varied_parameters,
 )
 from tests.scores import curve_table, runs_table, score_table
 
@@ -85,6 +86,19 @@ def test_labels_name_what_varies():
     fast, slow = "ppo learning_rate=0.001 norm=0.5", "ppo learning_rate=0.0001"
     assert list(table.setting) == [fast, slow, fast, "dqn"]
     assert list(table.environment) == [f"CartPole-v1 pole_length={x}" for x in (0.5, 0.5, 1, 0.5)]
+
+
+def test_where_a_run_failed_is_no_hyper_parameter():
+    runs = runs_table(
+        ["complete", "failed"],
+        learning_rate=[1e-3, 1e-4],
+        failed_iteration=pd.array([None, 7], "Int64"),
+        failed_metric=[None, "state"],
+        **{"env.gravity": [9.8, 1.6]},
+    )
+    assert list(label_settings(runs).setting) == ["ppo learning_rate=0.001", "ppo learning_rate=0.0001"]
+    assert varied_parameters(label_settings(runs)) == ["learning_rate"]
+    assert varied_parameters(runs.head(1)) == []
 
 
 def test_studies_joined_by_a_column_keep_their_runs_apart():

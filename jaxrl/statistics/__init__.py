@@ -19,7 +19,13 @@ from jaxrl.statistics.comparison import (
     improvement_interval,
     verdict,
 )
-from jaxrl.statistics.curves import curve_band, mean_curves, simultaneous_band, within_run_iqr
+from jaxrl.statistics.curves import (
+    curve_band,
+    mean_curves,
+    simultaneous_band,
+    tolerance_band,
+    within_run_iqr,
+)
 from jaxrl.statistics.description import describe
 from jaxrl.statistics.estimators import iqm, iqr, lower_cvar, mean, median, optimality_gap, sd
 from jaxrl.statistics.intervals import (
@@ -34,7 +40,14 @@ from jaxrl.statistics.intervals import (
     tolerance_runs,
 )
 from jaxrl.statistics.power import pilot_power, pilot_runs_needed, runs_needed, t_test_power
-from jaxrl.statistics.scores import area_scores, final_scores, label_settings, normalise, training_scores
+from jaxrl.statistics.scores import (
+    area_scores,
+    final_scores,
+    label_settings,
+    normalise,
+    training_scores,
+    varied_parameters,
+)
 from jaxrl.statistics.selection import expected_optimism, fresh_scores, select, sensitivity
 from jaxrl.statistics.significance import equivalence_p, holm, mann_whitney_p, permutation_p, welch_p
 from jaxrl.statistics.times import MedianTime, kaplan_meier, median_time, median_times, threshold_times
@@ -86,9 +99,11 @@ __all__ = [
     "solve_share",
     "t_test_power",
     "threshold_times",
+    "tolerance_band",
     "tolerance_interval",
     "tolerance_runs",
     "training_scores",
+    "varied_parameters",
     "verdict",
     "welch_p",
     "within_run_iqr",

@@ -39,19 +39,24 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    a: Scores, b: Scores, rng: np.random.Generator, smallest_effect: float, confidence: float = 0.95
+    a: Scores,
+    b: Scores,
+    rng: np.random.Generator,
+    smallest_effect: float | None,
+    confidence: float = 0.95,
 ) -> Comparison:
     """Compares the scores of two settings' runs, [runs of a] and [runs of b].
 
-    smallest_effect: the least difference of means that matters, above 0. Raises InputError for no runs, or
-    for scores that are not one number a run.
+    smallest_effect: the least difference of means that matters, above 0; if None, nothing is equivalent, and
+    p_equivalence and runs_needed are NaN. Raises InputError for no runs, or for scores that are not one
+    number a run.
     """
-    if not 0 < smallest_effect < np.inf:
+    if smallest_effect is not None and not 0 < smallest_effect < np.inf:
         raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
     a, b = two_samples(a, b)
     difference = difference_interval(a, b, rng, confidence)
     p_permutation = permutation_p(a, b, rng)
-    p_equivalence = equivalence_p(a, b, rng, smallest_effect)
+    p_equivalence = np.nan if smallest_effect is None else equivalence_p(a, b, rng, smallest_effect)
     return Comparison(
         difference=difference,
         improvement=improvement_interval(a, b, rng, confidence),
@@ -60,21 +65,22 @@ def compare(
         p_mann_whitney=mann_whitney_p(a, b),
         p_equivalence=p_equivalence,
         verdict=verdict(difference, p_permutation, p_equivalence, smallest_effect, confidence),
-        runs_needed=_runs_needed(a, b, smallest_effect),
+        runs_needed=np.nan if smallest_effect is None else _runs_needed(a, b, smallest_effect),
     )
 
 
 def compare_all(
     table: pd.DataFrame,
     rng: np.random.Generator,
-    smallest_effect: float | Mapping[str, float],
+    smallest_effect: float | Mapping[str, float | None] | None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Every pair of settings within each environment of a score table: one row a pair, a against b.
 
-    smallest_effect: one for all, or one of each environment, whose returns differ in scale. p_holm is
-    p_permutation after Holm's correction over all rows, and the verdict takes it instead. Raises InputError
-    for a table that is not one row a run or has no pair, or an environment without a smallest effect.
+    smallest_effect: one for all, or one of each environment, whose returns differ in scale; or None. p_holm
+    is p_permutation after Holm's correction over all rows, and the verdict takes it instead. Raises
+    InputError for a table that is not one row a run or has no pair, or an environment that smallest_effect
+    lacks.
     """
     require_scores(table)
     pairs: list[dict[str, Any]] = []
@@ -102,18 +108,19 @@ def verdict(
     difference: Interval,
     p_difference: float,
     p_equivalence: float,
-    smallest_effect: float,
+    smallest_effect: float | None,
     confidence: float = 0.95,
 ) -> str:
     """Of a against b: "equivalent", "better", "worse" or "undecided".
 
     Each but the last needs both the interval and a test at the level 1 - confidence, since a bootstrap of
     few runs is too sure: equivalent if the whole interval is nearer to 0 than the smallest effect that
-    matters, else better or worse if it lies on one side of 0.
+    matters (never if that is None), else better or worse if it lies on one side of 0.
     """
     level = 1 - confidence + 1e-12  # 1 - 0.9 is below 0.1 in binary
     _, low, high = difference
-    if p_equivalence <= level and -smallest_effect < low and high < smallest_effect:
+    within = smallest_effect is not None and -smallest_effect < low and high < smallest_effect
+    if within and p_equivalence <= level:
         return "equivalent"
     if p_difference <= level and low > 0:
         return "better"
@@ -150,7 +157,7 @@ def improvement_interval(
     return Interval(float(wins.mean()), float(low), float(high))
 
 
-def _effect_in(environment: str, smallest_effect: float | Mapping[str, float]) -> float:
+def _effect_in(environment: str, smallest_effect: float | Mapping[str, float | None] | None) -> float | None:
     if not isinstance(smallest_effect, Mapping):
         return smallest_effect
     if environment not in smallest_effect:
@@ -158,7 +165,9 @@ def _effect_in(environment: str, smallest_effect: float | Mapping[str, float]) -
     return smallest_effect[environment]
 
 
-def _row(result: Comparison, p_holm: float, smallest_effect: float, confidence: float) -> dict[str, Any]:
+def _row(
+    result: Comparison, p_holm: float, smallest_effect: float | None, confidence: float
+) -> dict[str, Any]:
     """A comparison as columns, with the verdict after Holm's correction."""
     values = result._asdict() | {"p_holm": p_holm}
     values["verdict"] = verdict(result.difference, p_holm, result.p_equivalence, smallest_effect, confidence)

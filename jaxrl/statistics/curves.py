@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxrl.errors import InputError
 from jaxrl.statistics.estimators import iqr, mean, ratio
-from jaxrl.statistics.intervals import draw_counts, percentile_bounds, require_share
+from jaxrl.statistics.intervals import draw_counts, percentile_bounds, require_share, tolerance_places
 from jaxrl.statistics.samples import run_index, run_key, settings
 from jaxrl.statistics.scores import label_settings, metric_values
 
@@ -56,6 +56,25 @@ def simultaneous_band(
     deviation = np.nan_to_num(ratio(np.abs(means - centre), np.broadcast_to(error, means.shape)))
     critical = np.quantile(deviation.max(axis=1), confidence)
     low[some], high[some] = centre - critical * error, centre + critical * error
+    return low, high
+
+
+def tolerance_band(
+    curves: Curves, coverage: float = 0.9, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `tolerance_interval` of the runs at each point: low and high, [points] each.
+
+    A run without any value failed and is the lowest, -inf. NaN where another run has no value, and
+    throughout with too few runs. Raises InputError for another shape.
+    """
+    curves = trajectories(curves)
+    places = tolerance_places(len(curves), coverage, confidence)
+    if places is None:
+        low, high = np.full((2, curves.shape[1]), np.nan)
+        return low, high
+    failed = np.isnan(curves).all(axis=1, keepdims=True)
+    ordered = np.sort(np.where(failed, -np.inf, curves), axis=0)  # NaN last
+    low, high = np.where(np.isnan(ordered[-1]), np.nan, ordered[[*places]])
     return low, high
 
 

@@ -12,6 +12,7 @@ from jaxrl.errors import InputError
 from jaxrl.statistics.estimators import mean
 from jaxrl.statistics.samples import sample
 
+RESAMPLING_SEED = 0  # of what is reported, so that it can be made again
 RESAMPLES = 2_000  # of every bootstrap
 Scores = npt.ArrayLike | pd.Series
 
@@ -114,13 +115,20 @@ def tolerance_interval(scores: Scores, coverage: float = 0.9, confidence: float 
     lowest, -inf.
     """
     scores = sample(scores)
-    runs = len(scores)
+    places = tolerance_places(len(scores), coverage, confidence)
+    if places is None:
+        return None
+    ordered = np.sort(np.where(np.isnan(scores), -np.inf, scores))
+    return Tolerance(*map(float, ordered[[*places]]))
+
+
+def tolerance_places(runs: int, coverage: float = 0.9, confidence: float = 0.95) -> tuple[int, int] | None:
+    """Where the bounds of `tolerance_interval` stand among the sorted scores, from 0; None if it has none."""
     if runs < tolerance_runs(coverage, confidence):
         return None
     apart = int(stats.binom.ppf(confidence, runs, coverage)) + 1  # u - l
     lower = (runs - apart + 1) // 2
-    ordered = np.sort(np.where(np.isnan(scores), -np.inf, scores))
-    return Tolerance(float(ordered[lower - 1]), float(ordered[lower + apart - 1]))
+    return lower - 1, lower + apart - 1
 
 
 def tolerance_runs(coverage: float = 0.9, confidence: float = 0.95) -> int:

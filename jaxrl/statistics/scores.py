@@ -25,7 +25,10 @@ from jaxrl.statistics.samples import (
     run_key,
 )
 
-NOT_PARAMETERS = ("study", "run", "environment", "algorithm", "seed", "status", "steps", "solved_return")
+NOT_PARAMETERS = (
+    *("study", "run", "environment", "algorithm", "seed", "status", "steps", "solved_return"),
+    *("failed_iteration", "failed_metric"),  # of a failed run: when, and in what it was first not finite
+)
 
 
 def final_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "eval_return") -> pd.DataFrame:
@@ -96,6 +99,13 @@ def label_settings(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def varied_parameters(runs: pd.DataFrame) -> list[str]:
+    """The hyper-parameters that differ among the runs of one algorithm, in the table's order."""
+    fields = [name for name in runs.columns if name not in (*NOT_PARAMETERS, "setting", "score")]
+    numbers = runs.groupby("algorithm")[fields].nunique(dropna=False).max()
+    return [name for name in fields if not name.startswith("env.") and numbers[name] > 1]
+
+
 def metric_values(runs: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The rows of one metric that have a value, each run's in order of step.
 
@@ -131,4 +141,8 @@ def _score_table(runs: pd.DataFrame, scores: pd.Series) -> pd.DataFrame:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value in six digits, or in all where six would be another value."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if np.isnan(value) or float(short) == value else repr(float(value))

@@ -70,7 +70,8 @@ def fresh_scores(
 
     searched, fresh: score tables with a column `seed`, labelled together (two values of `study`), so that
     the names of settings agree. selected is the mean by which it was chosen, which flatters; fresh, with its
-    interval, runs and failed, is the result; inflation the first less the second. Raises InputError if a
+    interval, runs and failed, is the result; inflation the first less the second. In both a failed run counts
+    as the lowest score. Raises InputError if a
     seed served both, or if the best setting was not run again.
     """
     require_scores(searched, "seed")
@@ -89,7 +90,11 @@ def fresh_scores(
         both = sorted(set(seeds) & set(again["seed"]))
         if both:
             raise InputError(f"seed {both[0]} of {environment} served the search too: evaluate on fresh ones")
-        result = mean_interval(again["score"].to_numpy(), rng, confidence)
+        _, scores = with_worst(
+            searched.loc[searched["environment"] == environment, "score"].to_numpy(np.float64),
+            again["score"].to_numpy(np.float64),
+        )
+        result = mean_interval(scores, rng, confidence)
         rows.append(
             {"environment": environment, "setting": chosen["setting"], "selected": chosen["score"]}
             | result.columns("fresh")
