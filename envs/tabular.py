@@ -38,7 +38,7 @@ def enumerate_mdp(env: Environment) -> MDP:
     if not isinstance(env, FiniteEnvironment):
         return _explored(env)
     if type(env).step is not FiniteEnvironment.step:
-        raise InputError(f"{type(env).__name__} has a step of its own, so its successor is not all of it")
+        raise InputError(f"{env.title} has a step of its own, so its successor is not all of it")
     probabilities = np.asarray(env.outcomes(), np.float64)
     probabilities /= probabilities.sum()
     triples = np.indices((env.num_states, env.num_actions, len(probabilities))).reshape(3, -1)
@@ -51,7 +51,7 @@ def enumerate_mdp(env: Environment) -> MDP:
 
 def _explored(env: Environment) -> MDP:
     """The MDP of an environment without randomness, stepped from its start through all it can reach."""
-    name, observations, actions = type(env).__name__, env.observation_space, env.action_space
+    name, observations, actions = env.title, env.observation_space, env.action_space
     if not (isinstance(observations, Discrete) and isinstance(actions, Discrete)):
         raise InputError(f"{name} cannot be enumerated: its observations or actions are not discrete")
     check_contract(env)

@@ -79,7 +79,7 @@ def num_actions(algorithm: Algorithm, env: Environment) -> int:
         return space.n
     raise InputError(
         f"{type(algorithm).__name__} needs discrete actions; "
-        f"{type(env).__name__} has continuous ones of shape {space.shape}"
+        f"{env.title} has continuous ones of shape {space.shape}"
     )
 
 
@@ -90,7 +90,7 @@ def num_observations(algorithm: Algorithm, env: Environment) -> int:
         return space.n
     raise InputError(
         f"{type(algorithm).__name__} keeps a table and needs discrete observations; "
-        f"{type(env).__name__} has real ones of shape {space.shape}"
+        f"{env.title} has real ones of shape {space.shape}"
     )
 
 

@@ -72,6 +72,11 @@ class Environment(Config):
     max_steps: int = traced(1_000, "time limit of an episode, no part of the MDP", low=1)
 
     @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
     def observation_space(self) -> Space:
         """What `observe` returns."""
         raise self._missing("observation_space")
@@ -103,11 +108,11 @@ class Environment(Config):
 
     def render(self, state: State) -> np.ndarray:
         """A picture of a state: [height, width, 3] uint8, RGB."""
-        raise NotImplementedError(f"{type(self).__name__} has no picture")
+        raise InputError(f"{self.title} draws no picture")
 
     def text(self, state: State) -> str:
         """A grid's state as lines of text."""
-        raise NotImplementedError(f"{type(self).__name__} has no text form")
+        raise InputError(f"{self.title} has no text form")
 
     def _missing(self, what: str) -> InputError:
         return InputError(f"{type(self).__name__} must define {what}")
@@ -119,7 +124,7 @@ def check_contract(env: Environment) -> None:
     Only traces them: nothing is compiled or computed.
     """
 
-    name = type(env).__name__
+    name = env.title
 
     def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
         _check_space(f"{name}.observation_space", env.observation_space)

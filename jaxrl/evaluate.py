@@ -7,7 +7,6 @@ from jax import Array, lax, random
 
 from jaxrl.algorithm import Algorithm, State
 from jaxrl.environment import Environment, Episode, Transition
-from jaxrl.plan import per_device
 
 
 @partial(jax.jit, static_argnames=("episodes", "explore"))
@@ -23,12 +22,20 @@ def evaluate(
 
     All arguments but the last two have a leading axis [lanes].
     """
+    return jax.vmap(partial(evaluate_run, episodes=episodes, explore=explore))(algorithm, env, state, key)
 
-    def lane(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Transition:
-        one = partial(final_transition, algorithm, env, state, explore=explore)
-        return jax.vmap(one)(random.split(key, episodes))
 
-    last = per_device(jax.vmap(lane), (algorithm, env, state, key))
+def evaluate_run(
+    algorithm: Algorithm,
+    env: Environment,
+    state: State,
+    key: Array,
+    episodes: int,
+    explore: bool = False,
+) -> tuple[Array, Array]:
+    """`evaluate` of one run: [episodes] each."""
+    play = partial(final_transition, algorithm, env, state, explore=explore)
+    last = jax.vmap(play)(random.split(key, episodes))
     return last.episode_return, last.episode_length
 
 

@@ -1,14 +1,16 @@
 """Training: the compiled chunk, and the host loop around it, which alone prints, times and saves."""
 
+import contextlib
 import itertools
 import os
+import queue
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +20,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxrl.algorithm import Algorithm, Metrics, State
-from jaxrl.config import Config
 from jaxrl.environment import Environment
+from jaxrl.errors import InputError
 from jaxrl.evaluate import evaluate
-from jaxrl.plan import Batch, Study, make_plan, parse_seeds, per_device, require_count
-from jaxrl.results import Folder, Results
+from jaxrl.folder import Folder, differences
+from jaxrl.interruption import interruptible
+from jaxrl.memory import parse_bytes
+from jaxrl.plan import Batch, make_batches, make_plan
+from jaxrl.results import Results, load
+from jaxrl.study import Chunk, Study, make_study, parse_seeds, study_of
 
-C = TypeVar("C", bound=Config)
 MAX_ITERATIONS = 2**14  # of one compiled call; a float32 sum of many more would lose digits
+SAVING_SHARE = 0.03  # of the time, which checkpoints may take unless the user says how often
+FIRST_CHECKPOINT = 10.0  # seconds, when it is not yet known how long one takes
 Progressed = Callable[[int, np.ndarray], None]  # (environment steps since the last call, returns [lanes])
 
 
@@ -39,6 +46,8 @@ def train(
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
     width: int | None = None,
+    memory: str | None = None,
+    checkpoint_every: float | None = None,
     prng: str = "threefry2x32",
 ) -> Results:
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
@@ -53,64 +62,222 @@ def train(
       evaluate_every: environment steps between two evaluations; metrics are means over that stretch. A
         fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
-      width: lanes of each device in a batch; the bits of a run depend on it. By default the least
-        that fits the largest program into batches of at most 256.
+      width: lanes of a batch; the bits of a run depend on it. By default the least that fits the largest
+        program into batches of at most 256 lanes that have the memory they need.
+      memory: what the lanes of one device may take, such as "4GB"; by default half of what the
+        processor has free, or nine tenths of a GPU's.
+      checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:
+        after every one). By default so that they take about three per cent of the time.
       prng: the generator of all keys, by jax's name.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
+      KeyboardInterrupt: after Ctrl-C, once the chunk under way is finished and saved; `resume` goes on
+        from there. A second Ctrl-C does not wait.
     """
-    steps = require_count("steps", steps)
-    study = Study(
-        environments=_as_tuple(environment),
-        algorithms=_as_tuple(algorithm),
-        seeds=parse_seeds(seeds),
+    study = make_study(
+        algorithm,
+        environment,
+        seeds=seeds,
         steps=steps,
-        evaluate_every=max(steps // 50, 1)
-        if evaluate_every is None
-        else require_count("evaluate_every", evaluate_every),
-        evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
+        evaluate_every=evaluate_every,
+        evaluation_episodes=evaluation_episodes,
         prng=prng,
     )
-    study.validate()
-    plan = make_plan(study.runs(), width)
     folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
-    if folder.holds_complete(study, plan):
-        Console(stderr=True).print(
-            f"{folder.path} holds this study, complete: read, not trained", markup=False
-        )
-        return folder.load()
-    folder.create(study, plan)
-    Console(stderr=True).print(str(plan), highlight=False)
-    steps_of_all = sum(study.steps_of(run.algorithm) for run in study.runs())
-    with progress_bar(steps_of_all) as progressed:
-        for batch in plan.batches:
-            train_batch(study, batch, folder, progressed)
-    folder.finish(study)
-    return folder.load()
+    if not folder.empty:
+        folder.require_same(study, width)
+        _say(f"{folder.path} holds this study, complete: read, not trained")
+        return load(folder.path)
+    plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
+    with folder.locked():
+        folder.create(study, plan)
+        _say(str(plan))
+        train_batches(study, plan.batches, folder, checkpoint_every)
+    return load(folder.path)
 
 
-def train_batch(study: Study, batch: Batch, folder: Folder, progressed: Progressed) -> None:
-    """Trains one batch chunk by chunk, evaluates and records each, and saves its final state."""
-    algorithm, env, key_train, key_eval = batch.lanes(study.prng)
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    more_seeds: int | str | Iterable[int] = (),
+    steps: int | None = None,
+    rerun: int | str | None = None,
+    force: bool = False,
+    checkpoint_every: float | None = None,
+) -> Results:
+    """Finishes the study in a folder, from its last checkpoints; the bits are those of an uninterrupted one.
+
+    Args:
+      path: the results folder.
+      more_seeds: further seeds to train, as in `train`; the other runs stay as they are.
+      steps: a larger budget, to which all runs are trained on. Schedules follow it from there on.
+      rerun: the index of a batch to train again from its start, or "all".
+      force: goes on though jax, the device or jaxrl's code differ; the manifest then records it.
+      checkpoint_every: as in `train`.
+
+    Raises:
+      InputError: a folder that cannot be resumed here, or an extension that does not fit it.
+      KeyboardInterrupt: as in `train`.
+    """
+    folder = Folder(Path(path))
+    folder.manifest()  # or else there is nothing to lock
+    with folder.locked():
+        manifest = folder.manifest()
+        study = study_of(manifest)
+        if manifest["status"] == "complete" and rerun != "all":
+            results = load(path)  # or else a damaged table would be merged with what is new
+            if more_seeds == () and steps is None and rerun is None:
+                _say(f"{path} holds its study, complete: nothing to resume")
+                return results
+        if more_seeds != () or steps is not None:
+            study = study.extended(parse_seeds(more_seeds) if more_seeds != () else (), steps)
+        batches = make_batches(study, manifest["plan"]["width"])
+        again = _chosen(batches, rerun)
+        differing = differences(manifest, study)
+        if differing and not force:
+            name, (there, here) = next(iter(differing.items()))
+            raise InputError(
+                f"{path} was trained with {name} {there!r}, here it is {here!r}, so that the bits may "
+                "differ; --force goes on nevertheless and records it"
+            )
+        folder.reopen(study, batches, differing)
+        for batch in again:
+            folder.forget(batch)
+        if rerun == "all":
+            folder.forget_curves()
+        train_batches(study, batches, folder, checkpoint_every)
+    return load(path)
+
+
+def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:
+    """The batches to train again. Raises InputError for an index that there is not."""
+    if rerun is None or rerun == "all":
+        return batches if rerun else ()
+    if isinstance(rerun, str) or not 0 <= rerun < len(batches):
+        raise InputError(f"rerun must be a batch in [0, {len(batches) - 1}] or all, got {rerun!r}")
+    return [batches[rerun]]
+
+
+def train_batches(
+    study: Study, batches: Sequence[Batch], folder: Folder, checkpoint_every: float | None
+) -> None:
+    """Trains what is left of each batch, one at a time on every device, and finishes the study."""
+    waiting, failures = queue.SimpleQueue[Batch](), list[BaseException]()
+    for batch in batches:
+        waiting.put(batch)
+
+    def work(device: jax.Device) -> None:
+        try:
+            with jax.default_device(device), contextlib.suppress(queue.Empty):
+                while not stop.is_set():
+                    train_batch(study, waiting.get_nowait(), folder, checkpoint_every, stop, progressed)
+        except jax.errors.JaxRuntimeError as failure:
+            failures.append(_from_callback(failure))
+            stop.set()
+        except BaseException as failure:
+            failures.append(failure)
+            stop.set()
+
+    steps = sum(len(batch.runs) * study.steps_of(batch.runs[0].algorithm) for batch in batches)
+    with interruptible() as stop, progress_bar(steps) as progressed:
+        devices = jax.local_devices()[: len(batches)]
+        workers = [threading.Thread(target=work, args=(device,), daemon=True) for device in devices]
+        for worker in workers:
+            worker.start()
+        try:
+            for worker in workers:
+                worker.join()
+        except KeyboardInterrupt:  # the second one
+            folder.abandon()
+            raise
+    if failures:
+        raise failures[0]
+    if stop.is_set():
+        raise KeyboardInterrupt(f"stopped; continue with: jaxrl resume {folder.path}")
+    folder.finish(study, batches)
+
+
+def train_batch(
+    study: Study,
+    batch: Batch,
+    folder: Folder,
+    checkpoint_every: float | None,
+    stop: threading.Event,
+    progressed: Progressed,
+) -> None:
+    """Trains one batch from its last checkpoint on; evaluates and records every chunk, saves some."""
     per_iteration = batch.runs[0].algorithm.steps_per_iteration
-    marks = study.marks(batch.runs[0].algorithm)
-    seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0}
-    with timed(seconds, "compile"):
-        state = jax.block_until_ready(initialise(algorithm, env, key_train))
+    progress, state = folder.progress(batch), None
+    seconds, failed, at = dict.fromkeys(("compile", "train", "evaluate", "save"), 0.0), {}, 0
+    if progress is not None:
+        seconds, failed, at = progress.seconds, progress.failed, progress.iteration
+        state = folder.state(batch, study.prng)[2]
+        progressed(at * per_iteration * len(batch.runs), np.empty(0))
+    last = study.chunks(batch.runs[0].algorithm)[-1].stop
+    wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
+    saved = time.monotonic()
+    for visit in visits(study, batch, seconds, state, at):
+        chunk = visit.chunk
+        folder.record(batch, chunk.stop * per_iteration, visit.values)
+        for lane, metric in visit.broken.items():
+            if lane < len(batch.runs):
+                failed.setdefault(str(batch.runs[lane].id), (chunk.stop, metric))
+        if chunk.stop == last or stop.is_set() or time.monotonic() - saved >= wait:
+            with timed(seconds, "save"):
+                start = time.monotonic()
+                folder.save(batch, chunk.stop, visit.state, seconds, failed)
+            saved = time.monotonic()
+            wait = (saved - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
+        steps = (chunk.stop - chunk.start) * per_iteration * len(batch.runs)
+        progressed(steps, visit.values.get("return", np.empty(0)))
+        if stop.is_set():
+            return
 
-    for start, stop in itertools.pairwise([0, *marks]):  # the first chunk is empty: it compiles
-        with timed(seconds, "train" if stop else "compile"):
-            state, metrics, finite = advance_chunk(algorithm, env, state, start, stop, marks[-1])
-        with timed(seconds, "evaluate" if stop else "compile"):
-            keys = _at(key_eval, stop)
+
+class Visit(NamedTuple):
+    """What the host sees after a chunk; the state's buffers are used again for the next one."""
+
+    chunk: Chunk
+    state: State
+    values: dict[str, np.ndarray]  # metric -> [lanes]
+    broken: dict[int, str]  # lane -> the first metric that is not finite there, or "state"
+
+
+def visits(
+    study: Study, batch: Batch, seconds: dict[str, float], state: State | None = None, at: int = 0
+) -> Iterator[Visit]:
+    """Trains a batch from its start, or from a state after `at` iterations, chunk by chunk.
+
+    Adds the time it takes to `seconds`, by kind.
+    """
+    algorithm, env, key_train, key_eval = batch.lanes(study.prng)
+    chunks = [chunk for chunk in study.chunks(batch.runs[0].algorithm) if state is None or chunk.stop > at]
+    with timed(seconds, "compile"):
+        if state is None:
+            state = initialise(algorithm, env, key_train)
+        state, _, _ = jax.block_until_ready(advance(algorithm, env, state, at, at, at))
+
+    for chunk in chunks:
+        with timed(seconds, "train" if chunk.stop else "compile"):
+            state, metrics, finite = advance_chunk(algorithm, env, state, *chunk)
+        with timed(seconds, "evaluate" if chunk.stop else "compile"):
+            keys = _at(key_eval, chunk.stop)
             evaluation = evaluate(algorithm, env, state, keys, study.evaluation_episodes)
             returns, lengths = jax.device_get(evaluation)
-        values = {name: _ratio(*pair) for name, pair in metrics.items()} if stop else {}
+        values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
         values |= {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
-        folder.record(batch, stop * per_iteration, values)
-        progressed((stop - start) * per_iteration * len(batch.runs), values.get("return", np.empty(0)))
-    folder.save_batch(batch, state, finite, seconds)
+        yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
+
+
+def broken_lanes(
+    finite: np.ndarray, metrics: dict[str, tuple[np.ndarray, np.ndarray]], returns: np.ndarray
+) -> dict[int, str]:
+    """The lanes where something is not finite, and what: the state ([lanes] whether it is), a metric's
+    sum ([lanes] each), or the returns of the evaluation ([lanes, episodes])."""
+    whole = {"state": finite, "eval_return": np.isfinite(returns).all(axis=1)}
+    whole |= {name: np.isfinite(total) for name, (total, _) in metrics.items()}
+    return {int(lane): name for name, good in reversed(whole.items()) for lane in np.flatnonzero(~good)}
 
 
 def advance_chunk(
@@ -128,7 +295,7 @@ def advance_chunk(
 @jax.jit
 def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
     """The states of all lanes before the first iteration. All arguments [lanes]."""
-    return per_device(jax.vmap(lambda a, e, key: a.init(e, key)), (algorithm, env, keys))
+    return jax.vmap(lambda a, e, key: a.init(e, key))(algorithm, env, keys)
 
 
 @partial(jax.jit, donate_argnames="state")
@@ -146,13 +313,6 @@ def advance(
     it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
     state is finite ([lanes] bool).
     """
-    return per_device(iterate, (algorithm, env, state), start, stop, total)
-
-
-def iterate(
-    algorithm: Algorithm, env: Environment, state: State, start: Array, stop: Array, total: Array
-) -> tuple[State, Metrics, Array]:
-    """`advance` on one device."""
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, sums = carry
@@ -175,7 +335,7 @@ def all_finite(state: State) -> Array:
     return jnp.all(jnp.isfinite(jnp.stack(extremes)))
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress_bar(total: int) -> Iterator[Progressed]:
     """A bar of steps, steps/s, mean training return and time left; silent if not a terminal."""
     console = Console(stderr=True)
@@ -198,12 +358,18 @@ def progress_bar(total: int) -> Iterator[Progressed]:
         yield progressed
 
 
-@contextmanager
+@contextlib.contextmanager
 def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Adds the wall-clock time of the block to `seconds[name]`."""
     start = time.perf_counter()
     yield
     seconds[name] += time.perf_counter() - start
+
+
+def _from_callback(failure: jax.errors.JaxRuntimeError) -> Exception:
+    """The InputError that an environment raised on the host, whose text XLA keeps; else the failure."""
+    _, found, text = str(failure).partition(f"{InputError.__name__}: ")
+    return InputError(text.splitlines()[0]) if found else failure
 
 
 @jax.jit
@@ -217,5 +383,5 @@ def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
 
 
-def _as_tuple(configs: C | Sequence[C]) -> tuple[C, ...]:
-    return tuple(configs) if isinstance(configs, Sequence) and not isinstance(configs, str) else (configs,)
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

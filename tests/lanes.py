@@ -8,7 +8,8 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
-from jaxrl.plan import Batch, Run
+from jaxrl.plan import Batch
+from jaxrl.study import Run
 from jaxrl.training import advance, initialise
 
 # An environment each registered algorithm can act in, and settings small enough for a test.

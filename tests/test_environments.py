@@ -297,9 +297,9 @@ def test_environment_without_text_or_picture_says_so():
         pass
 
     state = CartPole().reset(random.key(0))
-    with pytest.raises(NotImplementedError, match="CartPole"):
+    with pytest.raises(InputError, match="CartPole"):
         CartPole().text(state)
-    with pytest.raises(NotImplementedError, match="Formless"):
+    with pytest.raises(InputError, match="Formless"):
         Formless().render(state)
 
 

@@ -227,6 +227,8 @@ def test_an_environment_that_truncates_by_itself():
         jax.errors.JaxRuntimeError, match="gymnasium:Truncating-v0 truncates episodes by itself"
     ):
         jax.block_until_ready(jax.jit(env.step)(random.key(0), state, 0))
+    with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
+        train(PPO(num_envs=1, num_steps=4, minibatches=1), env, seeds=1, steps=4, evaluation_episodes=1)
 
 
 def test_it_says_once_that_it_is_slow():

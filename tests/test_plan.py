@@ -1,3 +1,5 @@
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.environment import Box, Discrete, Environment, traced
-from jaxrl.plan import MAX_WIDTH, Study, make_plan, parse_seeds
+from jaxrl.memory import parse_bytes, shown_bytes
+from jaxrl.plan import MAX_WIDTH, make_batches, make_plan
+from jaxrl.study import Chunk, Study, parse_seeds
 
 
 def study(**changes):
@@ -43,7 +47,7 @@ def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
     ],
 )
 def test_static_values_split_programs(algorithms, environments, programs):
-    plan = make_plan(study(algorithms=tuple(algorithms), environments=tuple(environments)).runs())
+    plan = make_plan(study(algorithms=tuple(algorithms), environments=tuple(environments)))
     assert plan.programs == len(plan.batches) == programs
 
 
@@ -57,7 +61,7 @@ def test_static_values_split_programs(algorithms, environments, programs):
     ],
 )
 def test_batches_have_one_width(runs, width, expected_width, sizes):
-    plan = make_plan(study(seeds=tuple(range(runs))).runs(), width)
+    plan = make_plan(study(seeds=tuple(range(runs))), width)
     assert plan.width == expected_width
     assert [len(batch.runs) for batch in plan.batches] == sizes
     ids = [run.id for batch in plan.batches for run in batch.runs]
@@ -65,7 +69,7 @@ def test_batches_have_one_width(runs, width, expected_width, sizes):
 
 
 def test_lanes_are_padded_with_the_last_run():
-    (batch,) = make_plan(study(algorithms=tuple(grid(PPO(), clip=[0.1, 0.2])), seeds=(7,)).runs(), 4).batches
+    (batch,) = make_plan(study(algorithms=tuple(grid(PPO(), clip=[0.1, 0.2])), seeds=(7,)), 4).batches
     algorithm, env, keys, key_eval = batch.lanes("threefry2x32")
     np.testing.assert_allclose(algorithm.clip, [0.1, 0.2, 0.2, 0.2])
     assert env.gravity.shape == keys.shape == key_eval.shape == (4,)
@@ -73,10 +77,11 @@ def test_lanes_are_padded_with_the_last_run():
 
 
 def test_the_plan_says_what_it_does():
-    plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))).runs(), 2)
-    assert str(plan) == "6 runs, 2 programs, 4 batches of width 2, 0.2 MB of states"
-    assert (
-        str(make_plan(study(seeds=(0,)).runs())) == "1 run, 1 program, 1 batch of width 1, 0.1 MB of states"
+    plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))), 2)
+    assert re.fullmatch(
+        r"6 runs, 2 programs, 4 batches of width 2, about [\d.]+ MB, 221 KB of it states, "
+        "6,144 environment steps",
+        str(plan),
     )
 
 
@@ -87,8 +92,8 @@ def test_memory_of_states_is_that_of_the_arrays():
     replay = 100 * (2 * 4 * 4 + 4 + 4 + 1 + 1)  # two observations, action, reward, two ends
     episodes = 2 * 4 * (4 + 4 + 2)  # state, observation, totals
     bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes + 8
-    plan = make_plan(study(algorithms=(dqn, dqn.replace(hidden=(2,)))).runs(), 5)
-    assert plan.state_bytes == 5 * bytes_of_lane
+    plan = make_plan(study(algorithms=(dqn, dqn.replace(hidden=(2,)))), 5)
+    assert plan.lane.state == bytes_of_lane
 
 
 @pytest.mark.parametrize(
@@ -175,7 +180,7 @@ def test_bad_studies(changes, message):
 @pytest.mark.parametrize("width", [0, -1, 2.5, True])
 def test_bad_widths(width):
     with pytest.raises(InputError, match="width must be an integer of at least 1"):
-        make_plan(study().runs(), width)
+        make_plan(study(), width)
 
 
 class WrongReward(FrozenLake):
@@ -261,5 +266,76 @@ def test_environments_that_break_their_contract(env: Environment, message):
         (3_584, 1_200, [0, 2, 5, 7]),
     ],
 )
-def test_marks_are_even_and_end_with_the_run(steps, every, expected):
-    assert study(steps=steps, evaluate_every=every).marks(PPO()) == expected
+def test_chunks_are_even_and_end_with_the_run(steps, every, expected):
+    chunks = study(steps=steps, evaluate_every=every).chunks(PPO())
+    assert [chunk.stop for chunk in chunks] == expected
+    assert [chunk.start for chunk in chunks] == [0, *expected[:-1]]
+    assert {chunk.total for chunk in chunks} == {expected[-1]}
+
+
+def test_an_extension_by_steps_goes_on_where_the_runs_ended():
+    longer = study(steps=1024, evaluate_every=512).extended(steps=2560)
+    assert longer.chunks(PPO()) == [
+        Chunk(0, 0, 2),
+        Chunk(0, 1, 2),
+        Chunk(1, 2, 2),
+        Chunk(2, 3, 5),
+        Chunk(3, 4, 5),
+        Chunk(4, 5, 5),
+    ]
+    assert longer.steps_of(PPO()) == 2560
+
+
+def test_an_extension_by_seeds_changes_no_run_and_no_batch():
+    short = study(algorithms=tuple(grid(PPO(), num_envs=[4, 8])))
+    longer = short.extended(seeds=(7, 5))
+    assert longer.runs()[:6] == short.runs()
+    assert [(run.id, run.seed, run.block) for run in longer.runs()[6:]] == [
+        (6, 7, 1),
+        (7, 5, 1),
+        (8, 7, 1),
+        (9, 5, 1),
+    ]
+    assert make_batches(longer, 2)[:4] == make_batches(short, 2)
+    assert [[run.id for run in batch.runs] for batch in make_batches(longer, 2)[4:]] == [[6, 7], [8, 9]]
+
+
+def test_extensions_that_do_not_fit():
+    with pytest.raises(InputError, match="the study has seed 1 already; extend it by seeds that are new"):
+        study().extended(seeds=(9, 1))
+    with pytest.raises(InputError, match="the study has seed 9 already"):
+        study().extended(seeds=(9,)).extended(seeds=(9,))
+    with pytest.raises(InputError, match="the runs have 1024 steps; extend them to 1536 or more, got 1500"):
+        study().extended(steps=1500)
+
+
+def test_the_width_fits_the_memory():
+    one = study(seeds=tuple(range(40)))
+    lane = make_plan(one).lane.total
+    assert make_plan(one, memory=lane * 40).width == 40
+    assert make_plan(one, memory=lane * 40 - 1).width == 20
+    assert make_plan(one, memory=lane).width == 1
+    with pytest.raises(
+        InputError, match=r"1 lane of about .* would take more than the memory of .*; choose a smaller"
+    ):
+        make_plan(one, memory=lane - 1)
+    with pytest.raises(InputError, match="8 lanes of about"):
+        make_plan(one, width=8, memory=lane * 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4 * 10**9), ("500 mb", 5 * 10**8), ("1.5KB", 1500), ("7B", 7)]
+)
+def test_sizes(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["4", "GB", "-4GB", "4XB", "1.2.3GB", "0GB", ""])
+def test_bad_sizes(text):
+    with pytest.raises(InputError, match="memory must be a size such as 4GB or 500MB, got"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (38.12e6, "38.1 MB"), (4e9, "4 GB")])
+def test_sizes_are_shown_in_three_digits(size, text):
+    assert shown_bytes(size) == text

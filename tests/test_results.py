@@ -12,7 +12,7 @@ from jaxrl import InputError, grid, load, registry, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.config import static
 from jaxrl.evaluate import evaluate
-from jaxrl.plan import parse_seeds
+from jaxrl.study import parse_seeds
 from tests.lanes import bits, equal, trained
 
 # Goals all around, so that even a few random steps find the goal and fill the table.
@@ -77,16 +77,16 @@ def test_manifest_says_how_it_was_made(study):
 
 
 def test_saved_states_are_the_trained_ones(study):
-    batch, _ = study._find(0)
-    _, _, saved = study._final(batch)
+    batch, _ = study.find(0)
+    _, _, saved = study.state(batch)
     assert [run.id for run in batch.runs] == [0, 1, 2, 6]
     assert (np.asarray(saved.q).max(axis=(1, 2, 3)) > 0).all()
     assert equal(bits(saved), bits(trained(batch, 400)))
 
 
 def test_policy_is_the_final_greedy_one(study):
-    batch, lane = study._find(7)
-    _, _, state = study._final(batch)
+    batch, lane = study.find(7)
+    _, _, state = study.state(batch)
     policy = study.policy(run=7)
     greedy = np.asarray(state.q[lane].mean(axis=0).argmax(axis=-1))
     assert [int(policy(obs, random.key(0))) for obs in range(16)] == greedy.tolist()
@@ -99,8 +99,8 @@ def test_policy_plays_as_well_as_the_last_evaluation(tmp_path):
     results = train(
         PPO(), CartPole(), seeds=4, steps=40_000, evaluate_every=20_000, out=tmp_path / "cartpole"
     )
-    batch, lane = results._find(2)
-    algorithm, env, state = results._final(batch)
+    batch, lane = results.find(2)
+    algorithm, env, state = results.state(batch)
     keys = random.split(random.key(1), 4)
     returns, _ = evaluate(algorithm, env, state, keys, episodes=50)
     recorded = results.metric("eval_return").iloc[2, -1]
@@ -232,7 +232,7 @@ def test_folders_that_are_no_study(tmp_path):
 
 
 def test_manifests_of_another_kind(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"format": 1}')
+    (tmp_path / "manifest.json").write_text('{"format": 2}')
     with pytest.raises(InputError, match=r"has no readable manifest\.json"):
         load(tmp_path)
 
@@ -250,22 +250,27 @@ def test_damaged_folders(study, tmp_path):
     with pytest.raises(InputError, match=r"runs.parquet cannot be read"):
         load(folder)
     (folder / "runs.parquet").write_bytes(b"PAR1 but no more")
-    with pytest.raises(InputError, match=r"runs.parquet cannot be read"):
+    with pytest.raises(InputError, match=r"runs.parquet was altered or cut short"):
         load(folder)
 
 
 def test_unfinished_folders(study, tmp_path):
     folder = edited(study, tmp_path, status="running")
-    with pytest.raises(InputError, match="holds an unfinished study"):
+    with pytest.raises(InputError, match=r"holds an unfinished study; finish it with: jaxrl resume"):
         load(folder)
     algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
-    with pytest.raises(InputError, match="holds this study unfinished"):
+    with pytest.raises(InputError, match=r"holds this study unfinished; continue it with: jaxrl resume"):
         train(algorithms, LAKE, out=folder, width=4, **SETTINGS)
 
 
 def test_newer_folders(study, tmp_path):
-    with pytest.raises(InputError, match="has format 99, newer than this jaxrl reads"):
+    with pytest.raises(InputError, match=r"has format 99, newer than this jaxrl reads \(2\)"):
         load(edited(study, tmp_path, format=99))
+
+
+def test_older_folders(study, tmp_path):
+    with pytest.raises(InputError, match=r"has format 1, older than this jaxrl reads \(2\)"):
+        load(edited(study, tmp_path, format=1))
 
 
 class MyLake(FrozenLake):

@@ -10,7 +10,8 @@ from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import registry
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.evaluate import evaluate
-from jaxrl.plan import Run, make_plan
+from jaxrl.plan import Batch
+from jaxrl.study import Run
 from jaxrl.training import advance, advance_chunk, initialise, train
 from tests.lanes import SMALL, batch_of, bits, equal, small, start, trained
 
@@ -89,7 +90,7 @@ def test_a_padded_batch_equals_a_full_one(name):
     algorithm, env = small(name)
     state = trained(batch_of([algorithm] * len(SEEDS), env, SEEDS), ITERATIONS)
     runs = [Run(i, env, algorithm, seed) for i, seed in enumerate(SEEDS[:4])]
-    (batch,) = make_plan(runs, width=len(SEEDS)).batches
+    batch = Batch(0, len(SEEDS), tuple(runs))
     assert equal(bits(trained(batch, ITERATIONS), slice(4)), bits(state, slice(4)))
 
 

@@ -48,12 +48,16 @@ class FromGymnasium(Environment):
         return cls(name=name) if limit is None else cls(name=name, max_steps=limit)
 
     @property
+    def title(self) -> str:
+        return f"gymnasium:{self.name}"
+
+    @property
     def observation_space(self) -> Discrete | Box:
-        return _translated(f"observations of gymnasium:{self.name}", host_of(self.name).observation_space)
+        return _translated(f"observations of {self.title}", host_of(self.name).observation_space)
 
     @property
     def action_space(self) -> Discrete | Box:
-        return _translated(f"actions of gymnasium:{self.name}", host_of(self.name).action_space)
+        return _translated(f"actions of {self.title}", host_of(self.name).action_space)
 
     def reset(self, key: Array) -> State:
         seed = random.bits(key, (), jnp.uint32)
@@ -190,7 +194,7 @@ class Host:
         theirs = int(action + space.start) if discrete else np.array(action, space.dtype)
         obs, reward, terminated, truncated, _ = env.step(theirs)
         if truncated:
-            raise RuntimeError(
+            raise InputError(
                 f"gymnasium:{self.name} truncates episodes by itself, which an environment of jaxrl cannot: "
                 "make Gymnasium's TimeLimit its only time limit"
             )

@@ -34,18 +34,22 @@ class FromGymnax(Environment):
         return cls(name=name, max_steps=int(_made(name)[1].max_steps_in_episode))
 
     @property
+    def title(self) -> str:
+        return f"gymnax:{self.name}"
+
+    @property
     def observation_space(self) -> Discrete | Box:
         """gymnax's bounds, with the shape and the type that the observations really have."""
         env, params = self._with_limit()
         space = env.observation_space(params)
         obs, _ = jax.eval_shape(lambda key: env.reset_env(key, params), jax.random.key(0))
-        return _translated(f"observations of gymnax:{self.name}", space, obs)
+        return _translated(f"observations of {self.title}", space, obs)
 
     @property
     def action_space(self) -> Discrete | Box:
         env, params = self._with_limit()
         space = env.action_space(params)
-        return _translated(f"actions of gymnax:{self.name}", space, space)
+        return _translated(f"actions of {self.title}", space, space)
 
     def reset(self, key: Array) -> State:
         env, params = self._with_limit()

@@ -61,7 +61,7 @@ class ToGymnasium(gymnasium.Env):
         Raises InputError before the first reset, or for a discrete action that does not exist.
         """
         if self.lane is None:
-            raise InputError(f"{type(self.env).__name__} must be reset before its first step")
+            raise InputError(f"{self.env.title} must be reset before its first step")
         action = _checked_actions(action, self.action_space)
         self.lane, obs, *outcome = _step(self.env, self.lane, action)
         reward, terminated, truncated = jax.device_get(outcome)
@@ -119,7 +119,7 @@ class ToGymnasiumVector(VectorEnv):
         Raises InputError before the first reset, or for a discrete action that does not exist.
         """
         if self.lanes is None:
-            raise InputError(f"{type(self.env).__name__} must be reset before its first step")
+            raise InputError(f"{self.env.title} must be reset before its first step")
         actions = _checked_actions(actions, self.action_space)
         self.lanes, obs, final, *outcome = _step_all(self.env, self.lanes, actions)
         reward, terminated, truncated = map(np.array, jax.device_get(outcome))

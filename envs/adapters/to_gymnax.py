@@ -38,7 +38,7 @@ class ToGymnax(environment.Environment):
 
     @property
     def name(self) -> str:
-        return type(self.env).__name__
+        return self.env.title
 
     @property
     def default_params(self) -> Params:

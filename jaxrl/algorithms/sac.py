@@ -61,7 +61,7 @@ class SAC(Collector):
         replay.require_capacity(type(self).__name__, self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
-        space, name = env.action_space, type(env).__name__
+        space, name = env.action_space, env.title
         if isinstance(space, Discrete):
             raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use discrete_sac")
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):

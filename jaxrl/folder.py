@@ -1,0 +1,355 @@
+"""The results folder of a study: writing it, and what it says of itself.
+
+    manifest.json     the study, the plan, versions and device, status, seconds of each batch
+    runs.parquet      one row a run: run, environment, algorithm, seed, status, failed_iteration,
+                      failed_metric, steps, solved_return, every hyper-parameter, and every field of the
+                      environment as "env.<field>"
+    curves.parquet    one row a value: run, step, metric, value
+    parts/            the curves of a study under way, a file for each batch and step
+    checkpoints/      of each batch the last saved state, and in a JSON beside it how far that is
+
+Nothing in it is code. Files appear whole or not at all.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+import numpy as np
+import pandas as pd
+
+from jaxrl.algorithm import Algorithm, State
+from jaxrl.checkpoints import lane_hashes, read_state, write_state
+from jaxrl.environment import Environment
+from jaxrl.errors import InputError
+from jaxrl.plan import Batch, Plan
+from jaxrl.study import Study, source_hash
+from jaxrl.tables import appearing_whole, file_hash, read_table, runs_table, write_table
+from jaxrl.version import VERSION
+
+FORMAT = 2  # of the folder; a reader refuses another
+TABLES = ("runs.parquet", "curves.parquet")
+# Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
+BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a batch is."""
+
+    iteration: int  # of the saved state
+    hashes: dict[str, str]  # run -> hash of its state
+    seconds: dict[str, float]  # spent so far, by kind
+    failed: dict[str, tuple[int, str]]  # run -> iteration and metric where it was first not finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A results folder. Its methods raise InputError where a file cannot be read or written."""
+
+    path: Path
+    _writing: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    _abandoned: threading.Event = dataclasses.field(
+        default_factory=threading.Event, repr=False, compare=False
+    )
+
+    def abandon(self) -> None:
+        """From now on threads that still train write nothing more; waits for what is being written."""
+        with self._writing:
+            self._abandoned.set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it yet."""
+        with self._using("read"):
+            if not self.path.exists():
+                return True
+            return self.path.is_dir() and {*os.listdir(self.path)} <= {".lock", "manifest.json.tmp"}
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest. Raises InputError if there is none that this version can read."""
+        try:
+            manifest = json.loads((self.path / "manifest.json").read_text())
+            format = int(manifest["format"])
+            needed = {"status", "study", "plan", "machine", "resumed"}
+            needed |= {"sha256", "seconds"} if manifest["status"] == "complete" else set()
+            if format == FORMAT and not needed <= manifest.keys():
+                raise KeyError
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{self.path} is not a results folder: it has no readable manifest.json"
+            ) from None
+        if format != FORMAT:
+            age = "newer" if format > FORMAT else "older"
+            raise InputError(f"{self.path} has format {format}, {age} than this jaxrl reads ({FORMAT})")
+        return manifest
+
+    def require_same(self, study: Study, width: int | None) -> None:
+        """Raises InputError unless the folder holds this very study, complete."""
+        manifest = self.manifest()
+        theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
+        ours = json.loads(json.dumps(study.spec())) | {"width": width or theirs["width"], "jaxrl": VERSION}
+        differing = [name for name, value in ours.items() if theirs.get(name) != value]
+        if differing:
+            raise InputError(
+                f"{self.path} holds another study, which differs in {', '.join(differing)}; "
+                "choose another folder"
+            )
+        if manifest["status"] != "complete":
+            with self.locked():
+                raise InputError(
+                    f"{self.path} holds this study unfinished; continue it with: jaxrl resume {self.path}"
+                )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing the folder; the lock ends with the process at the latest."""
+        with self._using("written"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise InputError(f"another process is writing {self.path}; wait until it is done") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def create(self, study: Study, plan: Plan) -> None:
+        """Writes manifest and table of runs into an empty folder."""
+        if not self.empty:
+            raise InputError(f"{self.path} is not empty; choose another folder")
+        manifest = {
+            "format": FORMAT,
+            "jaxrl": VERSION,
+            "created": _now(),
+            "status": "running",
+            "study": study.spec(),
+            "plan": {
+                "programs": plan.programs,
+                "batches": len(plan.batches),
+                "width": plan.width,
+                "devices": plan.devices,
+            },
+            "machine": machine(),
+            "resumed": [],
+        }
+        self._begin(manifest, study)
+
+    def reopen(self, study: Study, batches: Sequence[Batch], differing: Mapping[str, Any]) -> None:
+        """Marks the study as under way again, and notes when, and what differs from where it began."""
+        manifest = self.manifest()
+        manifest["resumed"].append({"at": _now(), "differing": dict(differing)})
+        manifest |= {"status": "running", "study": study.spec()}
+        manifest["plan"]["batches"] = len(batches)
+        self._begin(manifest, study)
+
+    def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
+        """What must be there before training; the manifest first, with which the folder is a study's."""
+        with self._using("written"):
+            self._write_json("manifest.json", manifest)
+            (self.path / "parts").mkdir(exist_ok=True)
+            (self.path / "checkpoints").mkdir(exist_ok=True)
+            write_table(self.path / "runs.parquet", runs_table(study))
+
+    def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """Keeps one value per metric and lane ([lanes] each) reached after `step` environment steps."""
+        count = len(batch.runs)
+        frames = [
+            pd.DataFrame(
+                {
+                    "run": np.array([run.id for run in batch.runs], np.int32),
+                    "step": np.int64(step),
+                    "metric": name,
+                    "value": np.asarray(lanes[:count], np.float64),
+                }
+            )
+            for name, lanes in values.items()
+        ]
+        with self._using("written"):
+            write_table(self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet", pd.concat(frames))
+
+    def save(
+        self,
+        batch: Batch,
+        iteration: int,
+        state: State,
+        seconds: Mapping[str, float],
+        failed: Mapping[str, tuple[int, str]],
+    ) -> None:
+        """Saves the state of a batch after an iteration in place of the one before."""
+        start = time.monotonic()
+        folder = self.path / "checkpoints"
+        path = self._state_path(batch, iteration)
+        hashes = lane_hashes(state, range(len(batch.runs)))
+        with self._using("written"):
+            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed right after
+            write_state(path, state)
+            progress = Progress(
+                iteration,
+                {str(run.id): value for run, value in zip(batch.runs, hashes, strict=True)},
+                {**seconds, "save": seconds["save"] + time.monotonic() - start},
+                dict(failed),
+            )
+            self._write_json(f"checkpoints/{_name(batch)}.json", dataclasses.asdict(progress))
+            for other in folder.glob(f"{_name(batch)}-*"):
+                if other != path:
+                    shutil.rmtree(other)
+
+    def progress(self, batch: Batch) -> Progress | None:
+        """How far a batch is, None if nothing of it was saved."""
+        file = self.path / "checkpoints" / f"{_name(batch)}.json"
+        try:
+            values = json.loads(file.read_text())
+            failed = {
+                run: (int(iteration), str(metric)) for run, (iteration, metric) in values["failed"].items()
+            }
+            return Progress(values["iteration"], values["hashes"], values["seconds"], failed)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise self._damaged(batch, f"{file} cannot be read") from None
+
+    def state(self, batch: Batch, prng: str) -> tuple[Algorithm, Environment, State]:
+        """Algorithm, environment and last saved state of all lanes of a batch."""
+        progress = self.progress(batch)
+        if progress is None:
+            raise InputError(f"{self.path} holds no state of batch {batch.index}; jaxrl resume trains it")
+        algorithm, env, keys, _ = batch.lanes(prng)
+        shapes = jax.eval_shape(jax.vmap(lambda a, e, key: a.init(e, key)), algorithm, env, keys)
+        try:
+            state = read_state(self._state_path(batch, progress.iteration), shapes, prng)
+        except InputError as error:
+            raise self._damaged(batch, str(error)) from None
+        expected = [progress.hashes.get(str(run.id)) for run in batch.runs]
+        if lane_hashes(state, range(len(batch.runs))) != expected:
+            raise self._damaged(batch, "its state was altered: the hashes differ")
+        return algorithm, env, state
+
+    def forget(self, batch: Batch) -> None:
+        """Removes the checkpoint of a batch, so that it is trained again."""
+        with self._using("written"):
+            for path in (self.path / "checkpoints").glob(f"{_name(batch)}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget_curves(self) -> None:
+        """Removes all curves, so that they are written anew."""
+        with self._using("written"):
+            (self.path / "curves.parquet").unlink(missing_ok=True)
+            for part in (self.path / "parts").glob("*.parquet"):
+                part.unlink()
+
+    def finish(self, study: Study, batches: Sequence[Batch]) -> None:
+        """Joins the parts into the final tables and marks the study complete."""
+        manifest = self.manifest()
+        done = [(batch, progress) for batch in batches if (progress := self.progress(batch))]
+        failed = {int(run): where for _, progress in done for run, where in progress.failed.items()}
+        seconds = [{"runs": [run.id for run in batch.runs], **progress.seconds} for batch, progress in done]
+        curves, runs = self.path / "curves.parquet", self.path / "runs.parquet"
+        parts = sorted((self.path / "parts").glob("*.parquet"))
+        before = [curves] if curves.exists() else []  # of a study that was extended
+        with self._using("written"):
+            joined = pd.concat([read_table(file) for file in before + parts])
+            joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
+            lost = {run.id for batch in batches for run in batch.runs} - {*joined["run"]}
+            if lost:
+                raise InputError(
+                    f"{self.path} has lost the curves of run {min(lost)}; train all batches again with: "
+                    f"jaxrl resume {self.path} --rerun all"
+                )
+            write_table(curves, joined.sort_values(["run", "metric", "step"], ignore_index=True))
+            write_table(runs, runs_table(study, failed))
+            hashes = {table.name: file_hash(table) for table in (runs, curves)}
+            self._write_json(
+                "manifest.json", manifest | {"status": "complete", "seconds": seconds, "sha256": hashes}
+            )
+            shutil.rmtree(self.path / "parts")
+
+    def _state_path(self, batch: Batch, iteration: int) -> Path:
+        return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}"
+
+    def _damaged(self, batch: Batch, what: str) -> InputError:
+        first, last = batch.runs[0].id, batch.runs[-1].id
+        return InputError(
+            f"batch {batch.index} of {self.path} (runs {first} to {last}) is damaged: {what}; "
+            f"train it again with: jaxrl resume {self.path} --rerun {batch.index}"
+        )
+
+    @contextlib.contextmanager
+    def _using(self, how: str) -> Iterator[None]:
+        """Turns what the file system refuses, a full disk for one, into an InputError."""
+        try:
+            with self._writing:
+                if self._abandoned.is_set():
+                    raise KeyboardInterrupt
+                yield
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}") from None
+
+    def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        with appearing_whole(self.path / name) as temporary:
+            temporary.write_text(json.dumps(values, indent=2))
+
+
+def machine() -> dict[str, str]:
+    """What the bits of a run may depend on besides the study."""
+    device = jax.devices()[0]
+    return {
+        "code": source_hash(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
+        "platform": platform.platform(),
+        "flax": importlib.metadata.version("flax"),
+        "optax": importlib.metadata.version("optax"),
+        "device": _processor() if device.platform == "cpu" else device.device_kind,
+        "devices": str(jax.local_device_count()),
+        "cores": str(os.cpu_count()),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "x64": str(jax.config.values["jax_enable_x64"]),
+    }
+
+
+def _processor() -> str:
+    """Its model, on which the instructions depend that XLA chooses."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "cpu"
+
+
+def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
+    """What bits depend on and differs here from where a study began: name -> (there, here).
+
+    Entries of the machine, and the code of environments and algorithms.
+    """
+    there, here = manifest["machine"], machine()
+    found = {name: (there.get(name, ""), here[name]) for name in BINDING if there.get(name) != here[name]}
+    for kind, configs in study.spec().items():
+        if kind in ("environments", "algorithms"):
+            for then, now in zip(manifest["study"][kind], configs, strict=True):
+                if then["code"] != now["code"]:
+                    found[f"the code of {now['name']}"] = (then["code"], now["code"])
+    return found
+
+
+def _name(batch: Batch) -> str:
+    return f"batch-{batch.index:05d}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,35 @@
+"""Ctrl-C: once to stop in good order, twice to stop at once."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the next one acts as it would outside of the block.
+
+    In a thread other than the main one, which gets no signals, an event that none sets.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def stop(*_: Any) -> None:
+        restore()
+        event.set()
+        print("\nstopping after this chunk; press Ctrl-C again to stop at once", file=sys.stderr)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        restore()

@@ -1,0 +1,92 @@
+"""Memory of a lane, estimated from shapes before anything is compiled, and what the machine has."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import psutil
+from jax import random
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+
+from jaxrl.errors import InputError
+from jaxrl.evaluate import evaluate_run
+from jaxrl.study import Run
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# Of these the compiler makes no array: they write into the buffer they are given, or are computed where
+# they are used.
+WITHOUT_MEMORY = {"dynamic_update_slice", "scatter", "broadcast_in_dim", "convert_element_type", "iota"}
+
+
+class LaneBytes(NamedTuple):
+    state: int  # parameters, optimiser, replay and episodes
+    total: int  # with the most that an iteration or an evaluation holds beside the state
+
+
+def lane_bytes(run: Run, episodes: int) -> LaneBytes:
+    """Bytes that a run takes in its lane, evaluated by that many episodes.
+
+    The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
+    """
+    algorithm, env, t, key = run.algorithm, run.environment.arrays(), jnp.int32(0), random.key(0)
+    state = jax.eval_shape(algorithm.init, env, key)
+    iteration = jax.make_jaxpr(lambda state: algorithm.step(env, state, t, t))(state)
+    evaluation = jax.make_jaxpr(lambda state: evaluate_run(algorithm, env, state, key, episodes))(state)
+    resident = sum(map(_size, jax.tree.leaves(state)))
+    return LaneBytes(resident, resident + max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr)))
+
+
+def peak_bytes(jaxpr: Jaxpr) -> int:
+    """The most bytes that are live at once while a jaxpr runs, without its inputs and what it writes into."""
+    last_use = {var: i for i, eqn in enumerate(jaxpr.eqns) for var in eqn.invars if isinstance(var, Var)}
+    last_use |= {var: len(jaxpr.eqns) for var in jaxpr.outvars if isinstance(var, Var)}
+    live: dict[Var, int] = {}
+    peak = 0
+    for i, eqn in enumerate(jaxpr.eqns):
+        if eqn.primitive.name not in WITHOUT_MEMORY:
+            live |= {var: _size(var.aval) for var in eqn.outvars}
+        within = max(map(peak_bytes, _inner(eqn)), default=0)
+        peak = max(peak, sum(live.values()) + within)
+        live = {var: size for var, size in live.items() if last_use.get(var, 0) > i}
+    return peak
+
+
+def device_budget() -> int:
+    """Bytes that the lanes of one device may take: half of what a CPU has free, most of a GPU's memory."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] * 9 // 10
+    return psutil.virtual_memory().available // 2 // jax.local_device_count()
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from a text such as "4GB" or "500 MB". Raises InputError for another."""
+    matched = re.fullmatch(r"([\d.]+)\s*([KMGT]?B)", text.strip().upper())
+    try:
+        if matched and (size := float(matched[1]) * UNITS[matched[2]]) >= 1:
+            return int(size)
+    except ValueError:
+        pass
+    raise InputError(f"memory must be a size such as 4GB or 500MB, got {text!r}")
+
+
+def shown_bytes(size: float) -> str:
+    """ "38.1 MB"."""
+    power = min(max(math.floor(math.log10(max(size, 1)) / 3), 0), len(UNITS) - 1)
+    return f"{size / 10 ** (3 * power):.3g} {[*UNITS][power]}"
+
+
+def _size(leaf: Any) -> int:
+    return leaf.size * leaf.dtype.itemsize
+
+
+def _inner(eqn: JaxprEqn) -> Iterator[Jaxpr]:
+    """The jaxprs within an equation: bodies of loops, branches, functions."""
+    for leaf in jax.tree.leaves(eqn.params, is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr)):
+        if isinstance(leaf, ClosedJaxpr):
+            yield leaf.jaxpr
+        elif isinstance(leaf, Jaxpr):
+            yield leaf

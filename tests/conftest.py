@@ -1,0 +1,12 @@
+import gc
+
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Each takes maps of memory, of which a process may have 65,530 on Linux; XLA aborts beyond."""
+    yield
+    jax.clear_caches()
+    gc.collect()

@@ -1,0 +1,110 @@
+"""Any run comes back, and a folder whose runs would not is found out."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from envs import CartPole, GridWorld
+from jaxrl import InputError, load, registry, train
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.reproduce import replay, verify, write_gif
+from jaxrl.tables import file_hash
+from tests.lanes import SMALL
+
+SETTINGS = {"seeds": 5, "steps": 640, "evaluate_every": 320, "evaluation_episodes": 2, "width": 3}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "grid"
+    return train([QLearning(), QLearning(double=True)], GridWorld(), out=out, **SETTINGS)
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    return load(shutil.copytree(study.path, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_run_in_the_middle_comes_back_bit_for_bit(name, tmp_path):
+    algorithm, environment = SMALL[name]
+    results = train(algorithm, registry.environment(environment), out=tmp_path / name, **SETTINGS)
+    reproduction = replay(results, 4)
+    assert str(reproduction) == "run 4: curve and final state reproduced bit for bit"
+    assert reproduction.acceptable
+    assert reproduction.deviation == 0
+
+
+def test_every_run_of_a_study_can_be_verified(study):
+    verified = verify(study, 100)
+    assert [reproduction.run for reproduction in verified] == list(range(10))
+    assert all(reproduction.first is None for reproduction in verified)
+
+
+def test_runs_are_chosen_at_random(study):
+    chosen = {verify(study, 1, np.random.default_rng(i))[0].run for i in range(6)}
+    assert len(chosen) > 1
+
+
+def altered(results, run, step):
+    """The study with one evaluation changed by a millionth, its hash made to fit."""
+    curves = results.curves.copy()
+    rows = (curves.run == run) & (curves.step == step) & (curves.metric == "eval_return")
+    curves.loc[rows, "value"] += 1e-6
+    curves.to_parquet(results.path / "curves.parquet", index=False)
+    manifest = results.manifest | {
+        "sha256": results.manifest["sha256"] | {"curves.parquet": file_hash(results.path / "curves.parquet")}
+    }
+    (results.path / "manifest.json").write_text(json.dumps(manifest))
+    return load(results.path)
+
+
+def test_what_differs_first_is_named(copy):
+    reproduction = replay(altered(copy, 7, 320), 7)
+    assert reproduction.first == "eval_return at step 320"
+    assert reproduction.deviation == pytest.approx(1e-6, rel=1e-3)
+    assert not reproduction.acceptable
+    assert str(reproduction) == (
+        "run 7: differs, first in eval_return at step 320, at most by 1e-06, "
+        "though machine and versions are the same"
+    )
+    assert replay(load(copy.path), 6).first is None
+
+
+def test_other_versions_may_differ_and_are_named(copy):
+    manifest = copy.manifest | {"machine": copy.manifest["machine"] | {"jaxlib": "0.1"}}
+    (copy.path / "manifest.json").write_text(json.dumps(manifest))
+    reproduction = replay(altered(load(copy.path), 0, 640), 0)
+    assert reproduction.acceptable
+    assert "jaxlib ('0.1' there, " in str(reproduction)
+
+
+def test_a_run_out_of_range(study):
+    with pytest.raises(InputError, match=r"run must be in \[0, 9\], got 10"):
+        replay(study, 10)
+
+
+def test_a_gif_shows_an_episode(tmp_path):
+    results = train(PPO(num_steps=16), CartPole(), seeds=1, steps=640, out=tmp_path / "pole")
+    file = write_gif(results, 0, tmp_path / "pole.gif")
+    with Image.open(file) as picture:
+        assert picture.size == (600, 400)
+        assert picture.n_frames > 5
+        first = np.asarray(picture.convert("RGB"))
+        picture.seek(picture.n_frames - 1)
+        assert not np.array_equal(first, np.asarray(picture.convert("RGB")))
+    with pytest.raises(InputError, match="cannot be written: No such file"):
+        write_gif(results, 0, tmp_path / "nowhere" / "pole.gif")
+
+
+def test_curves_are_compared_as_bits(study):
+    """Were the curve of another run compared, a difference would be found."""
+    runs = pd.Index(study.runs.run)
+    swapped = study.curves.assign(run=study.curves.run.map(dict(zip(runs, runs[::-1], strict=True))))
+    import dataclasses
+
+    assert replay(dataclasses.replace(study, curves=swapped), 0).first is not None
