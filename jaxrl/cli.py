@@ -1,13 +1,15 @@
-"""The command line: `jaxrl list`, `jaxrl train`, `jaxrl report`.
+"""The command line: `jaxrl train` and what goes with it.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
 
+import contextlib
 import itertools
+import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -15,13 +17,20 @@ from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
     from jaxrl.config import Config
+    from jaxrl.reproduce import Reproduction
     from jaxrl.results import Results
+
+T = TypeVar("T")
 
 # Counts are read as text here, so that a bad one gets the same one sentence as any other bad value.
 Count = Annotated[str, tyro.conf.arg(metavar="INT")]
 OptionalCount = Annotated[str | None, tyro.conf.arg(metavar="INT")]
+Seconds = Annotated[str | None, tyro.conf.arg(metavar="SECONDS")]
 Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
 Directory = Annotated[str, tyro.conf.arg(metavar="DIR")]
+OptionalDirectory = Annotated[str | None, tyro.conf.arg(metavar="DIR")]
+Directories = tyro.conf.Positional[Annotated[list[str], tyro.conf.arg(metavar="DIR [DIR ...]")]]
+Effects = Annotated[str | None, tyro.conf.arg(metavar="RETURN or ENVIRONMENT=RETURN,...")]
 Assignments = Annotated[list[str], tyro.conf.arg(metavar="FIELD=VALUE,...")]
 
 app = tyro.extras.SubcommandApp()
@@ -57,11 +66,14 @@ def train(
     steps: Count,
     set: tyro.conf.UseAppendAction[Assignments],
     env: tyro.conf.UseAppendAction[Assignments],
-    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: OptionalDirectory = None,
     evaluate_every: OptionalCount = None,
     evaluation_episodes: Count = "10",
     width: OptionalCount = None,
+    memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None,
+    checkpoint_every: Seconds = None,
     prng: Name = "threefry2x32",
+    dry_run: bool = False,
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
 
@@ -76,39 +88,195 @@ def train(
         out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
-        width: lanes of each device in a batch; the bits of a run depend on it. At most 256 if not given.
+        width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
+        memory: what the lanes of one device may take, such as 4GB; half of the free memory if not given.
+        checkpoint_every: seconds between two checkpoints; so that they take 3 % of the time if not given.
         prng: jax's name of the random number generator.
+        dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry, training
-    from jaxrl.compilation_cache import enable_compilation_cache
+    from jaxrl.memory import parse_bytes
+    from jaxrl.plan import make_plan
+    from jaxrl.study import make_study
 
-    enable_compilation_cache()
+    _prepare()
     algorithms = [registry.algorithm(name) for name in algorithm.split(",")]
     environments = [registry.environment(name) for name in environment.split(",")]
+    study: dict[str, Any] = {
+        "algorithm": [config for each in algorithms for config in _grid(each, "--set", set)],
+        "environment": [config for each in environments for config in _grid(each, "--env", env)],
+        "seeds": seeds,
+        "steps": _integer("steps", steps),
+        "evaluate_every": _optional(_integer, "evaluate_every", evaluate_every),
+        "evaluation_episodes": _integer("evaluation_episodes", evaluation_episodes),
+        "prng": prng,
+    }
+    lanes = _optional(_integer, "width", width)
+    if dry_run:
+        print(make_plan(make_study(**study), lanes, None if memory is None else parse_bytes(memory)))
+        return
     results = training.train(
-        list(itertools.chain.from_iterable(_grid(each, "--set", set) for each in algorithms)),
-        list(itertools.chain.from_iterable(_grid(each, "--env", env) for each in environments)),
-        seeds=seeds,
-        steps=_integer("steps", steps),
+        **study,
         out=out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}",
-        evaluate_every=None if evaluate_every is None else _integer("evaluate_every", evaluate_every),
-        evaluation_episodes=_integer("evaluation_episodes", evaluation_episodes),
-        width=None if width is None else _integer("width", width),
-        prng=prng,
+        width=lanes,
+        memory=memory,
+        checkpoint_every=_optional(_seconds, "checkpoint_every", checkpoint_every),
     )
     _print_summary(results)
 
 
 @app.command
-def report(folder: tyro.conf.Positional[Directory]) -> None:
-    """Writes report.html into a results folder, or into a folder of results folders.
+def resume(
+    folder: tyro.conf.Positional[Directory],
+    extend_seeds: Annotated[str | None, tyro.conf.arg(metavar="N or A:B")] = None,
+    extend_steps: OptionalCount = None,
+    rerun: Annotated[str | None, tyro.conf.arg(metavar="BATCH")] = None,
+    force: bool = False,
+    checkpoint_every: Seconds = None,
+) -> None:
+    """Finishes the study in a results folder from its last checkpoints, or extends it.
 
     Args:
         folder: the folder.
+        extend_seeds: further seeds to train, a count or a range; the runs there are stay as they are.
+        extend_steps: a larger budget of environment steps, to which all runs are trained on.
+        rerun: the index of a batch to train again from its start, or all.
+        force: go on though jaxrl's code, jax or the device differ, and note so in the manifest.
+        checkpoint_every: seconds between two checkpoints; so that they take 3 % of the time if not given.
+    """
+    from jaxrl import training
+
+    _prepare()
+    results = training.resume(
+        folder,
+        more_seeds=extend_seeds or (),
+        steps=_optional(_integer, "extend_steps", extend_steps),
+        rerun="all" if rerun == "all" else _optional(_index, "rerun", rerun),
+        force=force,
+        checkpoint_every=_optional(_seconds, "checkpoint_every", checkpoint_every),
+    )
+    _print_summary(results)
+
+
+@app.command
+def replay(
+    folder: tyro.conf.Positional[Directory],
+    run: Count,
+    gif: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Trains one run again and says whether curve and final state are the same, bit for bit.
+
+    Exit code 1 if they are not.
+
+    Args:
+        folder: the results folder.
+        run: the run's number in runs.parquet.
+        gif: where to write a picture of the final policy playing one episode.
+    """
+    from jaxrl import reproduce
+    from jaxrl.results import load
+
+    _prepare()
+    results, number = load(folder), _index("run", run)
+    if gif is not None:
+        print(f"{reproduce.write_gif(results, number, gif)} shows the policy of run {number}")
+    sys.exit(_report_reproduction(reproduce.replay(results, number)))
+
+
+@app.command
+def verify(folder: tyro.conf.Positional[Directory], runs: Count = "3") -> None:
+    """Trains randomly chosen runs again and compares them with what the folder holds.
+
+    On the same machine and versions the bits must agree: exit code 1 if they do not.
+
+    Args:
+        folder: the results folder.
+        runs: how many.
+    """
+    from jaxrl import reproduce
+    from jaxrl.results import load
+
+    _prepare()
+    sys.exit(_report_reproduction(*reproduce.verify(load(folder), _integer("runs", runs))))
+
+
+@app.command
+def report(folder: tyro.conf.Positional[Directory], smallest_effect: Effects = None) -> None:
+    """Writes report.html and figures/ into a results folder, or into a folder of results folders.
+
+    Args:
+        folder: the folder.
+        smallest_effect: the least difference of mean returns that matters, one for all environments or one
+            of each; without it no two settings are called equivalent.
     """
     from jaxrl.report import write_report
 
-    print(write_report(folder))
+    print(write_report(folder, _effects(smallest_effect)))
+
+
+@app.command
+def compare(
+    folders: Directories,
+    metric: Name = "eval_return",
+    smallest_effect: Effects = None,
+    out: OptionalDirectory = None,
+) -> None:
+    """Compares every two settings of results folders; writes compare.csv, compare.md and compare.tex.
+
+    Args:
+        folders: results folders of the same environments and budget.
+        metric: what a run scores: auc (area under the evaluations), training (mean return of training
+            episodes), or the last value of any recorded metric. Greater is better.
+        smallest_effect: the least difference of means that matters, for all environments or for each; half
+            the standard deviation between the runs of a setting if not given.
+        out: where the three files go; the first folder if not given.
+    """
+    from jaxrl import comparing
+
+    comparing.show(comparing.compare(folders, metric, _effects(smallest_effect), out))
+
+
+@app.command
+def select(
+    folder: tyro.conf.Positional[Directory],
+    metric: Name = "eval_return",
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="A:B")] = None,
+    out: OptionalDirectory = None,
+) -> None:
+    """Chooses the best setting of each algorithm and environment, and trains it again on fresh seeds.
+
+    The score it was chosen for flatters it; its score on seeds that had no part in the choice is the result.
+
+    Args:
+        folder: a results folder of several settings.
+        metric: what a run scores: auc (area under the evaluations), training (mean return of training
+            episodes), or the last value of any recorded metric. Greater is better.
+        seeds: the fresh seeds (100:200); as many as before, after the largest, if not given.
+        out: gets a results folder for each environment; selected-<metric> in the folder if not given.
+    """
+    from jaxrl import selecting
+
+    _prepare()
+    selecting.show(selecting.select(folder, metric, seeds, out))
+
+
+@app.command
+def export(
+    folders: Directories,
+    to: Annotated[str, tyro.conf.arg(metavar="rliable|marl-eval|tensorboard|wandb")],
+    out: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None,
+) -> None:
+    """Writes results folders in the form of another tool.
+
+    Args:
+        folders: results folders.
+        to: rliable (final scores as .npz), marl-eval (evaluations as .json), tensorboard (event files) or
+            wandb (offline runs of Weights & Biases).
+        out: the file or the new folder; in the first folder if not given.
+    """
+    from jaxrl import exporting
+
+    print(exporting.export(folders, to, out))
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -122,6 +290,21 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"jaxrl: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        print(f"jaxrl: {interrupt or 'stopped at once'}", file=sys.stderr, flush=True)
+        os._exit(130)  # at once: a thread may still be in the middle of a compiled chunk
+
+
+def _prepare() -> None:
+    """Before anything is compiled."""
+    import logging
+
+    from jaxrl.compilation_cache import enable_compilation_cache
+    from jaxrl.cores import use_all_cores
+
+    enable_compilation_cache()
+    use_all_cores()
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs with a traceback what it also raises
 
 
 def _print_fields(names: Sequence[str]) -> None:
@@ -168,11 +351,50 @@ def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any
     return grid(config, **values)
 
 
+def _effects(text: str | None) -> "float | dict[str, float] | None":
+    """The smallest effects "10" or "CartPole-v1=10,Pendulum-v1=50"."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        return {name: float(value) for name, _, value in (part.rpartition("=") for part in text.split(","))}
+    except ValueError:
+        raise InputError(
+            f"smallest_effect must be a number or environment=number,..., got {text!r}"
+        ) from None
+
+
 def _integer(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise InputError(f"{name} must be an integer of at least 1, got {text!r}") from None
+
+
+def _index(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{name} must be an integer of at least 0, got {text!r}") from None
+
+
+def _seconds(name: str, text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if (seconds := float(text)) >= 0:
+            return seconds
+    raise InputError(f"{name} must be a number of seconds, got {text!r}")
+
+
+def _optional(convert: Callable[[str, str], T], name: str, text: str | None) -> T | None:
+    return None if text is None else convert(name, text)
+
+
+def _report_reproduction(*reproductions: "Reproduction") -> int:
+    """Prints what came of training runs again; gives the exit code."""
+    for reproduction in reproductions:
+        print(reproduction)
+    return 0 if all(reproduction.acceptable for reproduction in reproductions) else 1
 
 
 def _print_summary(results: "Results") -> None:
@@ -183,19 +405,24 @@ def _print_summary(results: "Results") -> None:
     from rich.table import Table
 
     from jaxrl.plan import counted
-    from jaxrl.report.page import RESAMPLING_SEED, interval, number, percent
-    from jaxrl.report.summary import summarise
+    from jaxrl.report.page import share
+    from jaxrl.report.summary import throughput
+    from jaxrl.statistics import describe, final_scores
+    from jaxrl.statistics.intervals import RESAMPLING_SEED
+    from jaxrl.text import bounds, number
 
     plan = results.manifest["plan"]
     parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
     print(f"{', '.join(counted(*part) for part in parts)} of width {plan['width']}\n")
-    for section in summarise(results, np.random.default_rng(RESAMPLING_SEED)):
-        table = Table(section.environment, "runs", "final mean [95 %]", "solved [95 %]", box=None)
-        for setting in section.settings:
-            final = " ".join([number(setting.final.estimate), interval(setting.final)])
-            solved = percent(setting.solved) if setting.solved else "-"
-            runs = f"{setting.runs}, {setting.failed} failed" if setting.failed else str(setting.runs)
-            table.add_row(*map(escape, (setting.label, runs, final, solved)))
+    scores = final_scores(results.runs, results.curves)
+    described = describe(scores, np.random.default_rng(RESAMPLING_SEED))
+    for environment, rows in described.groupby("environment", sort=False):
+        table = Table(str(environment), "runs", "final mean [95 %]", "solved [95 %]", box=None)
+        for row in rows.to_dict("records"):
+            final = f"{number(row['mean'])} {bounds(row['mean_low'], row['mean_high'])}"
+            runs = f"{row['runs']}, {row['failed']} failed" if row["failed"] else str(row["runs"])
+            table.add_row(*map(escape, (row["setting"], runs, final, share(row))))
         Console().print(table)
-        print(f"{number(section.steps_per_second)} training steps/s\n")
+        speed = throughput(results, scores[scores["environment"] == environment])
+        print(f"{number(speed)} training steps/s\n")
     print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")

@@ -1,11 +1,15 @@
 import os
+import re
+import shutil
 import subprocess
 import sys
 
+import jax
 import pytest
 from jax import random
 
-from jaxrl import compilation_cache, load, registry
+from jaxrl import cli, load, registry
+from jaxrl.algorithms import QLearning
 from jaxrl.cli import main
 from jaxrl.config import meanings, shown
 
@@ -15,9 +19,9 @@ SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluat
 
 
 @pytest.fixture(autouse=True)
-def no_compilation_cache(monkeypatch):
-    """It would stay switched on for the tests that follow in this process."""
-    monkeypatch.setattr(compilation_cache, "enable_compilation_cache", lambda: None)
+def nothing_prepared(monkeypatch):
+    """It would stay so for the tests that follow in this process."""
+    monkeypatch.setattr(cli, "_prepare", lambda: None)
 
 
 def test_list_names_everything(capsys):
@@ -64,8 +68,80 @@ def test_train_and_report(tmp_path, capsys):
     assert "4 runs, 1 program, 1 batch of width 4" in printed
     assert "learning_rate=0.5" in printed
     assert f"jaxrl report {out}" in printed
-    main(["report", out])
+    main(["report", out, "--smallest-effect", "FrozenLake-v1=0.5"])
     assert capsys.readouterr().out.strip() == f"{out}/report.html"
+    assert "runs needed for 0.5" in (tmp_path / "lake" / "report.html").read_text()
+    assert (tmp_path / "lake" / "figures" / "learning-curves-FrozenLake-v1.svg").exists()
+
+
+def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main([*LAKE, *SMALL, "--set", "learning_rate=0.1,0.5", "--width", "3", "--dry-run"])
+    plan = r"4 runs, 1 program, 2 batches of width 3, about [\d.]+ KB, 852 B of it states, 2,400 environment steps\n"
+    assert re.fullmatch(plan, capsys.readouterr().out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    out = str(tmp_path_factory.mktemp("study") / "lake")
+    main([*LAKE, *SMALL, "--width", "2", "--out", out])
+    return out
+
+
+def exit_code(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return stop.value.code
+
+
+def test_replay_and_verify_say_that_runs_come_back(lake, tmp_path, capsys):
+    gif = str(tmp_path / "lake.gif")
+    assert exit_code(["replay", lake, "--run", "1", "--gif", gif]) == 0
+    said = f"{gif} shows the policy of run 1\nrun 1: curve and final state reproduced bit for bit\n"
+    assert capsys.readouterr().out == said
+    assert exit_code(["verify", lake, "--runs", "2"]) == 0
+    assert capsys.readouterr().out.count("reproduced bit for bit") == 2
+
+
+def test_verify_fails_where_a_run_does_not_come_back(lake, monkeypatch, capsys):
+    original = QLearning.step
+
+    def other(self, env, state, t, total):
+        state, metrics = original(self, env, state, t, total)
+        return state.replace(q=state.q + 1e-6), metrics
+
+    monkeypatch.setattr(QLearning, "step", other)
+    jax.clear_caches()
+    assert exit_code(["verify", lake, "--runs", "2"]) == 1
+    assert "differs, first in " in capsys.readouterr().out
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+def test_resume_extends(lake, tmp_path, capsys):
+    copy = str(shutil.copytree(lake, tmp_path / "copy"))
+    main(["resume", copy, "--extend-seeds", "7:9", "--extend-steps", "1200"])
+    assert "4 runs, 1 program, 2 batches of width 2" in capsys.readouterr().out
+    results = load(copy)
+    assert results.runs.seed.to_list() == [0, 1, 7, 8]
+    assert results.runs.steps.to_list() == [1_200] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["replay", "LAKE", "--run", "2"], "run must be in [0, 1], got 2"),
+        (["replay", "LAKE", "--run", "first"], "run must be an integer of at least 0, got 'first'"),
+        (["verify", "LAKE", "--runs", "0"], "runs must be an integer of at least 1, got 0"),
+        (["resume", "LAKE", "--extend-seeds", "1:4"], "the study has seed 1 already"),
+        (["resume", "LAKE", "--extend-steps", "600"], "extend them to 601 or more, got 600"),
+        (["resume", "LAKE", "--rerun", "1"], "rerun must be a batch in [0, 0] or all, got 1"),
+    ],
+)
+def test_bad_input_about_a_study(arguments, sentence, lake, capsys):
+    assert exit_code([lake if argument == "LAKE" else argument for argument in arguments]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_several_algorithms_and_environments(tmp_path, capsys):
@@ -144,7 +220,24 @@ def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
         ([*POLE, *SMALL, "--width", "0"], "width must be an integer of at least 1, got 0"),
         ([*POLE, *SMALL, "--prng", "rbg"], "prng 'rbg' draws all lanes' bits from the first lane's key"),
         ([*POLE, *SMALL, "--out", "/dev/null/x"], "/dev/null/x cannot be written"),
+        ([*POLE, *SMALL, "--memory", "much"], "memory must be a size such as 4GB or 500MB, got 'much'"),
+        (
+            [*POLE, *SMALL, "--memory", "9KB"],
+            "KB would take more than the memory of 9 KB",
+        ),
+        (
+            [*POLE, *SMALL, "--checkpoint-every", "-1"],
+            "checkpoint_every must be a number of seconds, got '-1'",
+        ),
         (["report", "/nowhere"], "/nowhere holds no study"),
+        (["resume", "/nowhere"], "/nowhere is not a results folder"),
+        (["replay", "/nowhere", "--run", "0"], "/nowhere is not a results folder"),
+        (["verify", "/nowhere"], "/nowhere is not a results folder"),
+        (["report", "/dev/null"], "/dev/null is not a folder"),
+        (
+            ["report", "/nowhere", "--smallest-effect", "some"],
+            "a number or environment=number,..., got 'some'",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
