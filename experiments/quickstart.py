@@ -6,7 +6,7 @@ python experiments/quickstart.py
 import numpy as np
 
 from envs import CartPole, FrozenLake, GridWorld
-from jaxrl import enable_compilation_cache, train, write_report
+from jaxrl import enable_compilation_cache, train, use_all_cores, write_report
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.statistics import mean_interval
 
@@ -15,6 +15,7 @@ FOLDER = "runs/quickstart"
 
 def main() -> None:
     enable_compilation_cache()
+    use_all_cores()
     studies = [
         train(
             QLearning(),

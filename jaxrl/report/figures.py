@@ -1,117 +1,171 @@
-"""Figures of a report: interactive curves and sparklines."""
+"""Which figures an environment has, with what they need to be read; how they look in every format."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
+import pandas as pd
 
-from jaxrl.report.summary import Curves, Setting
+from jaxrl.report.summary import DOTS, POINTS, SEEDS, STUDY_SEEDS, Aggregate, Curves, Section, evenly
+from jaxrl.text import counted
 
-SEEDS_SHOWN = 64  # single runs behind each mean; more would only darken the picture
-GREY = "rgba(128, 128, 128, 0.35)"
-# Okabe & Ito's palette, distinct for colour-blind eyes, its blue lighter for dark ground; red, green, blue.
-COLOURS = (
-    "0, 114, 178",
-    "213, 94, 0",
-    "0, 158, 115",
-    "204, 121, 167",
-    "230, 159, 0",
-    "86, 180, 233",
+# Okabe & Ito's palette, distinct for colour-blind eyes, its blue lighter for dark ground.
+COLOURS = ((24, 128, 196), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233))
+LETTERS = "ABCDEF"  # what the settings are called where there is no room for their names
+NEUTRAL = (128, 136, 144)  # readable on either ground
+TICKS = 8  # at most, where each value of a hyper-parameter has its own
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+CURVES = (
+    "Thick: the mean over the runs. Dark band: its 95 % interval at each step by itself; dashed: a band "
+    "that holds the whole mean curve with 95 % confidence. Light band: the 90 % tolerance interval of "
+    "single runs, which takes 46 of them; where it would begin at a failed run, it begins at the lowest "
+    f"value drawn. Thin: single seeds, at most {SEEDS} in a figure and {STUDY_SEEDS} in a study, shared "
+    f"evenly by the settings. Curves are down-sampled to at most {POINTS} points. Dotted: the return that "
+    "counts as solved."
 )
+SCORES = (
+    "A dot is a run; that dots lie higher or lower only keeps them apart. Of a setting with more than "
+    f"{DOTS} runs, {DOTS} are drawn, evenly spaced by rank. Upright: the median, failed runs counted as the "
+    "lowest. Line through the dots: the 90 % tolerance interval, which takes 46 runs."
+)
+INTERVALS = (
+    "Thick: the mean's 95 % interval, which narrows with more runs. Thin: the 90 % tolerance interval, in "
+    "which nine in ten single runs lie and which does not narrow."
+)
+PROFILE = (
+    "Share of runs that score above each value, with its 95 % interval at each value. Failed runs are "
+    "above none. A setting whose curve is nowhere below another's is at least as good at every level."
+)
+IMPROVEMENT = (
+    "Probability that a run of the first setting scores higher than a run of the second, ties counted "
+    "half, with its 95 % interval. Filled: the comparison is decided; hollow: it is undecided."
+)
+POWER = (
+    "Chance that a comparison of two settings finds a difference of their means, for several true "
+    "differences, by the runs of each: a two-sided t-test at the level 5 %, with the spread of the runs "
+    "here. Grey: the runs that there are. Dotted: 80 %, the custom."
+)
+AGGREGATES = {
+    "mean": ("mean", "Each environment has the same weight."),
+    "median": ("median", "The median of the environments' means."),
+    "iqm": ("interquartile mean", "Of all runs together, without the lowest and the highest quarter."),
+    "optimality_gap": (
+        "optimality gap",
+        "Mean shortfall from 1, the return that counts as solved: less is better.",
+    ),
+}
 
 
-def learning_curves(settings: Sequence[Setting], metric: str, title: str) -> str:
-    """HTML of one figure: mean, interval and single seeds of every setting.
-
-    metric is "evaluation" or "training", a field of Setting.
-    """
-    figure = go.Figure()
-    for index, setting in enumerate(settings):
-        colour = COLOURS[index % len(COLOURS)]
-        curves: Curves = getattr(setting, metric)
-        for draw in (_seeds, _band, _mean):
-            figure.add_trace(draw(curves, colour, setting.label))
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        height=360 + 22 * max(len(settings) - 1, 0),
-        margin={"l": 56, "r": 12, "t": 40, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#808890"},
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
-        showlegend=len(settings) > 1,
-        xaxis={
-            "title": "environment steps",
-            "range": [0, max(setting.steps for setting in settings)],
-            "gridcolor": GREY,
-            "zerolinecolor": GREY,
-        },
-        yaxis={"title": "return", "gridcolor": GREY, "zerolinecolor": GREY},
-    )
-    return figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        config={"displaylogo": False, "responsive": True, "displayModeBar": False},
-    )
+class Figure(NamedTuple):
+    kind: str  # a function of `interactive` and of `static`
+    name: str  # of its files, before the environment's
+    title: str
+    caption: str
+    arguments: tuple[str, ...] = ()
 
 
-def sparkline(curve: np.ndarray, width: int = 120, height: int = 28) -> str:
-    """A curve [points] as a small SVG line, NaN left out."""
-    known = curve[~np.isnan(curve)]
-    if known.size < 2:
-        return ""
-    x = np.linspace(2, width - 2, known.size)
-    span = max(known.max() - known.min(), 1e-9)
-    y = height - 3 - (known - known.min()) / span * (height - 6)
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    return (
-        f'<svg class="spark" width="{width}" height="{height}" role="img" '
-        f'aria-label="from {known[0]:.3g} to {known[-1]:.3g}">'
-        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.8"/></svg>'
-    )
+def figures_of(section: Section) -> list[Figure]:
+    """The figures that can be drawn of an environment."""
+    figures = []
+    if section.curves:
+        figures.append(Figure("learning_curves", "learning-curves", "Learning curves", CURVES))
+    if section.scores["score"].notna().any():
+        figures += [
+            Figure("final_scores", "final-scores", "Final scores", SCORES),
+            Figure("intervals", "intervals", "Means and their intervals", INTERVALS),
+            Figure("profile", "performance-profile", "Performance profile", PROFILE),
+        ]
+        if not section.comparisons.empty:
+            figures.append(Figure("improvement", "improvement", "Probability of improvement", IMPROVEMENT))
+    for algorithm, parameter in parameters_of(section.sensitivity):
+        title = f"Sensitivity of {algorithm} to {parameter}"
+        name = f"sensitivity-{algorithm}-{parameter}"
+        caption = sensitivity_caption(section.sensitivity, algorithm, parameter)
+        figures.append(Figure("sensitivity", name, title, caption, (algorithm, parameter)))
+    if not section.power.empty:
+        figures.append(Figure("power", "power", "Power of a comparison", POWER))
+    return figures
 
 
-def _seeds(curves: Curves, colour: str, label: str) -> go.Scatter:
-    """Thin lines of single runs, all in one trace with gaps between them."""
-    shown = curves.values[:SEEDS_SHOWN]
-    gap = np.full((len(shown), 1), np.nan)
-    x = np.tile(np.append(curves.steps.astype(float), np.nan), len(shown))
-    seeds = np.repeat(curves.seeds[: len(shown)], len(curves.steps) + 1)
-    return go.Scatter(
-        x=x,
-        y=np.hstack([shown, gap]).ravel(),
-        text=[f"seed {seed}" for seed in seeds],
-        mode="lines",
-        line={"width": 0.8, "color": f"rgba({colour}, 0.2)"},
-        legendgroup=label,
-        showlegend=False,
-        hovertemplate="%{text}: %{y:.4g} at %{x:,}<extra></extra>",
-    )
+def figures_over(overall: Aggregate) -> list[Figure]:
+    """The figures over all environments of a study."""
+    figures = [
+        Figure("aggregate", f"aggregate-{name}", title[0].upper() + title[1:], caption, (name,))
+        for name, (title, caption) in AGGREGATES.items()
+    ]
+    kept = figures if overall.table["mean_low"].notna().any() else figures[:0]
+    return [*kept, Figure("profile", "performance-profile", "Performance profile", PROFILE)]
 
 
-def _band(curves: Curves, colour: str, label: str) -> go.Scatter:
-    """The interval of the mean as a filled outline."""
-    return go.Scatter(
-        x=np.concatenate([curves.steps, curves.steps[::-1]]),
-        y=np.concatenate([curves.high, curves.low[::-1]]),
-        mode="lines",  # else plotly marks the points of short curves
-        fill="toself",
-        fillcolor=f"rgba({colour}, 0.3)",
-        line={"width": 0},
-        hoverinfo="skip",
-        legendgroup=label,
-        showlegend=False,
-    )
+def parameters_of(sensitivity: pd.DataFrame) -> list[tuple[str, str]]:
+    """Algorithm and hyper-parameter of each curve of a `Section.sensitivity`: those with several values."""
+    if sensitivity.empty:
+        return []
+    values = sensitivity.groupby(["algorithm", "parameter"], sort=False)["value"].nunique()
+    return [(str(algorithm), str(parameter)) for algorithm, parameter in values.index[values > 1]]
 
 
-def _mean(curves: Curves, colour: str, label: str) -> go.Scatter:
-    """The mean over the runs."""
-    return go.Scatter(
-        x=curves.steps,
-        y=curves.mean,
-        name=label,
-        mode="lines",
-        line={"width": 3, "color": f"rgb({colour})"},
-        legendgroup=label,
-        hovertemplate="mean %{y:.4g} at %{x:,}<extra></extra>",
-    )
+def sensitivity_caption(sensitivity: pd.DataFrame, algorithm: str, parameter: str) -> str:
+    """What the curve shows, and how much of the settings' variance it explains."""
+    rows = sensitivity_rows(sensitivity, algorithm, parameter)
+    if (rows["settings"] == 1).all():
+        return "The mean score of the setting with each value."
+    caption = "Solid: the mean score of the settings with a value. Dashed: the score of the best of them."
+    settings, share = int(rows["settings"].sum()), rows["share"].iloc[0]
+    if np.isnan(share):
+        return caption
+    which = counted(settings, "setting")
+    return f"{caption} The value explains {share:.0%} of the variance among the means of {which}."
+
+
+def sensitivity_rows(sensitivity: pd.DataFrame, algorithm: str, parameter: str) -> pd.DataFrame:
+    """The points of one curve, from the lowest value to the highest."""
+    rows = sensitivity[(sensitivity["algorithm"] == algorithm) & (sensitivity["parameter"] == parameter)]
+    return rows.sort_values("value")
+
+
+def sensitivity_lines(rows: pd.DataFrame) -> list[str]:
+    """The columns of a curve that are drawn; the best of single settings are the settings themselves."""
+    return ["mean"] if (rows["settings"] == 1).all() else ["mean", "best"]
+
+
+def scale_of(values: Sequence[object]) -> str:
+    """The scale of an axis for values: "log" or "linear" for numbers, else "category"."""
+    if any(isinstance(v, bool | np.bool_) or not isinstance(v, int | float | np.number) for v in values):
+        return "category"
+    numbers = np.array(values, float)
+    return "log" if numbers.min() > 0 and numbers.max() >= 10 * numbers.min() else "linear"
+
+
+def floor_of(curves: Sequence[Curves]) -> float:
+    """The lowest finite value of curves that are drawn together."""
+    tables = [table.to_numpy(float) for each in curves for table in (each.bands["mean"], each.single)]
+    values = np.concatenate([table.ravel() for table in tables])
+    return float(values[np.isfinite(values)].min())
+
+
+def dots(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of one setting that are drawn as dots, with a `shift` in [-0.5, 0.5) that keeps them apart."""
+    ranked = runs.dropna(subset="score").sort_values("score")
+    drawn = ranked.iloc[evenly(len(ranked), DOTS)]
+    golden = 0.618034  # its multiples are spread evenly over [0, 1), yet irregular
+    return drawn.assign(shift=np.arange(len(drawn)) * golden % 1 - 0.5)
+
+
+def score_range(section: Section) -> tuple[float, float]:
+    """The ends of an axis for the final scores shown, with room around them; finite scores are needed."""
+    scores = section.scores.loc[section.scores["setting"].isin(section.shown), "score"]
+    ends = [scores.min(), scores.max(), *([] if section.threshold is None else [section.threshold])]
+    low, high = min(ends), max(ends)
+    margin = 0.04 * (high - low)
+    if margin < 1e-3 * max(abs(low), abs(high), 1e-3):  # all scores the same, or nearly so
+        margin = 0.1 * max(abs(low), abs(high), 0.1)
+    return low - margin, high + margin
+
+
+def pair_labels(section: Section) -> list[str]:
+    """The pairs that are compared, by the settings' letters."""
+    letters = dict(zip(section.shown, LETTERS, strict=False))
+    pairs = section.comparisons.to_dict("records")
+    return [f"{letters[pair['a']]} > {letters[pair['b']]}" for pair in pairs]

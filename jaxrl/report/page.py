@@ -1,57 +1,71 @@
-"""The report's page: sections into one HTML file that needs no network."""
+"""The report's page, one HTML file that needs no network, and the figures as files beside it."""
 
+import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import markupsafe
 import numpy as np
+import pandas as pd
 import plotly.offline
 
-from jaxrl.errors import InputError
-from jaxrl.report.figures import learning_curves, sparkline
-from jaxrl.report.summary import summarise
+from jaxrl.errors import InputError, unknown
+from jaxrl.report import interactive, static
+from jaxrl.report.conclusions import findings, limits, study_limits
+from jaxrl.report.figures import COLOURS, LETTERS, Figure, figures_of, figures_over
+from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.results import Results, load
-from jaxrl.statistics import Interval
-from jaxrl.statistics.intervals import RESAMPLES
+from jaxrl.statistics import RESAMPLES, Interval
+from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.text import bounds, file_name, number, percent
 
-RESAMPLING_SEED = 0  # of the bootstrap, so that a report can be made again
+LISTED = 200  # failed runs in the page
 
 
-def write_report(path: str | os.PathLike[str]) -> Path:
-    """Writes `report.html` into a results folder, or into a folder of such folders; gives its path.
+def write_report(path: str | os.PathLike[str], smallest_effect: Effect = None) -> Path:
+    """Writes `report.html` and `figures/` into a results folder, or into a folder of such folders.
 
-    Raises InputError if there is no complete study in it.
+    smallest_effect: the least difference of mean returns that matters, of all environments or by name;
+    without it no two settings are called equivalent. Gives the page's path. Raises InputError if there is no
+    complete study, if nothing can be written there, or for an effect that is not above 0 or of an unknown
+    environment.
     """
     folder = Path(path)
     studies = find_studies(folder)
+    require_effect(smallest_effect, {name for results in studies for name in results.runs["environment"]})
+    return write_studies(studies, folder, smallest_effect)
+
+
+def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Effect = None) -> Path:
+    """Writes the report on some studies into a folder; gives the page's path."""
     rng = np.random.default_rng(RESAMPLING_SEED)
-    sections = [section for results in studies for section in summarise(results, rng)]
-    loader = jinja2.PackageLoader("jaxrl", "report")
-    templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    templates.filters["number"] = number
-    templates.filters["interval"] = interval
-    templates.filters["percent"] = percent
-    html = templates.get_template("template.html").render(
-        title=folder.resolve().name,
-        sections=sections,
-        studies=studies,
-        resamples=RESAMPLES,
-        learning_curves=learning_curves,
-        sparkline=sparkline,
-        plotly_js=plotly.offline.get_plotlyjs(),
-    )
-    file = folder / "report.html"
+    summaries = [summarise(results, rng, smallest_effect) for results in studies]
+    html = render(summaries, folder.resolve().name)
+    page, figures = folder / "report.html", folder / "figures"
     try:
-        file.write_text(html, encoding="utf-8")
+        figures.mkdir(exist_ok=True)
+        page.write_text(html, encoding="utf-8")
+        taken: set[str] = set()
+        for summary in summaries:
+            study = [summary.name] if len(summaries) > 1 else []
+            for shown, plans in drawings(summary):
+                ending = unused(file_name("-".join([*study, shown.environment])), taken)
+                for figure in plans:
+                    static.save(figure, shown, figures, f"{file_name(figure.name)}-{ending}")
     except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror}") from None
-    return file
+        raise InputError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+    return page
 
 
 def find_studies(folder: Path) -> Sequence[Results]:
     """The study in a folder, or those in the folders directly below it, in order of creation."""
     try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is not a folder")
         if (folder / "manifest.json").exists():
             return [load(folder)]
         manifests = sorted(folder.glob("*/manifest.json"))
@@ -63,22 +77,97 @@ def find_studies(folder: Path) -> Sequence[Results]:
     return sorted(studies, key=lambda results: results.manifest["created"])
 
 
-def number(value: float) -> str:
-    """About four digits: 0.7412, 9.5, 498.3, 38,123, 4.02 M."""
-    if np.isnan(value):
-        return "none"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:.2f} M"
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+def require_effect(smallest_effect: Effect, environments: set[str]) -> None:
+    """Raises InputError for a smallest effect that is not above 0 or of an unknown environment."""
+    given = smallest_effect if isinstance(smallest_effect, Mapping) else {"": smallest_effect}
+    for name, value in given.items():
+        if name and name not in environments:
+            raise unknown("environment", name, sorted(environments))
+        if value is not None and not 0 < value < np.inf:
+            raise InputError(f"smallest_effect must be above 0 and finite, got {value!r}")
 
 
-def interval(estimate: Interval) -> str:
-    """The bounds of an interval: "[476.7, 487.4]"."""
-    if np.isnan(estimate.low):
-        return "(no interval)"
-    return f"[{number(estimate.low)}, {number(estimate.high)}]"
+def render(summaries: Sequence[Summary], title: str) -> str:
+    """The page on some studies."""
+    loader = jinja2.PackageLoader("jaxrl", "report")
+    templates = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"number": number, "marked": marked}
+    return templates.get_template("template.html").render(
+        title=title,
+        summaries=summaries,
+        resamples=RESAMPLES,
+        listed=LISTED,
+        colours=[f"rgb{colour}" for colour in COLOURS],
+        letters=LETTERS,
+        figures_of=figures_of,
+        figures_over=figures_over,
+        plotted=plotted,
+        **{f.__name__: f for f in (abridged, bounds, share, steps_of, where_failed)},
+        findings=findings,
+        limits=limits,
+        study_limits=study_limits,
+        plotly_js=plotly.offline.get_plotlyjs(),
+    )
 
 
-def percent(share: Interval) -> str:
-    """A share with its interval: "98 % [92, 100]"."""
-    return f"{100 * share.estimate:.3g} % [{100 * share.low:.3g}, {100 * share.high:.3g}]"
+def drawings(summary: Summary) -> list[tuple[Section | Aggregate, list[Figure]]]:
+    """What figures show, each with its figures: the environments of a study, and all of them together."""
+    overall = summary.overall
+    together = [] if overall is None else [(overall, figures_over(overall))]
+    return [*((section, figures_of(section)) for section in summary.sections), *together]
+
+
+def plotted(figure: Figure, shown: Section | Aggregate) -> str:
+    """A figure as plotly's JSON, in which no character ends a script."""
+    return interactive.DRAWN[figure.kind](shown, *figure.arguments).to_json()
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """The name, or one with a number where it is taken; takes it."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}-{count}"
+    taken.add(found)
+    return found
+
+
+def marked(sentence: str) -> markupsafe.Markup:
+    """A sentence as HTML, with what stands in `backticks` set off."""
+    escaped = str(markupsafe.escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")))
+    return markupsafe.Markup(re.sub(r"`([^`]*)`", r"<b>\1</b>", escaped))
+
+
+def share(row: Row) -> str:
+    """The share of solved runs of a row of a description."""
+    if np.isnan(row["solved"]):
+        return "-"
+    return percent(Interval(row["solved"], row["solved_low"], row["solved_high"]))
+
+
+def steps_of(section: Section) -> str:
+    """The budget of an environment's runs: "80,000", "80,000 to 80,128"."""
+    low, high = section.scores["steps"].min(), section.scores["steps"].max()
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def where_failed(run: Row) -> str:
+    """In what a failed run was first not finite, and at which iteration, as far as the table says."""
+    metric, iteration = run.get("failed_metric"), run.get("failed_iteration")
+    where = "at its end" if pd.isna(iteration) else f"at iteration {iteration:,}"
+    return f"{'state' if pd.isna(metric) else metric}, {where}"
+
+
+def abridged(manifest: Mapping[str, Any]) -> str:
+    """A manifest as JSON, with long lists of numbers cut to their ends."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: short(each) for name, each in value.items()}
+        if isinstance(value, list) and len(value) > 12 and all(isinstance(each, int) for each in value):
+            return f"{value[0]}, {value[1]}, ..., {value[-1]} ({len(value):,} numbers)"
+        return [short(each) for each in value] if isinstance(value, list) else value
+
+    return json.dumps(short(manifest), indent=2)

@@ -1,148 +1,337 @@
-"""What a report says of each environment and setting, from the tables of a study."""
+"""The numbers of a report: for each environment of a study all that its figures and sentences show."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxrl.results import Results
-from jaxrl.statistics import Interval, curve_band, mean_interval, share_interval
+from jaxrl.statistics import (
+    aggregate,
+    compare_all,
+    curve_band,
+    describe,
+    final_scores,
+    label_settings,
+    mean,
+    mean_curves,
+    normalise,
+    performance_profile,
+    pilot_runs_needed,
+    select,
+    sensitivity,
+    simultaneous_band,
+    t_test_power,
+    tolerance_band,
+    varied_parameters,
+)
+from jaxrl.text import short_names
+
+SETTINGS = 6  # drawn and compared in one environment: those with the highest means
+SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings,
+STUDY_SEEDS = 300  # and in the figures of a whole study
+DOTS = 200  # final scores drawn of one setting, at evenly spaced ranks
+POINTS = 100  # of each curve, evenly spaced
+METRICS = {"evaluation": "eval_return", "training": "return"}  # the first that a study has gives its scores
+EFFECTS = (0.5, 1.0, 1.5, 2.0)  # of the power curves, in standard deviations
+BANDS = {
+    "pointwise": curve_band,
+    "whole": simultaneous_band,
+    "tolerance": lambda curves, *_: tolerance_band(curves),
+}
+
+Row = Mapping[Any, Any]  # of a table
+Effect = float | Mapping[str, float] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """One metric of a setting's runs."""
+    """One metric of one setting. Failed runs are left out, but the tolerance band counts them."""
 
-    steps: np.ndarray  # [points] environment steps
-    values: np.ndarray  # [runs, points], NaN where a run has no value
-    seeds: list[int]  # [runs]
-    low: np.ndarray  # [points], of the mean's 95 % interval
-    high: np.ndarray  # [points]
-
-    @property
-    def mean(self) -> np.ndarray:
-        """[points], over the runs that have a value; NaN where none has."""
-        known = ~np.isnan(self.values)
-        total, count = np.where(known, self.values, 0.0).sum(axis=0), known.sum(axis=0)
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """The runs of a study that differ by their seed alone."""
-
-    label: str  # the algorithm and what distinguishes the setting from its neighbours
-    runs: int
-    failed: int
-    steps: int  # of each run
-    final: Interval  # mean of the runs' last evaluation
-    scores: np.ndarray  # [runs], the last evaluation's mean return of each run
-    threshold: float | None  # mean evaluation return that counts as solved
-    solved: Interval | None  # share of runs whose last evaluation reaches it; failed runs do not
-    evaluation: Curves
-    training: Curves
-
-    @property
-    def lowest(self) -> float:
-        """The least score of a run that did not fail; NaN if none is left."""
-        return float(np.nanmin(self.scores)) if self.failed < self.runs else np.nan
-
-    @property
-    def median(self) -> float:
-        """Likewise the median."""
-        return float(np.nanmedian(self.scores)) if self.failed < self.runs else np.nan
-
-    @property
-    def highest(self) -> float:
-        """Likewise the highest."""
-        return float(np.nanmax(self.scores)) if self.failed < self.runs else np.nan
+    bands: pd.DataFrame  # a row a step: step, mean, and <band>_low, <band>_high of each of BANDS
+    single: pd.DataFrame  # the single runs that are drawn, [seed, step]
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    study: str  # the folder's name
-    environment: str
-    steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
+    """One environment of a study."""
+
+    environment: str  # its label
+    metric: str | None  # whose last value is a run's score; None if the study has no returns
     episodes: int  # of one evaluation
-    settings: list[Setting]
+    steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
+    smallest_effect: float | None
+    scores: pd.DataFrame  # the score table: a row a run
+    description: pd.DataFrame  # `describe`: a row a setting
+    selection: pd.DataFrame  # `select`: a row a setting
+    shown: list[str]  # the settings that are drawn and compared, in order of appearance
+    curves: dict[str, dict[str, Curves]]  # by a key of METRICS, if it has values, and the setting
+    profile: pd.DataFrame  # `performance_profile` of the settings shown
+    comparisons: pd.DataFrame  # `compare_all` of the settings shown, with pilot_runs
+    sensitivity: pd.DataFrame  # `sensitivity` of each algorithm
+    power: pd.DataFrame  # effect (standard deviations), difference (return), runs, power
+
+    @property
+    def threshold(self) -> float | None:
+        """The mean evaluation return that counts as solved."""
+        value = self.scores["solved_return"].iloc[0]
+        return None if pd.isna(value) else float(value)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What figures and sentences call the settings."""
+        return short_names(self.description["setting"].to_list())
+
+    @property
+    def best(self) -> str:
+        """The setting with the highest mean, failed runs counted as the worst."""
+        return highest(self.selection, "score", 1)[0]
+
+    def of(self, setting: str) -> Row:
+        """The description of one setting."""
+        return self.description[self.description["setting"] == setting].to_dict("records")[0]
 
 
-def summarise(results: Results, rng: np.random.Generator) -> list[Section]:
-    """A section for each environment of a study."""
-    return [
+@dataclasses.dataclass(frozen=True)
+class Aggregate:
+    """All environments of a study, by scores that are 0 before training and 1 when solved."""
+
+    table: pd.DataFrame  # `aggregate`: a row a setting
+    shown: list[str]  # the settings that are drawn
+    profile: pd.DataFrame  # `performance_profile` of these
+    environment: str = "all environments"  # in the place of a section's
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What figures call the settings."""
+        return short_names(self.table["setting"].to_list())
+
+    def of(self, setting: str) -> Row:
+        """The row of one setting."""
+        return self.table[self.table["setting"] == setting].to_dict("records")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A study."""
+
+    name: str
+    manifest: dict[str, Any]
+    sections: list[Section]
+    overall: Aggregate | None
+    failed: pd.DataFrame  # the rows of the failed runs, labelled
+
+
+def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
+    """All numbers of a study.
+
+    smallest_effect: the least difference of mean returns that matters, of all environments or by name.
+    """
+    scores, metric = scores_of(results)
+    tables = {
+        "scores": scores,
+        "description": describe(scores, rng),
+        "selection": select(scores, rng),
+        "sensitivity": sensitivities(scores),
+    }
+    environments = {str(name): rows for name, rows in scores.groupby("environment", sort=False)}
+    shown = {name: highest(_rows(tables["selection"], name), "score", SETTINGS) for name in environments}
+    effects = {name: effect_in(results, rows, smallest_effect) for name, rows in environments.items()}
+    drawn = scores[
+        [setting in shown[name] for name, setting in zip(scores.environment, scores.setting, strict=True)]
+    ]
+    best = {name: highest(_rows(tables["selection"], name), "score", 1)[0] for name in environments}
+    pairs = comparisons_of(drawn, effects, best, rng)
+    curves = {kind: curves_of(results, drawn, name, rng) for kind, name in METRICS.items()}
+    sections = [
         Section(
-            study=results.path.name,
-            environment=str(name),
-            steps_per_second=throughput(results, runs),
+            environment=name,
+            metric=metric,
             episodes=results.manifest["study"]["evaluation_episodes"],
-            settings=[
-                summarise_setting(results, label, members, rng) for label, members in settings_of(runs)
-            ],
+            steps_per_second=throughput(results, rows),
+            smallest_effect=effects[name],
+            shown=shown[name],
+            curves={kind: found[name] for kind, found in curves.items() if name in found},
+            profile=profile_of(_rows(drawn, name), rng),
+            comparisons=_rows(pairs, name),
+            power=power_of(_rows(tables["description"], name), effects[name]),
+            **{kind: _rows(table, name) for kind, table in tables.items()},
         )
-        for name, runs in results.runs.groupby("environment", sort=False)
+        for name, rows in environments.items()
     ]
-
-
-def settings_of(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The settings among one environment's runs, each with a label of what distinguishes it."""
-    columns = [c for c in runs.columns if c not in ("run", "seed", "status", "environment")]
-    varied = [
-        column
-        for column in columns
-        if column not in ("algorithm", "steps", "solved_return")
-        and runs.groupby("algorithm")[column].nunique(dropna=False).max() > 1
-    ]
-    settings = []
-    groups: Any = runs.groupby(["algorithm", *varied], sort=False, dropna=False)
-    for (algorithm, *values), members in groups:
-        own = [f"{c}={_short(v)}" for c, v in zip(varied, values, strict=True) if not pd.isna(v)]
-        settings.append((" ".join([algorithm, *own]), members))
-    return settings
-
-
-def summarise_setting(results: Results, label: str, runs: pd.DataFrame, rng: np.random.Generator) -> Setting:
-    """The numbers of one setting's runs."""
-    evaluation = curves_of(results, "eval_return", runs, rng)
-    failed = (runs.status == "failed").to_numpy()
-    scores = results.final().loc[runs.run].to_numpy()
-    threshold = _known(runs.solved_return.iloc[0])
-    return Setting(
-        label=label,
-        runs=len(runs),
-        failed=int(failed.sum()),
-        steps=int(runs.steps.iloc[0]),
-        final=mean_interval(scores, rng),
-        scores=scores,
-        threshold=threshold,
-        solved=None if threshold is None else share_interval(int((scores >= threshold).sum()), len(scores)),
-        evaluation=evaluation,
-        training=curves_of(results, "return", runs, rng),
+    return Summary(
+        results.path.resolve().name,
+        results.manifest,
+        sections,
+        over_environments(results, scores, rng),
+        failed=scores[scores["status"] == "failed"],
     )
 
 
-def curves_of(results: Results, metric: str, runs: pd.DataFrame, rng: np.random.Generator) -> Curves:
-    """One metric of the given runs, failed ones as NaN, with the band of its mean; empty if there is none."""
-    rows = results.curves[(results.curves.metric == metric) & results.curves.run.isin(runs.run)]
-    table = rows.pivot(index="run", columns="step", values="value").reindex(runs.run)
-    table[(runs.status == "failed").to_numpy()] = np.nan
-    table = table.dropna(axis="columns", how="all")
-    values = table.to_numpy(np.float64)
-    low, high = curve_band(values, rng)
-    return Curves(table.columns.to_numpy(), values, runs.seed.to_list(), low, high)
+def scores_of(results: Results) -> tuple[pd.DataFrame, str | None]:
+    """The score table, and whose last values the scores are; NaN and None in a study without returns."""
+    known = results.curves["metric"].unique()
+    for metric in METRICS.values():
+        if metric in known:
+            return final_scores(results.runs, results.curves, metric), metric
+    return label_settings(results.runs).assign(score=np.nan), None
+
+
+def highest(table: pd.DataFrame, column: str, most: int) -> list[str]:
+    """The settings with the highest values of a column, in the table's order."""
+    ranked = table.sort_values(column, ascending=False, kind="stable", na_position="last")
+    return table.loc[sorted(ranked.index[:most]), "setting"].to_list()
+
+
+def effect_in(results: Results, scores: pd.DataFrame, smallest_effect: Effect) -> float | None:
+    """The smallest effect that matters among the runs of one environment, if it is known."""
+    if isinstance(smallest_effect, Mapping):
+        name = results.runs.set_index("run").loc[scores["run"].iloc[0], "environment"]
+        return smallest_effect.get(name)
+    return smallest_effect
+
+
+def comparisons_of(
+    scores: pd.DataFrame,
+    effects: Mapping[str, float | None],
+    best: Mapping[str, str],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """`compare_all` of a study's settings, empty if there is no pair.
+
+    pilot_runs, of an undecided pair with the best setting where no smallest effect is known: the runs of each
+    that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives up; NaN of all
+    other pairs.
+    """
+    if scores.groupby("environment")["setting"].nunique().max() < 2:
+        return pd.DataFrame(columns=["environment"])
+    pairs = compare_all(scores, rng, effects)
+    of = {key: rows["score"].to_numpy() for key, rows in scores.groupby(["environment", "setting"])}
+    needed = []
+    for pair in pairs.to_dict("records"):
+        name, a, b = pair["environment"], pair["a"], pair["b"]
+        unclear = pair["verdict"] == "undecided" and not np.isnan(pair["difference_low"])
+        if unclear and effects[name] is None and best[name] in (a, b):
+            found = pilot_runs_needed(of[name, a], of[name, b], rng)
+            needed.append(np.inf if found is None else found)
+        else:
+            needed.append(np.nan)
+    return pairs.assign(pilot_runs=needed)
+
+
+def curves_of(
+    results: Results, scores: pd.DataFrame, metric: str, rng: np.random.Generator
+) -> dict[str, dict[str, Curves]]:
+    """The curves of a metric by environment, if it has values there, and setting, for a score table's runs.
+
+    Each has at most POINTS points, and the environment's settings share the single runs evenly.
+    """
+    values = results.curves[results.curves["metric"] == metric]
+    values = values[values["run"].isin(scores["run"])]
+    if values.empty:
+        return {}
+    tables = [
+        mean_curves(results.runs, values, rng, metric, band).rename(
+            columns={"mean_low": f"{name}_low", "mean_high": f"{name}_high"}
+        )
+        for name, band in BANDS.items()
+    ]
+    joined = pd.concat(tables, axis="columns")
+    joined = joined.loc[:, ~joined.columns.duplicated()]
+    wide, found = results.metric(metric), {}
+    seeds = min(SEEDS, STUDY_SEEDS // scores["environment"].nunique())
+    for environment, rows in scores.groupby("environment", sort=False):
+        here = joined[joined["environment"] == environment]
+        if here["mean"].isna().all():
+            continue
+        share = max(seeds // rows["setting"].nunique(), 1)
+        found[str(environment)] = {
+            str(setting): _thinned(here[here["setting"] == setting], wide, members, share)
+            for setting, members in rows.groupby("setting", sort=False)
+        }
+    return found
+
+
+def profile_of(scores: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """`performance_profile` at POINTS values from just below the scores to just above; empty without any."""
+    low, high = scores["score"].min(), scores["score"].max()
+    if np.isnan(low):
+        return pd.DataFrame(columns=["setting"])
+    margin = 0.02 * (high - low) or max(abs(high), 1.0) / 10
+    return performance_profile(scores, np.linspace(low - margin, high + margin, POINTS), rng)
+
+
+def sensitivities(scores: pd.DataFrame) -> pd.DataFrame:
+    """`sensitivity` to the hyper-parameters that an algorithm's runs vary, with a column `algorithm`."""
+    parts = [pd.DataFrame(columns=["environment"])]
+    varied = varied_parameters(scores)
+    for algorithm, runs in scores.groupby("algorithm", sort=False):
+        own = [name for name in varied if runs[name].nunique(dropna=False) > 1]
+        if own and runs["score"].notna().any():
+            parts.append(sensitivity(runs, own).assign(algorithm=algorithm))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def power_of(description: pd.DataFrame, smallest_effect: float | None) -> pd.DataFrame:
+    """The t-test's power for EFFECTS and for the smallest effect, with the runs' spread within settings.
+
+    Empty where no setting has any spread.
+    """
+    spread = float(np.sqrt(mean(description["sd"].to_numpy() ** 2)))
+    if not spread > 0:
+        return pd.DataFrame(columns=["effect", "difference", "runs", "power"])
+    most = max(128, 2 * int(description["runs"].max()))
+    grid = np.unique(np.geomspace(2, most, 40).round().astype(int))
+    effects = [*EFFECTS] if smallest_effect is None else [smallest_effect / spread, *EFFECTS]
+    return pd.DataFrame(
+        {"effect": effect, "difference": effect * spread, "runs": runs, "power": t_test_power(effect, runs)}
+        for effect in effects
+        for runs in grid.tolist()
+    )
+
+
+def over_environments(results: Results, scores: pd.DataFrame, rng: np.random.Generator) -> Aggregate | None:
+    """The aggregate over several environments; None if one lacks a reference.
+
+    Scores are 0 at the mean evaluation before training and 1 at the return that counts as solved.
+    """
+    names = scores["environment"].unique()
+    if len(names) < 2 or "eval_return" not in results.curves["metric"].to_numpy():
+        return None
+    untrained = results.metric("eval_return").get(0, pd.Series(dtype=float))
+    ends = scores.assign(untrained=untrained.reindex(scores["run"]).to_numpy()).groupby("environment")
+    first, solved = ends["untrained"].mean(), ends["solved_return"].first()
+    if not (first < solved).all():
+        return None
+    references = [{str(name): float(value) for name, value in each.items()} for each in (first, solved)]
+    comparable = normalise(scores, *references)
+    aggregates = aggregate(comparable, rng)
+    shown = highest(aggregates, "mean", SETTINGS)
+    return Aggregate(aggregates, shown, profile_of(comparable[comparable["setting"].isin(shown)], rng))
 
 
 def throughput(results: Results, runs: pd.DataFrame) -> float:
-    """Training steps per second of the batches that hold any of these runs."""
-    wanted, steps = set(runs.run), results.runs.set_index("run").steps
-    batches = [b for b in results.manifest["seconds"] if wanted & set(b["runs"])]
-    seconds = sum(batch["train"] for batch in batches)
+    """Training steps per second of the batches that hold any of these runs, on all devices together."""
+    wanted, steps = set(runs["run"]), results.runs.set_index("run")["steps"]
+    batches = [batch for batch in results.manifest["seconds"] if wanted & set(batch["runs"])]
+    at_a_time = min(results.manifest["plan"]["devices"], len(batches))
+    seconds = sum(batch["train"] for batch in batches) / max(at_a_time, 1)
     return float(sum(steps[batch["runs"]].sum() for batch in batches) / max(seconds, 1e-9))
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most `most` places among `count`, evenly spaced, both ends included."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _thinned(bands: pd.DataFrame, wide: pd.DataFrame, runs: pd.DataFrame, seeds: int) -> Curves:
+    bands = bands.iloc[evenly(len(bands), POINTS)]
+    members = runs[runs["status"] != "failed"].iloc[:seeds]
+    single = wide.reindex(index=members["run"], columns=bands["step"]).set_axis(members["seed"])
+    return Curves(bands, single)
+
+
+def _rows(table: pd.DataFrame, environment: str) -> pd.DataFrame:
+    return table[table["environment"] == environment]
