@@ -1,4 +1,4 @@
-"""`python -m benchmarks environments`, `python -m benchmarks training` and `python -m benchmarks peers`."""
+"""`python -m benchmarks NAME`."""
 
 import json
 import statistics
@@ -10,9 +10,9 @@ import tyro
 from rich.console import Console, Group
 from rich.table import Table
 
-from benchmarks import environments, training
+from benchmarks import environments, kills, training
 from benchmarks.peers import compare
-from jaxrl.results import machine
+from jaxrl.folder import machine
 
 Row = dict[str, Any]
 
@@ -33,19 +33,21 @@ MEASURES: dict[str, tuple[Callable[[bool, str], Iterator[Row]], Callable[[list[R
     "environments": (environments.measure, throughput),
     "training": (training.measure, throughput),
     "peers": (compare.measure, compare.report),
+    "kills": (kills.measure, kills.report),
 }
 
 
 def main(
-    name: tyro.conf.Positional[Literal["environments", "training", "peers"]],
+    name: tyro.conf.Positional[Literal["environments", "training", "peers", "kills"]],
     only: str = "",
     smoke: bool = False,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json", metavar="FILE")] = None,
 ) -> None:
-    """Measures steps per second on this machine, compilation apart.
+    """Measures steps per second on this machine, compilation apart, or what survives a kill.
 
     Args:
-        name: what to measure; `peers` installs rejax and Stable-Baselines3 into the user's cache folder.
+        name: what to measure. `peers` installs rejax and Stable-Baselines3 into the user's cache folder;
+            `kills` counts the studies that end with the same bits after kill -9 and resume.
         only: of that, the pieces whose name contains this.
         smoke: few sizes and one timed call each, to see that it runs; installs nothing.
         json_file: where to write the machine and every raw time.

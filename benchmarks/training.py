@@ -10,7 +10,8 @@ from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.environment import Environment
-from jaxrl.plan import Batch, Run
+from jaxrl.plan import Batch
+from jaxrl.study import Run
 from jaxrl.training import advance, initialise
 
 SEEDS = (1, 8, 64, 256)

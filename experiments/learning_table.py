@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from envs import Acrobot, CartPole, FrozenLake, MountainCar, MountainCarContinuous, Pendulum
-from jaxrl import Results, enable_compilation_cache, registry, train
+from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
 from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
 from jaxrl.environment import Environment
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 DQN_MOUNTAIN_CAR = DQN(
-    learning_rate=4e-3,
+    learning_rate=1e-3,
     discount=0.98,
     epsilon_end=0.07,
     epsilon_fraction=0.1,
@@ -41,6 +41,8 @@ DQN_MOUNTAIN_CAR = DQN(
     updates=8,
     warmup=1_000,
     target_period=600,
+    capacity=50_000,
+    double=True,
     hidden=(64, 64),
 )
 SAC_MOUNTAIN_CAR = SAC(num_envs=8, updates=4, warmup=8_000, warmup_hold=16, capacity=40_000)
@@ -68,11 +70,11 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
 ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
     "dqn Acrobot-v1": Row(DQN(), Acrobot(), 500_000, -100),
-    "dqn MountainCar-v0": Row(DQN_MOUNTAIN_CAR, MountainCar(), 240_000, -115),
+    "dqn MountainCar-v0": Row(DQN_MOUNTAIN_CAR, MountainCar(), 280_000, -115),
     "dqn FrozenLake-v1": Row(DQN(warmup=1_000), FrozenLake(is_slippery=False), 200_000, 1.0),
     "sac Pendulum-v1": Row(SAC(), Pendulum(), 20_000, -180),
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
-    "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 64_000, 450),
+    "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "ppo Breakout-MinAtar": Row(
@@ -134,6 +136,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown row {min(unknown)!r}; known are {', '.join(ROWS)}")
     enable_compilation_cache()
+    use_all_cores()
     table = []
     for name in arguments.rows or ROWS:
         table.append(summary(name, study(name)))

@@ -7,7 +7,7 @@ import numpy as np
 
 from envs import CartPole, FrozenLake, GridWorld
 from envs.tabular import enumerate_mdp, finite_horizon
-from jaxrl import Results, enable_compilation_cache, train
+from jaxrl import Results, enable_compilation_cache, train, use_all_cores
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.environment import FiniteEnvironment
 from jaxrl.statistics import mean_interval
@@ -29,6 +29,7 @@ def describe(what: str, scores: np.ndarray, reference: str) -> None:
 
 def main() -> None:
     enable_compilation_cache()
+    use_all_cores()
     world = train(
         QLearning(), GridWorld(), seeds=256, steps=7_000, evaluation_episodes=1, out=f"{FOLDER}/gridworld"
     )

@@ -78,6 +78,8 @@ def run_worker(
     # A peer's environment holds jax for the CPU alone, and a PYTHONPATH would mix ours into it.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     variables["JAX_PLATFORMS"] = "cpu"
+    if worker == "on_jaxrl":
+        variables.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count()))  # as its command line does
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{worker} failed at {work}:\n{done.stderr[-2_000:]}")

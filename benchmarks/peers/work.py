@@ -7,15 +7,17 @@ library alone. It compiles, fills its replay, times several calls and prints one
 (every worker reads the updates off its optimiser's own counter, and the parent refuses numbers that
 differ), batch, layers and activation (tanh for PPO, else ReLU), replay that is full before the clock
 starts, target copies, a constant epsilon of 0.05, a constant learning rate. Nobody evaluates while the
-clock runs. All run on the CPU; rejax and jaxrl with the same jax, in one vmap over all seeds.
+clock runs. All run on the CPU; rejax and jaxrl with the same jax, vmapped over the seeds.
 
 **What is not.** rejax clips gradients element by element, the others their global norm. rejax draws a
 batch from replay without replacement, at a cost that grows with the capacity, the others with
 replacement; so the capacity of SAC is 10,000, as in rejax's own settings for Pendulum. rejax bootstraps
 no truncated episode, so it keeps no second observation for PPO; jaxrl does, and also sums training
 returns and losses, which rejax does not record. Stable-Baselines3 uses the Huber loss in DQN and one
-thread, its fastest choice for networks this small; XLA has all cores. Each has its own initialisation,
-generator and implementation of the environment (rejax gymnax's, Stable-Baselines3 Gymnasium's).
+thread, its fastest choice for networks this small. XLA has all cores for rejax's one vmap; jaxrl trains
+a batch on each core, as its command line does, where there is more than one seed. Each has its own
+initialisation, generator and implementation of the environment (rejax gymnax's, Stable-Baselines3
+Gymnasium's).
 """
 
 import importlib.metadata
