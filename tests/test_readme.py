@@ -12,6 +12,7 @@ SMALLER = {
     "steps=500_000": "steps=1_024",
     "steps=100_000": "steps=1_024",
     "enable_compilation_cache()\n": "",
+    "use_all_cores()\n": "",
 }
 
 
