@@ -37,8 +37,8 @@ class CliffWalking(FiniteEnvironment):
         """The shortest path's return, beyond what slippery ground allows."""
         return -(WIDTH + 1.0)
 
-    def initial(self) -> Array:
-        return jnp.zeros(self.num_states).at[START].set(1.0)
+    def initial(self) -> np.ndarray:
+        return np.eye(self.num_states)[START]
 
     def outcomes(self) -> Array:
         """Slip to the side one action before, go as intended, slip to the side one action after."""

@@ -60,9 +60,9 @@ class FrozenLake(FiniteEnvironment):
         """Gymnasium's threshold of the two standard slippery maps; other lakes have none."""
         return {MAP_4X4: 0.70, MAP_8X8: 0.85}.get(self.rows)
 
-    def initial(self) -> Array:
+    def initial(self) -> np.ndarray:
         starts = self.cells() == "S"
-        return jnp.asarray(starts / starts.sum(), jnp.float32)
+        return starts / starts.sum()
 
     def outcomes(self) -> Array:
         """Slip to the side one action before, go as intended, slip to the side one action after."""

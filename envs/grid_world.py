@@ -36,8 +36,8 @@ class GridWorld(FiniteEnvironment):
         shortest = 2 * (self.size - 1)
         return float(self.goal_reward + self.step_reward * (shortest - 1) - 1e-4)  # float32 rounding
 
-    def initial(self) -> Array:
-        return jnp.zeros(self.num_states).at[0].set(1.0)
+    def initial(self) -> np.ndarray:
+        return np.eye(self.num_states)[0]
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         goal = self.num_states - 1

@@ -1,5 +1,7 @@
 """Taxi, as in Gymnasium 1.x (Dietterich 2000): fetch a passenger and bring them where they want to go."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -44,10 +46,10 @@ class Taxi(FiniteEnvironment):
         """Gymnasium's threshold; the optimum is 7.93 on average."""
         return 8.0
 
-    def initial(self) -> Array:
-        _, _, passenger, destination = decoded(jnp.arange(self.num_states))
+    def initial(self) -> np.ndarray:
+        _, _, passenger, destination = decoded(np.arange(self.num_states))
         possible = (passenger != IN_TAXI) & (passenger != destination)
-        return possible / jnp.sum(possible)
+        return possible / possible.sum()
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         row, column, passenger, destination = decoded(state)
@@ -92,8 +94,8 @@ def encoded(row: Array, column: Array, passenger: Array, destination: Array) -> 
     return ((row * SIZE + column) * (len(STANDS) + 1) + passenger) * len(STANDS) + destination
 
 
-def decoded(state: Array) -> tuple[Array, Array, Array, Array]:
-    """Row, column, passenger and destination of a state."""
+def decoded(state: Any) -> tuple[Any, Any, Any, Any]:
+    """Row, column, passenger and destination of a state, or of an array of numpy's or jax's of them."""
     rest, destination = state // len(STANDS), state % len(STANDS)
     rest, passenger = rest // (len(STANDS) + 1), rest % (len(STANDS) + 1)
     return rest // SIZE, rest % SIZE, passenger, destination

@@ -13,6 +13,7 @@ from jax import Array, random
 
 from jaxrl.algorithm import State
 from jaxrl.errors import InputError
+from jaxrl.generators import GENERATORS
 
 
 def write_state(path: Path, state: State) -> None:
@@ -41,7 +42,7 @@ def read_state(path: Path, shapes: State, prng: str) -> State:
         return jax.eval_shape(random.key_data, leaf) if is_key(leaf) else leaf
 
     def restored(leaf: Any, saved: Array) -> Array:
-        return random.wrap_key_data(saved, impl=prng) if is_key(leaf) else saved
+        return random.wrap_key_data(saved, impl=GENERATORS[prng]) if is_key(leaf) else saved
 
     try:
         with ocp.StandardCheckpointer() as checkpointer:

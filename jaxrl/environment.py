@@ -39,7 +39,7 @@ class Discrete(NamedTuple):
 
     def sample(self, key: Array) -> Array:
         """A uniform draw: [] int32."""
-        return random.randint(key, (), 0, self.n)
+        return draw_below(key, self.n)
 
     def clip(self, action: Array) -> Array:
         """The nearest element: [] int32."""
@@ -180,13 +180,16 @@ class FiniteEnvironment(Environment):
     def num_actions(self) -> int:
         raise self._missing("num_actions")
 
-    def initial(self) -> Array:
-        """Probability of each state at the start of an episode: [num_states] float32."""
+    def initial(self) -> Array | np.ndarray:
+        """Probability of each state at the start of an episode: [num_states].
+
+        An array of numpy's, unless it depends on a traced field: what the compiler knows is cheaper to draw.
+        """
         raise self._missing("initial")
 
-    def outcomes(self) -> Array:
-        """Probability of each outcome of a step, the same in all states: [num_outcomes] float32."""
-        return jnp.ones(1)
+    def outcomes(self) -> Array | np.ndarray:
+        """Probability of each outcome of a step, the same in all states: [num_outcomes], as `initial`."""
+        return np.ones(1)
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         """What an outcome leads to: (next state, reward, terminated), each []. Deterministic."""
@@ -210,14 +213,26 @@ class FiniteEnvironment(Environment):
         return state
 
 
-def draw(key: Array, probabilities: Array) -> Array:
-    """An index drawn with the given probabilities ([n], summing to about 1), by inversion: [] int32."""
-    if probabilities.size == 1:
-        return jnp.int32(0)
+def draw(key: Array, probabilities: Array | np.ndarray) -> Array:
+    """An index drawn with the given probabilities ([n], summing to about 1): [] int32."""
+    if isinstance(probabilities, np.ndarray):
+        possible = np.flatnonzero(probabilities)
+        if np.ptp(probabilities[possible]) == 0:
+            return jnp.asarray(possible, jnp.int32)[draw_below(key, possible.size)]
     cumulative = jnp.cumsum(probabilities)
     # Scaled, since a rounded sum below 1 would let the largest draws fall on an index of probability 0.
     uniform = random.uniform(key) * cumulative[-1]
     return jnp.sum(uniform >= cumulative[:-1], dtype=jnp.int32)
+
+
+def draw_below(key: Array, n: int) -> Array:
+    """One of 0 to n - 1, equally likely but for the 2^-23 that a float32 resolves: [] int32.
+
+    One word of random bits, where jax.random.randint takes two and splits the key for them.
+    """
+    if n == 1:
+        return jnp.int32(0)
+    return jnp.minimum(jnp.floor(random.uniform(key) * n).astype(jnp.int32), n - 1)
 
 
 class Experience(struct.PyTreeNode):
@@ -267,7 +282,8 @@ class Episode(struct.PyTreeNode):
 
     def step(self, env: Environment, key: Array, action: Array) -> tuple[Self, Transition]:
         """One transition, and the episode that goes on: a fresh one where this one is over."""
-        key_step, key_reset = random.split(key)
+        # Not split, of which XLA computes both keys, even where an environment draws nothing.
+        key_step, key_reset = random.fold_in(key, 0), random.fold_in(key, 1)
         state, *outcome = env.step(key_step, self.state, action)
         reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
         length = self.episode_length + 1

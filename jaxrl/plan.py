@@ -18,6 +18,7 @@ from jaxrl.algorithm import Algorithm
 from jaxrl.config import stack
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
+from jaxrl.generators import GENERATORS
 from jaxrl.memory import LaneBytes, device_budget, lane_bytes, shown_bytes
 from jaxrl.study import Run, Study, require_count
 
@@ -36,7 +37,7 @@ class Batch:
         """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [lanes]"""
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
-        run_keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=prng), seeds)
+        run_keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=GENERATORS[prng]), seeds)
         keys = jax.vmap(random.split)(run_keys)
         algorithm = stack([run.algorithm for run in padded])
         return algorithm, stack([run.environment for run in padded]), keys[:, 0], keys[:, 1]

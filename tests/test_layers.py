@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom to the top; a module may import jaxrl modules of lower layers alone.
 LAYERS = [
     {"jaxrl.errors", "jaxrl.version"},
-    {"jaxrl.config", "jaxrl.compilation_cache", "jaxrl.cores"},
+    {"jaxrl.config", "jaxrl.compilation_cache", "jaxrl.cores", "jaxrl.generators"},
     {
         "jaxrl.distributions",
         "jaxrl.environment",
