@@ -34,9 +34,9 @@ def pcg4d(x: Array, y: Array, z: Array, w: Array) -> Words:
 def block(key: Array, counter: Array, purpose: int) -> Words:
     """Four words of a key [2], for each counter: uint32, of the counter's shape.
 
-    pcg4d alone leaves the low bits of its words blind to the upper half of what goes in. One more multiply-add
-    for the first word, which its rounds mix least, and a xorshift-multiply for each (half of Wellons'
-    lowbias32) make every bit of a block change with probability one half when any bit of its input does.
+    pcg4d alone leaves the low bits of its words blind to the upper half of what goes in. One more
+    multiply-add for the first word, which its rounds mix least, and a xorshift-multiply for each (half of
+    Wellons' lowbias32) make every bit of a block change with probability 1/2 when any bit of its input does.
     """
     x, y, z, w = pcg4d(key[0], key[1], counter, jnp.uint32(purpose))
     return _final(w), _final(z), _final(y), _final(x + y * w)

@@ -154,7 +154,7 @@ class Continuous(FrozenLake):
         ({"environments": (CartPole,)}, r"the environment must be an instance: write CartPole\(\)"),
         ({"algorithms": (PPO(), PPO())}, "the study has the algorithm PPO.* twice"),
         ({"steps": 10**10}, "steps must be at most 2147483647, got 10000000000"),
-        ({"prng": None}, "unknown prng None"),
+        ({"prng": None}, "unknown prng 'None'"),
         ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
         ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
         ({"evaluate_every": 0}, "evaluate_every must be an integer of at least 1, got 0"),
