@@ -188,7 +188,7 @@ def time_words(key: Array, times: Array) -> Array:
 
 
 def single(key: Array, index: Array) -> Array:
-    """Successive words of a key, a new one for each block, as a stream may need more than one key has."""
+    """Successive words of a key; another key for each block, as every call begins with a key's first word."""
     return random.bits(random.fold_in(key, index), (BLOCK,))
 
 
@@ -249,14 +249,14 @@ def dieharder(options: str, blocks: Iterator[np.ndarray]) -> list[Row]:
     """The results of one run, which takes whole blocks. Raises RuntimeError if it fails."""
     flags = [word for field in (*FIELDS, "no_whitespace") for word in ("-D", field)]
     command = ["dieharder", "-g", "200", *options.split(), *flags, "-c", ","]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin
-    assert process.stdout
-    with suppress(BrokenPipeError), process.stdin as pipe:  # which breaks when dieharder has read enough
-        for block in blocks:
-            pipe.write(block.tobytes())
-    output = process.stdout.read().decode()
-    if process.wait() or not output:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        with suppress(BrokenPipeError), process.stdin as pipe:  # which breaks when dieharder has read enough
+            for block in blocks:
+                pipe.write(block.tobytes())
+        output = process.stdout.read().decode()
+    if process.returncode or not output:
         raise RuntimeError(
             f"{' '.join(command)} ended with exit code {process.returncode} and said {output!r}"
         )
