@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console, Group
 from rich.table import Table
 
-from benchmarks import environments, kills, training
+from benchmarks import environments, kills, randomness, training
 from benchmarks.peers import compare
 from jaxrl.folder import machine
 
@@ -34,20 +34,22 @@ MEASURES: dict[str, tuple[Callable[[bool, str], Iterator[Row]], Callable[[list[R
     "training": (training.measure, throughput),
     "peers": (compare.measure, compare.report),
     "kills": (kills.measure, kills.report),
+    "randomness": (randomness.measure, randomness.report),
 }
 
 
 def main(
-    name: tyro.conf.Positional[Literal["environments", "training", "peers", "kills"]],
+    name: tyro.conf.Positional[Literal["environments", "training", "peers", "kills", "randomness"]],
     only: str = "",
     smoke: bool = False,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json", metavar="FILE")] = None,
 ) -> None:
-    """Measures steps per second on this machine, compilation apart, or what survives a kill.
+    """Measures steps per second on this machine, compilation apart, or what survives a kill, or randomness.
 
     Args:
         name: what to measure. `peers` installs rejax and Stable-Baselines3 into the user's cache folder;
-            `kills` counts the studies that end with the same bits after kill -9 and resume.
+            `kills` counts the studies that end with the same bits after kill -9 and resume;
+            `randomness` tests the generators' bits, for half an hour, with dieharder.
         only: of that, the pieces whose name contains this.
         smoke: few sizes and one timed call each, to see that it runs; installs nothing.
         json_file: where to write the machine and every raw time.
