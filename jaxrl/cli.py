@@ -27,6 +27,7 @@ Count = Annotated[str, tyro.conf.arg(metavar="INT")]
 OptionalCount = Annotated[str | None, tyro.conf.arg(metavar="INT")]
 Seconds = Annotated[str | None, tyro.conf.arg(metavar="SECONDS")]
 Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
+OptionalName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Directory = Annotated[str, tyro.conf.arg(metavar="DIR")]
 OptionalDirectory = Annotated[str | None, tyro.conf.arg(metavar="DIR")]
 Directories = tyro.conf.Positional[Annotated[list[str], tyro.conf.arg(metavar="DIR [DIR ...]")]]
@@ -72,7 +73,7 @@ def train(
     width: OptionalCount = None,
     memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None,
     checkpoint_every: Seconds = None,
-    prng: Name = "threefry2x32",
+    prng: OptionalName = None,
     dry_run: bool = False,
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
@@ -91,7 +92,7 @@ def train(
         width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
         memory: what the lanes of one device may take, such as 4GB; half of the free memory if not given.
         checkpoint_every: seconds between two checkpoints; so that they take 3 % of the time if not given.
-        prng: jax's name of the random number generator.
+        prng: the random number generator: pcg4x32 if not given, or threefry2x32.
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry, training
@@ -109,7 +110,7 @@ def train(
         "steps": _integer("steps", steps),
         "evaluate_every": _optional(_integer, "evaluate_every", evaluate_every),
         "evaluation_episodes": _integer("evaluation_episodes", evaluation_episodes),
-        "prng": prng,
+        **({} if prng is None else {"prng": prng}),
     }
     lanes = _optional(_integer, "width", width)
     if dry_run:

@@ -95,6 +95,7 @@ def _final(word: Array) -> Array:
     return word ^ (word >> 16)
 
 
+DEFAULT = "pcg4x32"
 # What jax.random.key takes as `impl`, by the name that a study keeps.
 GENERATORS: dict[str, Any] = {
     "threefry2x32": "threefry2x32",

@@ -17,7 +17,7 @@ from jaxrl.algorithm import Algorithm
 from jaxrl.config import Config
 from jaxrl.environment import Environment, check_contract
 from jaxrl.errors import InputError, unknown
-from jaxrl.generators import GENERATORS
+from jaxrl.generators import DEFAULT, GENERATORS
 
 C = TypeVar("C", bound=Config)
 MAX_COUNT = 2**31 - 1  # int32 counts steps
@@ -176,7 +176,7 @@ def make_study(
     steps: int,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
-    prng: str = "threefry2x32",
+    prng: str = DEFAULT,
 ) -> Study:
     """The study that arguments as of `jaxrl.train` describe. Raises InputError for what cannot be trained."""
     steps = require_count("steps", steps)
@@ -259,7 +259,7 @@ def check_prng(name: str) -> None:
     if name in ("rbg", "unsafe_rbg"):
         raise InputError(
             f"prng {name!r} draws all lanes' bits from the first lane's key, so that a run would depend "
-            "on its neighbours; use threefry2x32"
+            f"on its neighbours; use {DEFAULT}"
         )
     if name not in GENERATORS:
         raise unknown("prng", str(name), GENERATORS)

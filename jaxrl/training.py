@@ -24,6 +24,7 @@ from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.evaluate import evaluate
 from jaxrl.folder import Folder, differences
+from jaxrl.generators import DEFAULT
 from jaxrl.interruption import interruptible
 from jaxrl.memory import parse_bytes
 from jaxrl.plan import Batch, make_batches, make_plan
@@ -48,7 +49,7 @@ def train(
     width: int | None = None,
     memory: str | None = None,
     checkpoint_every: float | None = None,
-    prng: str = "threefry2x32",
+    prng: str = DEFAULT,
 ) -> Results:
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
 
@@ -68,7 +69,7 @@ def train(
         processor has free, or nine tenths of a GPU's.
       checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:
         after every one). By default so that they take about three per cent of the time.
-      prng: the generator of all keys, by jax's name.
+      prng: the generator of all keys, by its name in jaxrl.generators.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.

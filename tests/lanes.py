@@ -8,6 +8,7 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.generators import DEFAULT
 from jaxrl.plan import Batch
 from jaxrl.study import Run
 from jaxrl.training import advance, initialise
@@ -33,7 +34,7 @@ def batch_of(algorithms, env, seeds):
 
 
 def start(batch):
-    algorithm, env, keys, _ = batch.lanes("threefry2x32")
+    algorithm, env, keys, _ = batch.lanes(DEFAULT)
     return algorithm, env, initialise(algorithm, env, keys)
 
 

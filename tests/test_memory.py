@@ -7,6 +7,7 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.evaluate import evaluate
+from jaxrl.generators import DEFAULT
 from jaxrl.memory import lane_bytes, peak_bytes
 from jaxrl.study import Run
 from jaxrl.training import advance
@@ -41,7 +42,7 @@ def test_estimates_are_near_what_the_compiler_takes(name):
     algorithm = registry.algorithm(name)
     environment = registry.environment(SMALL[name][1])
     batch = batch_of([algorithm] * WIDTH, environment, range(WIDTH))
-    algorithms, envs, _, _ = batch.lanes("threefry2x32")
+    algorithms, envs, _, _ = batch.lanes(DEFAULT)
     state = jax.eval_shape(lambda: start(batch)[2])
     programs = (
         advance.lower(algorithms, envs, state, 0, 10, 100),

@@ -6,6 +6,7 @@ import pytest
 
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.evaluate import evaluate
+from jaxrl.generators import DEFAULT
 from jaxrl.networks import features
 from tests import probes
 from tests.lanes import batch_of, trained
@@ -127,7 +128,7 @@ def test_values_are_learned(name, probe):
 
 
 def assert_policy_depends_on_the_observation(batch, state):
-    algorithm, envs, _, keys = batch.lanes("threefry2x32")
+    algorithm, envs, _, keys = batch.lanes(DEFAULT)
     returns, lengths = evaluate(algorithm, envs, state, keys, episodes=32)
     assert returns.shape == lengths.shape == (len(SEEDS), 32)
     np.testing.assert_allclose(returns, 1, atol=0.05)

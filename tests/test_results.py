@@ -72,7 +72,7 @@ def test_manifest_says_how_it_was_made(study):
     assert manifest["status"] == "complete"
     assert manifest["plan"] == {"programs": 2, "batches": 4, "width": 4, "devices": 1}
     assert manifest["machine"]["jax"] == jax.__version__
-    assert manifest["study"]["prng"] == "threefry2x32"
+    assert manifest["study"]["prng"] == "pcg4x32"
     assert sum(len(entry["runs"]) for entry in manifest["seconds"]) == 12
 
 
