@@ -71,7 +71,9 @@ ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
     "dqn Acrobot-v1": Row(DQN(), Acrobot(), 500_000, -100),
     "dqn MountainCar-v0": Row(DQN_MOUNTAIN_CAR, MountainCar(), 280_000, -115),
-    "dqn FrozenLake-v1": Row(DQN(warmup=1_000), FrozenLake(is_slippery=False), 200_000, 1.0),
+    "dqn FrozenLake-v1": Row(
+        DQN(warmup=1_000, capacity=100_000), FrozenLake(is_slippery=False), 200_000, 1.0
+    ),
     "sac Pendulum-v1": Row(SAC(), Pendulum(), 20_000, -180),
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
