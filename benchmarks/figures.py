@@ -1,0 +1,201 @@
+"""A figure of each benchmark's rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from benchmarks.compilation import PARTS, medians
+from benchmarks.seeds import SOLVE
+from jaxrl.generators import GENERATORS
+from jaxrl.report.figures import COLOURS, NEUTRAL
+from jaxrl.report.static import STYLE
+from jaxrl.statistics import share_interval
+from jaxrl.text import number
+
+Row = dict[str, Any]
+
+PALETTE = [tuple(part / 255 for part in colour) for colour in COLOURS]
+GREY = tuple(part / 255 for part in NEUTRAL)
+MARKERS = "osD^vP"
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Writes it as PNG."""
+    with mpl.rc_context(STYLE):
+        FigureCanvasAgg(figure).print_png(file)
+
+
+def environments(rows: list[Row]) -> Figure:
+    """Steps per second by copies, a panel for each environment and a line for each contender."""
+    names = list(dict.fromkeys(row["environment"] for row in rows))
+    figure, panels = _panels(len(names), columns=min(len(names), 5), height=2.4, width=2.6)
+    contenders = (*GENERATORS, "gymnax", "gymnasium")
+    labels = ["jaxrl, threefry2x32", "jaxrl, pcg4x32", "gymnax", "Gymnasium"]
+    for axes, name in zip(panels, names, strict=False):
+        for i, contender in enumerate(contenders):
+            points = [
+                (row["copies"], row["steps_per_second"][contender])
+                for row in rows
+                if row["environment"] == name and contender in row["steps_per_second"]
+            ]
+            _line(axes, points, i, labels[i])
+        _log(axes, "copies", "", [row["copies"] for row in rows])
+        axes.set_title(name, loc="left")
+    figure.supylabel("steps per second, random policy", fontsize="medium")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def training(rows: list[Row]) -> Figure:
+    """Steps per second, share of the matrix product and peak memory, by seeds; a line for each work."""
+    figure, (speed, share, memory) = _panels(3, columns=3, height=3.8, width=3.8)
+    for i, (work, of_work) in enumerate(_by_work(rows).items()):
+        counts = [row["seeds"] for row in of_work]
+        rates, peaks, shares = (
+            [row[name] for row in of_work] for name in ("steps_per_second", "peak_bytes", "share_of_product")
+        )
+        _line(speed, zip(counts, rates, strict=True), i, work)
+        _line(memory, zip(counts, (peak / 1e9 for peak in peaks), strict=True), i, work)
+        if any(shares):
+            _line(share, zip(counts, shares, strict=True), i, work)
+    counts = [row["seeds"] for row in rows]
+    _log(speed, "seeds", "training steps per second, all seeds", counts)
+    _log(share, "seeds", "operations, by those of a large matrix product", counts)
+    _log(memory, "seeds", "peak memory of the process, GB", counts)
+    share.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def seeds(rows: list[Row]) -> Figure:
+    """Time of a step and memory by seeds, and the share of seeds that has solved CartPole by time."""
+    figure, (cost, memory, solved) = _panels(3, columns=3, height=3.8, width=3.8)
+    costs = [row for row in rows if row["work"] != SOLVE]
+    for i, (work, of_work) in enumerate(_by_work(costs).items()):
+        _line(cost, [(row["seeds"], row["microseconds"]) for row in of_work], i, work)
+        _line(memory, [(row["seeds"], row["resident_bytes"] / 1e9) for row in of_work], i, work)
+    counts = [row["seeds"] for row in costs]
+    _log(cost, "seeds", "µs of an environment step of one seed", counts)
+    _log(memory, "seeds", "resident memory of the process, GB", counts)
+    memory.set_yscale("linear")
+    memory.set_ylim(bottom=0)
+    cost.legend(loc="upper right")
+    for i, row in enumerate(row for row in rows if row["work"] == SOLVE):
+        for j, process in enumerate(process["curve"] for process in row["processes"]):
+            label = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}" if j == 0 else None
+            points = [(0.0, 0.0), *((point["seconds"], point["share"]) for point in process)]
+            solved.plot(*zip(*points, strict=True), color=PALETTE[i], marker=".", alpha=0.8, label=label)
+    solved.axhline(0.95, color=GREY, linestyle=":")
+    solved.set(xlabel="seconds without compilation", ylabel="seeds that solve CartPole", ylim=(0, 1.03))
+    solved.yaxis.set_major_formatter(PercentFormatter(1.0))
+    solved.legend(loc="lower right")
+    return figure
+
+
+def tabular(rows: list[Row]) -> Figure:
+    """Steps per second of each contender."""
+    figure, (axes,) = _panels(1, columns=1, height=2.0, width=6.4)
+    rates = {
+        "numpy, 1 seed" if name == "numpy" else f"jaxrl, {int(name):,} seeds": rate
+        for name, rate in rows[0]["steps_per_second"].items()
+    }
+    bars = axes.barh([*rates], [*rates.values()], color=[GREY, *PALETTE[:1] * (len(rates) - 1)])
+    axes.bar_label(bars, [number(rate) for rate in rates.values()], padding=3)
+    axes.set(xscale="log", xlabel="steps per second of all seeds", title=rows[0]["work"])
+    axes.set_xlim(min(rates.values()) / 3, 6 * max(rates.values()))
+    axes.invert_yaxis()
+    return figure
+
+
+def compilation(rows: list[Row]) -> Figure:
+    """Seconds of each part, with an empty and with a full cache, for each piece of work."""
+    figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.55 * len(rows), width=7.0)
+    for i, row in enumerate(rows):
+        for state, place, alpha in (("cold", i - 0.2, 1.0), ("cached", i + 0.2, 0.55)):
+            left = 0.0
+            for j, (part, seconds) in enumerate(medians(row, state).items()):
+                label = part if i == 0 and state == "cold" else None
+                axes.barh(place, seconds, 0.36, left, color=PALETTE[j], alpha=alpha, label=label)
+                left += seconds
+            cache = "empty cache" if state == "cold" else "full cache"
+            axes.text(left, place, f" {left:.1f} s, {cache}", va="center", fontsize="small")
+    axes.set_yticks(range(len(rows)), [row["work"] for row in rows])
+    axes.set(xlabel=f"seconds to compile, {rows[0]['seeds']} seeds")
+    axes.margins(x=0.25)
+    axes.invert_yaxis()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(PARTS))
+    return figure
+
+
+def peers(rows: list[Row]) -> Figure:
+    """How many times a peer's steps per second, with intervals; our own rates where no peer was run."""
+    figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=7.0)
+    compared = all("ratio" in row for row in rows)
+    for i, row in enumerate(rows):
+        value, low, high = row["ratio"] if compared else [row["steps_per_second"]["jaxrl"]] * 3
+        axes.errorbar(value, i, xerr=[[value - low], [high - value]], fmt="o", color=PALETTE[0], capsize=3)
+        text = f"{value:.2f} x" if compared else number(value)
+        axes.annotate(text, (value, i), (0, 6), textcoords="offset points", ha="center", fontsize="small")
+    names = [f"{row['work']}, {row['seeds']} seeds\n{[*row['steps_per_second']][-1]}" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set(xscale="log", xlabel="jaxrl's steps per second" + (", by the peer's" if compared else ""))
+    if compared:
+        axes.axvline(1, color=GREY, linestyle=":")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.margins(y=0.15)
+    axes.invert_yaxis()
+    return figure
+
+
+def kills(rows: list[Row]) -> Figure:
+    """The share of killed and resumed studies that end with the same bits, with its interval."""
+    figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=6.4)
+    for i, row in enumerate(rows):
+        share = share_interval(row["equal"], row["kills"])
+        axes.plot([share.low, share.high], [i, i], color=PALETTE[0], linewidth=2)
+        axes.plot(share.estimate, i, "o", color=PALETTE[0], clip_on=False)
+    axes.set_yticks(range(len(rows)), [f"{row['work']}\n{row['kills']} kills" for row in rows])
+    axes.set(xlim=(0, 1), xlabel="equal to the bit after kill -9 and resume, with 95 % interval")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.margins(y=0.3)
+    axes.invert_yaxis()
+    return figure
+
+
+def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figure, list[Axes]]:
+    """A figure with that many panels of that size, in inches."""
+    with mpl.rc_context(STYLE):
+        lines = -(-count // columns)
+        figure = Figure(figsize=(columns * width, lines * height + 0.4), layout="constrained")
+        panels = list(np.ravel(figure.subplots(lines, columns, squeeze=False)))
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels
+
+
+def _line(axes: Axes, points: Any, place: int, label: str) -> None:
+    """Points joined by a line, in the colour and with the marker of that place."""
+    xs, ys = zip(*points, strict=True) if (points := list(points)) else ((), ())
+    axes.plot(xs, ys, color=PALETTE[place], marker=MARKERS[place], markersize=4, label=label)
+
+
+def _log(axes: Axes, x: str, y: str, ticks: Sequence[int]) -> None:
+    """Logarithmic axes with a tick at each size that was measured."""
+    axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    axes.set_xticks(sorted({*ticks}), [f"{tick:,}" for tick in sorted({*ticks})], fontsize="small")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _by_work(rows: list[Row]) -> dict[str, list[Row]]:
+    """The rows of each piece of work, in order."""
+    names = dict.fromkeys(row["work"] for row in rows)
+    return {name: [row for row in rows if row["work"] == name] for name in names}
