@@ -60,17 +60,17 @@ def run(name: str, only: str, smoke: bool, out: str | None) -> None:
     console.print(benchmark.report(rows))
     if out is not None or not (smoke or only):
         folder = RESULTS / device_name() if out is None else Path(out)
-        write(folder, name, rows, benchmark.draw(rows))
+        write(folder, name, rows)
         console.print(f"written: {folder / name}.json and .png", highlight=False)
 
 
-def write(folder: Path, name: str, rows: list[Row], figure: Figure) -> None:
+def write(folder: Path, name: str, rows: list[Row]) -> None:
     """The machine, the versions and every row as JSON, and the figure beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     content = {"machine": machine(), "versions": versions, "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    figures.save(figure, folder / f"{name}.png")
+    figures.save(BENCHMARKS[name].draw, rows, folder / f"{name}.png")
 
 
 def device_name() -> str:

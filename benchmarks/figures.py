@@ -1,6 +1,6 @@
 """A figure of each benchmark's rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from benchmarks.compilation import PARTS, medians
 from benchmarks.seeds import SOLVE
+from benchmarks.tabular import contender
 from jaxrl.generators import GENERATORS
 from jaxrl.report.figures import COLOURS, NEUTRAL
 from jaxrl.report.static import STYLE
 from jaxrl.statistics import share_interval
-from jaxrl.text import number
+from jaxrl.text import counted, number
 
 Row = dict[str, Any]
 
@@ -26,10 +27,10 @@ GREY = tuple(part / 255 for part in NEUTRAL)
 MARKERS = "osD^vP"
 
 
-def save(figure: Figure, file: Path) -> None:
-    """Writes it as PNG."""
+def save(draw: Callable[[list[Row]], Figure], rows: list[Row], file: Path) -> None:
+    """Draws rows and writes them as PNG."""
     with mpl.rc_context(STYLE):
-        FigureCanvasAgg(figure).print_png(file)
+        FigureCanvasAgg(draw(rows)).print_png(file)
 
 
 def environments(rows: list[Row]) -> Figure:
@@ -89,7 +90,7 @@ def seeds(rows: list[Row]) -> Figure:
     cost.legend(loc="upper right")
     for i, row in enumerate(row for row in rows if row["work"] == SOLVE):
         for j, process in enumerate(process["curve"] for process in row["processes"]):
-            label = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}" if j == 0 else None
+            label = counted(row["seeds"], "seed") if j == 0 else None
             points = [(0.0, 0.0), *((point["seconds"], point["share"]) for point in process)]
             solved.plot(*zip(*points, strict=True), color=PALETTE[i], marker=".", alpha=0.8, label=label)
     solved.axhline(0.95, color=GREY, linestyle=":")
@@ -102,14 +103,16 @@ def seeds(rows: list[Row]) -> Figure:
 def tabular(rows: list[Row]) -> Figure:
     """Steps per second of each contender."""
     figure, (axes,) = _panels(1, columns=1, height=2.0, width=6.4)
-    rates = {
-        "numpy, 1 seed" if name == "numpy" else f"jaxrl, {int(name):,} seeds": rate
-        for name, rate in rows[0]["steps_per_second"].items()
-    }
-    bars = axes.barh([*rates], [*rates.values()], color=[GREY, *PALETTE[:1] * (len(rates) - 1)])
-    axes.bar_label(bars, [number(rate) for rate in rates.values()], padding=3)
-    axes.set(xscale="log", xlabel="steps per second of all seeds", title=rows[0]["work"])
-    axes.set_xlim(min(rates.values()) / 3, 6 * max(rates.values()))
+    rates = rows[0]["steps_per_second"]
+    for i, (name, rate) in enumerate(rates.items()):
+        axes.plot(rate, i, "o", color=GREY if name == "numpy" else PALETTE[0])
+        ratio = f", {rate / rates['numpy']:,.3g} x" if name != "numpy" else ""
+        axes.annotate(number(rate) + ratio, (rate, i), (8, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(rates)), [contender(name) for name in rates])
+    axes.set(xscale="log", xlabel="steps per second of all seeds")
+    axes.set_title(rows[0]["work"], loc="left")
+    axes.set_xlim(min(rates.values()) / 2, 8 * max(rates.values()))
+    axes.margins(y=0.25)
     axes.invert_yaxis()
     return figure
 
@@ -130,7 +133,7 @@ def compilation(rows: list[Row]) -> Figure:
     axes.set(xlabel=f"seconds to compile, {rows[0]['seeds']} seeds")
     axes.margins(x=0.25)
     axes.invert_yaxis()
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(PARTS))
+    figure.legend(loc="outside lower center", ncols=len(PARTS))
     return figure
 
 
@@ -143,7 +146,9 @@ def peers(rows: list[Row]) -> Figure:
         axes.errorbar(value, i, xerr=[[value - low], [high - value]], fmt="o", color=PALETTE[0], capsize=3)
         text = f"{value:.2f} x" if compared else number(value)
         axes.annotate(text, (value, i), (0, 6), textcoords="offset points", ha="center", fontsize="small")
-    names = [f"{row['work']}, {row['seeds']} seeds\n{[*row['steps_per_second']][-1]}" for row in rows]
+    names = [
+        f"{row['work']}, {counted(row['seeds'], 'seed')}\n{[*row['steps_per_second']][-1]}" for row in rows
+    ]
     axes.set_yticks(range(len(rows)), names)
     axes.set(xscale="log", xlabel="jaxrl's steps per second" + (", by the peer's" if compared else ""))
     if compared:
@@ -171,10 +176,9 @@ def kills(rows: list[Row]) -> Figure:
 
 def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figure, list[Axes]]:
     """A figure with that many panels of that size, in inches."""
-    with mpl.rc_context(STYLE):
-        lines = -(-count // columns)
-        figure = Figure(figsize=(columns * width, lines * height + 0.4), layout="constrained")
-        panels = list(np.ravel(figure.subplots(lines, columns, squeeze=False)))
+    lines = -(-count // columns)
+    figure = Figure(figsize=(columns * width, lines * height + 0.4), layout="constrained")
+    panels = list(np.ravel(figure.subplots(lines, columns, squeeze=False)))
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure, panels

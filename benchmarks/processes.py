@@ -25,7 +25,7 @@ def in_fresh_process(
 
 
 def ask(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON that a command prints as its last line. Raises RuntimeError with its last words if it fails."""
+    """The JSON that a command prints as its last line. Raises RuntimeError if it fails."""
     # The checkout is the folder it runs in, and another framework's environment must not see our packages.
     variables = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)

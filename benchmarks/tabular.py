@@ -13,7 +13,7 @@ from benchmarks.timing import time_in_turn
 from envs import GridWorld
 from envs.grid_world import MOVES
 from jaxrl.algorithms import QLearning
-from jaxrl.text import number
+from jaxrl.text import counted, number
 
 NAME = "q_learning GridWorld-v0"
 SEEDS = (1, 1_024)
@@ -68,12 +68,16 @@ def q_learning(steps: int, seed: int = 0, total: int = TOTAL) -> np.ndarray:
     return q
 
 
+def contender(name: str) -> str:
+    """How a table and a figure call it."""
+    return "numpy, 1 seed" if name == "numpy" else f"jaxrl, {counted(int(name), 'seed')}"
+
+
 def report(rows: list[dict[str, Any]]) -> Group:
     """A table with a line for each contender."""
     (row,) = rows
     table = Table(row["work"], "steps/s of all seeds", "by numpy's", box=None)
     for name, rate in row["steps_per_second"].items():
-        label = "numpy, 1 seed" if name == "numpy" else f"jaxrl, {int(name):,} seeds"
-        table.add_row(label, number(rate), f"{row['ratios'].get(name, 1.0):,.3g}")
+        table.add_row(contender(name), number(rate), f"{row['ratios'].get(name, 1.0):,.3g}")
     rounds = len(row["timings"]["numpy"]["seconds"])
     return Group(table, f"medians of {rounds} rounds, all timed in turn")
