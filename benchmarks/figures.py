@@ -37,14 +37,14 @@ def environments(rows: list[Row]) -> Figure:
     """Steps per second by copies, a panel for each environment and a line for each contender."""
     names = list(dict.fromkeys(row["environment"] for row in rows))
     figure, panels = _panels(len(names), columns=min(len(names), 5), height=2.4, width=2.6)
-    contenders = (*GENERATORS, "gymnax", "gymnasium")
+    sides = (*GENERATORS, "gymnax", "gymnasium")
     labels = ["jaxrl, threefry2x32", "jaxrl, pcg4x32", "gymnax", "Gymnasium"]
     for axes, name in zip(panels, names, strict=False):
-        for i, contender in enumerate(contenders):
+        for i, side in enumerate(sides):
             points = [
-                (row["copies"], row["steps_per_second"][contender])
+                (row["copies"], row["steps_per_second"][side])
                 for row in rows
-                if row["environment"] == name and contender in row["steps_per_second"]
+                if row["environment"] == name and side in row["steps_per_second"]
             ]
             _line(axes, points, i, labels[i])
         _log(axes, "copies", "", [row["copies"] for row in rows])
@@ -146,9 +146,8 @@ def peers(rows: list[Row]) -> Figure:
         axes.errorbar(value, i, xerr=[[value - low], [high - value]], fmt="o", color=PALETTE[0], capsize=3)
         text = f"{value:.2f} x" if compared else number(value)
         axes.annotate(text, (value, i), (0, 6), textcoords="offset points", ha="center", fontsize="small")
-    names = [
-        f"{row['work']}, {counted(row['seeds'], 'seed')}\n{[*row['steps_per_second']][-1]}" for row in rows
-    ]
+    names = [f"{row['work']}, {counted(row['seeds'], 'seed')}" for row in rows]
+    names = [f"{name}\n{[*row['steps_per_second']][-1]}" for name, row in zip(names, rows, strict=True)]
     axes.set_yticks(range(len(rows)), names)
     axes.set(xscale="log", xlabel="jaxrl's steps per second" + (", by the peer's" if compared else ""))
     if compared:
