@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.compilation import PARTS, medians
 from benchmarks.seeds import SOLVE
@@ -25,6 +25,9 @@ Row = dict[str, Any]
 PALETTE = [tuple(part / 255 for part in colour) for colour in COLOURS]
 GREY = tuple(part / 255 for part in NEUTRAL)
 MARKERS = "osD^vP"
+RATE = EngFormatter(sep=" ")
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+SHARE = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
 def save(draw: Callable[[list[Row]], Figure], rows: list[Row], file: Path) -> None:
@@ -68,9 +71,9 @@ def training(rows: list[Row]) -> Figure:
             _line(share, zip(counts, shares, strict=True), i, work)
     counts = [row["seeds"] for row in rows]
     _log(speed, "seeds", "training steps per second, all seeds", counts)
-    _log(share, "seeds", "operations, by those of a large matrix product", counts)
+    _log(share, "seeds", "share of a large matrix product's rate", counts, SHARE)
     _log(memory, "seeds", "peak memory of the process, GB", counts)
-    share.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    _linear(memory)
     figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -83,10 +86,9 @@ def seeds(rows: list[Row]) -> Figure:
         _line(cost, [(row["seeds"], row["microseconds"]) for row in of_work], i, work)
         _line(memory, [(row["seeds"], row["resident_bytes"] / 1e9) for row in of_work], i, work)
     counts = [row["seeds"] for row in costs]
-    _log(cost, "seeds", "µs of an environment step of one seed", counts)
+    _log(cost, "seeds", "µs of an environment step of one seed", counts, PLAIN)
     _log(memory, "seeds", "resident memory of the process, GB", counts)
-    memory.set_yscale("linear")
-    memory.set_ylim(bottom=0)
+    _linear(memory)
     cost.legend(loc="upper right")
     for i, row in enumerate(row for row in rows if row["work"] == SOLVE):
         for j, process in enumerate(process["curve"] for process in row["processes"]):
@@ -95,7 +97,7 @@ def seeds(rows: list[Row]) -> Figure:
             solved.plot(*zip(*points, strict=True), color=PALETTE[i], marker=".", alpha=0.8, label=label)
     solved.axhline(0.95, color=GREY, linestyle=":")
     solved.set(xlabel="seconds without compilation", ylabel="seeds that solve CartPole", ylim=(0, 1.03))
-    solved.yaxis.set_major_formatter(PercentFormatter(1.0))
+    solved.yaxis.set_major_formatter(SHARE)
     solved.legend(loc="lower right")
     return figure
 
@@ -131,7 +133,7 @@ def compilation(rows: list[Row]) -> Figure:
             axes.text(left, place, f" {left:.1f} s, {cache}", va="center", fontsize="small")
     axes.set_yticks(range(len(rows)), [row["work"] for row in rows])
     axes.set(xlabel=f"seconds to compile, {rows[0]['seeds']} seeds")
-    axes.margins(x=0.25)
+    axes.margins(x=0.3)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=len(PARTS))
     return figure
@@ -144,7 +146,7 @@ def peers(rows: list[Row]) -> Figure:
     for i, row in enumerate(rows):
         value, low, high = row["ratio"] if compared else [row["steps_per_second"]["jaxrl"]] * 3
         axes.errorbar(value, i, xerr=[[value - low], [high - value]], fmt="o", color=PALETTE[0], capsize=3)
-        text = f"{value:.2f} x" if compared else number(value)
+        text = f"{value:.3g} x" if compared else number(value)
         axes.annotate(text, (value, i), (0, 6), textcoords="offset points", ha="center", fontsize="small")
     names = [f"{row['work']}, {counted(row['seeds'], 'seed')}" for row in rows]
     names = [f"{name}\n{[*row['steps_per_second']][-1]}" for name, row in zip(names, rows, strict=True)]
@@ -152,7 +154,7 @@ def peers(rows: list[Row]) -> Figure:
     axes.set(xscale="log", xlabel="jaxrl's steps per second" + (", by the peer's" if compared else ""))
     if compared:
         axes.axvline(1, color=GREY, linestyle=":")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_major_formatter(PLAIN if compared else RATE)
     axes.margins(y=0.15)
     axes.invert_yaxis()
     return figure
@@ -167,7 +169,7 @@ def kills(rows: list[Row]) -> Figure:
         axes.plot(share.estimate, i, "o", color=PALETTE[0], clip_on=False)
     axes.set_yticks(range(len(rows)), [f"{row['work']}\n{row['kills']} kills" for row in rows])
     axes.set(xlim=(0, 1), xlabel="equal to the bit after kill -9 and resume, with 95 % interval")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(SHARE)
     axes.margins(y=0.3)
     axes.invert_yaxis()
     return figure
@@ -189,13 +191,22 @@ def _line(axes: Axes, points: Any, place: int, label: str) -> None:
     axes.plot(xs, ys, color=PALETTE[place], marker=MARKERS[place], markersize=4, label=label)
 
 
-def _log(axes: Axes, x: str, y: str, ticks: Sequence[int]) -> None:
+def _log(axes: Axes, x: str, y: str, ticks: Sequence[int], shown: Formatter = RATE) -> None:
     """Logarithmic axes with a tick at each size that was measured."""
     axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
     axes.set_xticks(sorted({*ticks}), [f"{tick:,}" for tick in sorted({*ticks})], fontsize="small")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter(shown)
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", alpha=0.3)
+
+
+def _linear(axes: Axes) -> None:
+    """A vertical axis that begins at zero, for what does not span powers of ten."""
+    axes.set_yscale("linear")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PLAIN)
 
 
 def _by_work(rows: list[Row]) -> dict[str, list[Row]]:
