@@ -178,7 +178,7 @@ def kills(rows: list[Row]) -> Figure:
 def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figure, list[Axes]]:
     """A figure with that many panels of that size, in inches."""
     lines = -(-count // columns)
-    figure = Figure(figsize=(columns * width, lines * height + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(columns * width, 6.4), lines * height + 0.4), layout="constrained")
     panels = list(np.ravel(figure.subplots(lines, columns, squeeze=False)))
     for axes in panels[count:]:
         axes.set_axis_off()
