@@ -46,7 +46,7 @@ def costs(name: str, smoke: bool) -> Iterator[dict[str, Any]]:
 
 def solutions(smoke: bool) -> Iterator[dict[str, Any]]:
     """Each number of seeds: seconds and steps until it is solved, or None. A round has seeds of its own."""
-    counts, rounds, budget = ((2,), 1, 8_192) if smoke else (SOLVED_SEEDS, ROUNDS, solve.BUDGET)
+    counts, rounds, budget = ((2,), 1, 2_560) if smoke else (SOLVED_SEEDS, ROUNDS, solve.BUDGET)
     processes = [
         [in_fresh_process(solve.solve, f"{i * seeds}:{(i + 1) * seeds}", budget) for seeds in counts]
         for i in range(rounds)

@@ -282,7 +282,10 @@ def export(
 
 @app.command
 def bench(
-    name: tyro.conf.Positional[Name], only: Name = "", smoke: bool = False, out: OptionalDirectory = None
+    name: tyro.conf.Positional[Name],
+    only: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "",
+    smoke: bool = False,
+    out: OptionalDirectory = None,
 ) -> None:
     """Measures what this code costs on this machine: prints a table, writes a figure and every raw time.
 
