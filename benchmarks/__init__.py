@@ -1,1 +1,1 @@
-"""Throughput of environments and of training: `python -m benchmarks --help`."""
+"""What this code costs on a machine, and beside others: `jaxrl bench --help`."""

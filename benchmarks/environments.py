@@ -1,55 +1,141 @@
-"""Steps per second of each environment under a random policy."""
+"""Steps per second of each environment under a random policy, beside gymnax and Gymnasium."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import gymnasium
+import gymnax
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
+from rich.console import Group
+from rich.table import Table
 
-from benchmarks.timing import time_calls
-from jaxrl import registry
+from benchmarks.timing import Call, time_in_turn
+from envs import ENVIRONMENTS
 from jaxrl.environment import Environment, Episode
+from jaxrl.generators import GENERATORS
+from jaxrl.text import number
 
-COPIES = (1, 8, 64, 256, 1_024, 16_384)
-
-
-@jax.jit
-def random_steps(env: Environment, episodes: Episode, key: Array, steps: Array) -> tuple[Episode, Array]:
-    """`steps` uniform actions in each copy ([copies]); the episodes after them and the sum of rewards."""
-
-    def step(t: Array, carry: tuple[Episode, Array]) -> tuple[Episode, Array]:
-        episodes, total = carry
-        keys = random.split(random.fold_in(key, t), total.shape[0])
-        episodes, reward = jax.vmap(one_step, (None, 0, 0))(env, episodes, keys)
-        return episodes, total + reward
-
-    return lax.fori_loop(0, steps, step, (episodes, jnp.zeros_like(episodes.episode_return)))
-
-
-def one_step(env: Environment, episode: Episode, key: Array) -> tuple[Episode, Array]:
-    """A uniform action and its reward."""
-    key_act, key_env = random.split(key)
-    episode, transition = episode.step(env, key_env, env.action_space.sample(key_act))
-    return episode, transition.reward
+COPIES = (1, 64, 1_024, 16_384)
+COPIES_OF_GYMNASIUM = 1_024  # at most: it steps one after the other
+ROUNDS = 7
+PEERS = ("gymnax", "gymnasium")
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     """A row for each environment whose name contains `only`, and number of copies."""
-    chosen = {name: env for name, env in sorted(registry.environments().items()) if only in name}
-    for name, env in chosen.items():
-        for copies in COPIES[:2] if smoke else COPIES:
-            keys = random.split(random.key(0), copies)
-            arrays = env.arrays()
-            episodes = jax.vmap(Episode.start, (None, 0))(arrays, keys)
-
-            def call(steps: int, env: Any = arrays, episodes: Any = episodes) -> Any:
-                return jax.block_until_ready(random_steps(env, episodes, random.key(1), steps))
-
-            timing = time_calls(call, calls=1 if smoke else 7)
+    chosen = [name for name in sorted(ENVIRONMENTS) if only in name]
+    for name in chosen[:1] if smoke else chosen:
+        for copies in COPIES[:1] if smoke else COPIES:
+            timings = time_in_turn(contenders(name, copies), rounds=1 if smoke else ROUNDS)
+            rates = {each: copies * timing.iterations_per_second for each, timing in timings.items()}
             yield {
                 "environment": name,
                 "copies": copies,
-                "steps_per_second": copies * timing.iterations_per_second,
-                **timing._asdict(),
+                "steps_per_second": rates,
+                "ratios": ratios(rates),
+                "timings": {each: timing._asdict() for each, timing in timings.items()},
             }
+
+
+def ratios(rates: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Ours by theirs: peer -> generator -> ratio."""
+    return {
+        peer: {generator: rates[generator] / rates[peer] for generator in GENERATORS}
+        for peer in PEERS
+        if peer in rates
+    }
+
+
+def contenders(name: str, copies: int) -> dict[str, Call]:
+    """What steps that many copies: ours with each generator, and the peers that have the environment."""
+    calls = {generator: our_steps(name, copies, impl) for generator, impl in GENERATORS.items()}
+    if name in gymnax.registered_envs:
+        calls["gymnax"] = gymnax_steps(name, copies)
+    if name in gymnasium.registry and copies <= COPIES_OF_GYMNASIUM:
+        calls["gymnasium"] = gymnasium_steps(name, copies)
+    return calls
+
+
+def our_steps(name: str, copies: int, impl: Any) -> Call:
+    env, keys = ENVIRONMENTS[name].arrays(), random.split(random.key(0, impl=impl), copies)
+    episodes = jax.vmap(Episode.start, (None, 0))(env, keys)
+    return lambda steps: jax.block_until_ready(random_steps(our_step, env, episodes, keys[0], steps))
+
+
+def our_step(env: Environment, episode: Episode, key_act: Array, key_env: Array) -> tuple[Episode, Array]:
+    """A uniform action and its reward."""
+    episode, transition = episode.step(env, key_env, env.action_space.sample(key_act))
+    return episode, transition.reward
+
+
+def gymnax_steps(name: str, copies: int) -> Call:
+    env, params = gymnax.make(name)
+    keys, step = random.split(random.key(0), copies), partial(gymnax_step, env)
+    states = strongly_typed(jax.vmap(env.reset, (0, None))(keys, params))
+    return lambda steps: jax.block_until_ready(random_steps(step, params, states, keys[0], steps))
+
+
+def gymnax_step(
+    env: Any, params: Any, state: tuple[Any, Any], key_act: Array, key_env: Array
+) -> tuple[Any, Array]:
+    """`our_step` in gymnax, whose `step` starts a new episode as `Episode.step` does."""
+    action = env.action_space(params).sample(key_act)
+    obs, inner, reward, *_ = env.step(key_env, state[1], action, params)
+    return strongly_typed((obs, inner)), jnp.float32(reward)
+
+
+def strongly_typed(tree: Any) -> Any:
+    """Without weak types, so that a loop's state keeps its type."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)
+
+
+@partial(jax.jit, static_argnums=0)
+def random_steps(
+    step: Callable[..., tuple[Any, Array]], env: Any, states: Any, key: Array, steps: Array | int
+) -> tuple[Any, Array]:
+    """`steps` steps in each copy ([copies]), by `step(env, state, key_act, key_env)`; the states after them
+    and the sums of rewards."""
+
+    def iteration(t: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
+        states, total = carry
+        keys = random.split(random.fold_in(key, t), (2, copies))
+        states, reward = jax.vmap(step, (None, 0, 0, 0))(env, states, *keys)
+        return states, total + reward
+
+    copies = jax.tree.leaves(states)[0].shape[0]
+    return lax.fori_loop(0, steps, iteration, (states, jnp.zeros(copies)))
+
+
+def gymnasium_steps(name: str, copies: int) -> Call:
+    """By its own vector environment of that world where it has one (CartPole), else a SyncVectorEnv."""
+    envs = gymnasium.make_vec(name, num_envs=copies)
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+
+    def call(steps: int) -> None:
+        for _ in range(steps):
+            envs.step(envs.action_space.sample())
+
+    return call
+
+
+def report(rows: list[dict[str, Any]]) -> Group:
+    """A table with a line for each row: rates, and by how much each generator is ahead of each peer."""
+    columns = (*GENERATORS, *(column for peer in PEERS for column in (peer, "x")))
+    table = Table("steps/s", "copies", *columns, box=None)
+    for row in rows:
+        rates, cells = row["steps_per_second"], []
+        for peer in PEERS:
+            ahead = row["ratios"].get(peer, {})
+            cells += [
+                number(rates[peer]) if peer in rates else "",
+                " / ".join(f"{ratio:.3g}" for ratio in ahead.values()),
+            ]
+        ours = [number(rates[generator]) for generator in GENERATORS]
+        table.add_row(row["environment"], f"{row['copies']:,}", *ours, *cells)
+    rounds = len(rows[0]["timings"]["threefry2x32"]["seconds"])
+    note = f"medians of {rounds} rounds, all timed in turn; x is {' / '.join(GENERATORS)} by the peer's rate"
+    return Group(table, note)

@@ -1,49 +1,106 @@
-"""Environment steps per second of training, evaluation apart, for several numbers of seeds."""
+"""Environment steps per second of training, evaluation apart, and the share of the machine it uses."""
 
+import statistics
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+from rich.console import Group
+from rich.table import Table
 
-from benchmarks.timing import time_calls
+from benchmarks.arithmetic import iteration_flops, product_rate
+from benchmarks.lanes import EPISODES, Lanes, planned
+from benchmarks.memory import peak_bytes, resident_bytes
+from benchmarks.processes import in_fresh_process
+from benchmarks.timing import time_calls, timed
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from jaxrl.algorithm import Algorithm
-from jaxrl.algorithms import DQN, PPO, SAC, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.environment import Environment
-from jaxrl.plan import Batch
-from jaxrl.study import Run
-from jaxrl.training import advance, initialise
+from jaxrl.memory import shown_bytes
+from jaxrl.text import number
 
-SEEDS = (1, 8, 64, 256)
-TOTAL = 1_000_000  # planned iterations; schedules hardly move within a measurement
+SEEDS = (1, 8, 64, 256, 1_024)
+SEEDS_ON_GPU = (64, 1_024, 8_192)
+CALLS = 5
+MIN_SECONDS = 0.3  # of a call
+# Without a warm-up, during which most calls would do no update.
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(), CartPole()),
-    # Without a warm-up, during which most calls would do no update.
     "dqn CartPole-v1": (DQN(warmup=0), CartPole()),
-    "sac Pendulum-v1": (SAC(warmup=0), Pendulum()),
+    "sac Pendulum-v1": (SAC(warmup=0, capacity=10_000), Pendulum()),
+    "discrete_sac CartPole-v1": (DiscreteSAC(warmup=0, capacity=10_000), CartPole()),
 }
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     """A row for each piece of work whose name contains `only`, and number of seeds."""
-    chosen = {name: work for name, work in WORK.items() if only in name}
-    for name, (algorithm, env) in chosen.items():
-        for seeds in SEEDS[:2] if smoke else SEEDS:
-            runs = [Run(seed, env, algorithm, seed) for seed in range(seeds)]
-            algorithms, envs, keys, _ = Batch(0, seeds, tuple(runs)).lanes("threefry2x32")
-            state = [initialise(algorithms, envs, keys)]
+    chosen = [name for name in WORK if only in name]
+    for name in chosen[:1] if smoke else chosen:
+        for seeds in (2,) if smoke else seed_counts():
+            yield in_fresh_process(train, name, seeds, 1 if smoke else CALLS, MIN_SECONDS)
 
-            def call(iterations: int, a: Any = algorithms, e: Any = envs, state: list[Any] = state) -> Any:
-                state[0], *metrics = advance(a, e, state[0], 0, iterations, TOTAL)
-                return jax.block_until_ready(metrics)
 
-            timing = time_calls(call, calls=1 if smoke else 7)
-            steps = seeds * algorithm.steps_per_iteration
-            yield {
-                "work": name,
-                "seeds": seeds,
-                "steps_per_second": steps * timing.iterations_per_second,
-                **timing._asdict(),
-            }
+def seed_counts() -> tuple[int, ...]:
+    return SEEDS if jax.default_backend() == "cpu" else SEEDS_ON_GPU
+
+
+def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
+    """The row of a piece of work, measured in this process, which does nothing else."""
+    algorithm, env = WORK[name]
+    batches = planned(algorithm, env, seeds)
+    start = time.perf_counter()
+    lanes = Lanes(batches)
+    lanes.advance(0)
+    lanes.evaluate()
+    compile_seconds = time.perf_counter() - start
+    timing = time_calls(lanes.advance, calls, min_seconds)
+    evaluate_seconds = [timed(lanes.evaluate) for _ in range(calls)]
+    memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}
+    rate = lanes.steps_per_iteration * timing.iterations_per_second
+    flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
+    return {
+        "work": name,
+        "seeds": seeds,
+        "steps_per_second": rate,
+        "flops_per_step": flops,
+        "product_flops_per_second": product,
+        "share_of_product": rate * flops / product,
+        **memory,
+        **timing._asdict(),
+        "compile_seconds": compile_seconds,
+        "evaluate_seconds": evaluate_seconds,
+        "updates_per_iteration": lanes.updates() / lanes.t,
+        "steps_per_iteration": lanes.steps_per_iteration,
+        "devices": jax.local_device_count(),
+        "batches": len(batches),
+        "width": batches[0].width,
+        "settings": algorithm.parameters(),
+    }
+
+
+def report(rows: list[dict[str, Any]]) -> Group:
+    """A table with a line for each row."""
+    columns = ("steps/s", "spread", "of a product", "compile", "evaluation", "peak memory")
+    table = Table("work", "seeds", *columns, box=None)
+    for row in rows:
+        table.add_row(
+            row["work"],
+            f"{row['seeds']:,}",
+            number(row["steps_per_second"]),
+            f"{max(row['seconds']) / min(row['seconds']) - 1:.0%}",
+            f"{row['share_of_product']:.1%}" if row["flops_per_step"] else "",
+            f"{row['compile_seconds']:.1f} s",
+            f"{statistics.median(row['evaluate_seconds']):.3f} s",
+            shown_bytes(row["peak_bytes"]),
+        )
+    product = statistics.median(row["product_flops_per_second"] for row in rows) / 1e9
+    note = (
+        f"medians of {len(rows[0]['seconds'])} calls, each line a process; of a product: operations of the "
+        f"matrix products a second, by those of one large float32 product (here {product:,.0f} G); "
+        f"evaluation: {EPISODES} episodes of every seed"
+    )
+    return Group(table, note)

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
@@ -280,6 +281,29 @@ def export(
     print(exporting.export(folders, to, out))
 
 
+@app.command
+def bench(
+    name: tyro.conf.Positional[Name],
+    only: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "",
+    smoke: bool = False,
+    out: OptionalDirectory = None,
+) -> None:
+    """Measures what this code costs on this machine: prints a table, writes a figure and every raw time.
+
+    Needs a checkout of the repository, whose folder benchmarks/ is not installed.
+
+    Args:
+        name: compile (with an empty and a full cache), environments (beside gymnax and Gymnasium), kills
+            (studies that end with the same bits after kill -9), numpy (Q-learning beside a plain loop), peers
+            (training beside rejax and Stable-Baselines3, installed into the user's cache folder), seeds (time
+            and memory of each, and time until CartPole is solved) or training (steps per second).
+        only: of that, the pieces whose name contains this; nothing is then written without --out.
+        smoke: little of it and each timed once, to see that it runs; nothing is written without --out.
+        out: the folder of the figure and the times; benchmarks/results/<device> if not given.
+    """
+    _checkout("benchmarks.command").run(name, only, smoke, out)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input ends in one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
@@ -294,6 +318,17 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         print(f"jaxrl: {interrupt or 'stopped at once'}", file=sys.stderr, flush=True)
         os._exit(130)  # at once: a thread may still be in the middle of a compiled chunk
+
+
+def _checkout(module: str) -> Any:
+    """A module that lies beside this package, in a checkout alone. Raises InputError elsewhere."""
+    import importlib
+
+    root = Path(__file__).parents[1]
+    if not (root / module.partition(".")[0]).is_dir():
+        raise InputError(f"jaxrl bench needs a checkout of jaxrl's repository; {root} is none")
+    sys.path.insert(0, str(root))
+    return importlib.import_module(module)
 
 
 def _prepare() -> None:

@@ -48,7 +48,7 @@ def peak_bytes(jaxpr: Jaxpr) -> int:
     for i, eqn in enumerate(jaxpr.eqns):
         if eqn.primitive.name not in WITHOUT_MEMORY:
             live |= {var: _size(var.aval) for var in eqn.outvars}
-        within = max(map(peak_bytes, _inner(eqn)), default=0)
+        within = max(map(peak_bytes, inner_jaxprs(eqn)), default=0)
         peak = max(peak, sum(live.values()) + within)
         live = {var: size for var, size in live.items() if last_use.get(var, 0) > i}
     return peak
@@ -83,7 +83,7 @@ def _size(leaf: Any) -> int:
     return leaf.size * leaf.dtype.itemsize
 
 
-def _inner(eqn: JaxprEqn) -> Iterator[Jaxpr]:
+def inner_jaxprs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
     """The jaxprs within an equation: bodies of loops, branches, functions."""
     for leaf in jax.tree.leaves(eqn.params, is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr)):
         if isinstance(leaf, ClosedJaxpr):

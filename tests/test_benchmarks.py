@@ -1,11 +1,24 @@
 """Benchmarks: what they compute from the times, and that both sides of a comparison get the same work."""
 
+import json
+import os
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks import timing
+from benchmarks import arithmetic, command, compilation, environments, lanes, seeds, tabular, timing, training
 from benchmarks.peers import compare, on_jaxrl, work
-from jaxrl import registry
+from benchmarks.processes import ROOT
+from envs import CartPole, GridWorld
+from jaxrl import InputError, cli, registry, train
+from jaxrl.algorithms import DQN, QLearning
+from jaxrl.cli import main
+from jaxrl.plan import make_batches
+from jaxrl.study import make_study
 
 
 def report(seconds, iterations=10, steps=100, updates=1.0):
@@ -66,7 +79,7 @@ def test_our_side_trains_what_the_settings_say(name):
 
 @pytest.mark.parametrize("peer", compare.MODULES)
 def test_requirements_of_peers_are_pinned(peer):
-    folder = compare.ROOT / "benchmarks" / "peers"
+    folder = ROOT / "benchmarks" / "peers"
     assert (folder / f"{compare.MODULES[peer]}.py").exists()
     lines = (folder / f"{peer}.txt").read_text().splitlines()
     packages = [line for line in lines if not line.startswith(("#", "-"))]
@@ -78,6 +91,224 @@ def test_rejax_runs_on_the_jax_that_jaxrl_is_tested_with():
     def pins(path):
         return {line for line in path.read_text().splitlines() if line.startswith(("jax==", "jaxlib=="))}
 
-    rejax = pins(compare.ROOT / "benchmarks" / "peers" / "rejax.txt")
-    assert rejax == pins(compare.ROOT / "constraints.txt")
+    rejax = pins(ROOT / "benchmarks" / "peers" / "rejax.txt")
+    assert rejax == pins(ROOT / "constraints.txt")
     assert len(rejax) == 4
+
+
+def test_contenders_meet_the_same_minutes(monkeypatch):
+    clock, order = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+
+    def contender(name, speed):
+        def call(iterations):
+            order.append(name)
+            clock[0] += iterations / speed
+
+        return call
+
+    calls = {"slow": contender("slow", 100), "fast": contender("fast", 400)}
+    timings = timing.time_in_turn(calls, rounds=3, min_seconds=1.0)
+    assert order[-6:] == ["slow", "fast"] * 3
+    assert timings["slow"].iterations_per_second == pytest.approx(100)
+    assert timings["fast"].iterations_per_second == pytest.approx(400)
+
+
+def test_operations_of_a_small_network_counted_by_hand():
+    algorithm = DQN(num_envs=3, updates=2, batch_size=5, warmup=0, hidden=(8,))
+    layers = 2 * (4 * 8 + 8 * 2)  # one observation of CartPole's through the network
+    to_weights, to_hidden = layers, 2 * 2 * 8  # of a backward pass; nothing flows back into observations
+    update = 5 * (layers + layers + to_weights + to_hidden)  # the network, its target, and back
+    assert arithmetic.iteration_flops(algorithm, CartPole()) == 3 * layers + 2 * update
+
+
+def test_operations_of_scans_branches_and_convolutions():
+    def scanned(x):
+        return jax.lax.scan(lambda carry, _: (carry @ carry, None), x, length=7)[0]
+
+    def branched(x):
+        return jax.lax.cond(x[0, 0] > 0, lambda: x @ x @ x, lambda: x)
+
+    def convolved(image, kernel):
+        return jax.lax.conv(image, kernel, (1, 1), "VALID")
+
+    square, product = jnp.ones((3, 3)), 2 * 3**3
+    assert arithmetic.flops(jax.make_jaxpr(scanned)(square).jaxpr) == 7 * product
+    assert arithmetic.flops(jax.make_jaxpr(branched)(square).jaxpr) == 2 * product
+    image, kernel = jnp.ones((1, 2, 5, 5)), jnp.ones((4, 2, 3, 3))
+    assert arithmetic.flops(jax.make_jaxpr(convolved)(image, kernel).jaxpr) == 2 * (4 * 3 * 3) * (2 * 3 * 3)
+
+
+def test_tabular_learning_has_no_products():
+    assert arithmetic.iteration_flops(QLearning(), GridWorld()) == 0
+
+
+def test_a_machine_multiplies():
+    assert arithmetic.product_rate(size=32) > 0
+
+
+@pytest.mark.parametrize("name", training.WORK)
+def test_what_is_timed_updates(name):
+    """No warm-up is left in which an iteration would be cheap."""
+    algorithm, env = training.WORK[name]
+    small = {"batch_size": 4, "capacity": 40} if hasattr(algorithm, "capacity") else {}
+    batches = lanes.planned(algorithm.replace(**small), env, seeds=2)
+    trained = lanes.Lanes(batches)
+    trained.advance(2)
+    expected = getattr(
+        algorithm, "updates", getattr(algorithm, "epochs", 0) * getattr(algorithm, "minibatches", 0)
+    )
+    assert trained.updates() == 2 * expected
+    assert trained.steps_per_iteration == 2 * algorithm.steps_per_iteration
+
+
+def test_lanes_train_what_the_command_line_trains(tmp_path):
+    """Several batches, the last one padded: the same evaluation of every seed."""
+    algorithm, env = QLearning(), GridWorld()
+    results = train(algorithm, env, seeds=5, steps=40, evaluate_every=40, width=2, out=tmp_path / "runs")
+    batches = make_batches(make_study(algorithm, env, seeds=5, steps=40), 2)
+    trained = lanes.Lanes(batches, steps=40)
+    trained.advance(40)
+    returns, lengths = trained.evaluate()
+    assert returns.shape == lengths.shape == (5, lanes.EPISODES)
+    np.testing.assert_array_equal(np.sort(returns.mean(axis=1)), np.sort(results.final().to_numpy()))
+
+
+def test_the_loop_in_numpy_learns_the_shortest_path():
+    world = GridWorld()
+    q = tabular.q_learning(20_000, seed=1, total=20_000)
+    state, steps = 0, 0
+    while state != world.num_states - 1 and steps < world.max_steps:
+        state, steps = int(world.successor(state, int(np.argmax(q[state])), 0)[0]), steps + 1
+    assert steps == 2 * (world.size - 1)
+
+
+def test_ratios_are_ours_by_theirs():
+    rates = {"threefry2x32": 6.0, "pcg4x32": 12.0, "gymnax": 3.0}
+    assert environments.ratios(rates) == {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 4.0}}
+
+
+def test_a_device_names_its_results(monkeypatch):
+    def on(platform, kind):
+        device = SimpleNamespace(platform=platform, device_kind=kind)
+        monkeypatch.setattr(command.jax, "devices", lambda: [device])
+        return command.device_name()
+
+    assert on("cpu", "cpu") == f"cpu-{os.cpu_count()}-cores"
+    assert on("gpu", "NVIDIA H100 80GB HBM3") == "nvidia-h100"
+    assert on("gpu", "NVIDIA GeForce RTX 4090") == "nvidia-geforce-rtx-4090"
+
+
+def test_an_unknown_benchmark_gets_the_closest_name(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "trainig"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("jaxrl: unknown benchmark 'trainig': did you mean 'training'?")
+
+
+def test_nothing_of_that_name(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "numpy", "--only", "chess"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "jaxrl: nothing in the benchmark numpy has 'chess' in its name\n"
+
+
+def test_an_installed_package_has_no_benchmarks(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "jaxrl" / "cli.py"))
+    with pytest.raises(InputError, match="needs a checkout"):
+        cli.bench("training")
+
+
+GRID, POLE = "q_learning GridWorld-v0", "ppo CartPole-v1"
+COSTS = {"resident_bytes": 6e8, "microseconds": 2.0, "processes": [{}]}
+COMPILED = [dict.fromkeys(compilation.PARTS, 1.5)]
+CURVE = [{"steps": 1_000, "seconds": 1.0, "share": 0.5}, {"steps": 2_000, "seconds": 2.0, "share": 1.0}]
+TRAINED = {
+    "steps_per_second": 1e5,
+    "seconds": [1.0, 1.1],
+    "evaluate_seconds": [0.1],
+    "compile_seconds": 2.0,
+    "flops_per_step": 1e4,
+    "product_flops_per_second": 1e11,
+    "peak_bytes": 5e8,
+}
+ROWS = {
+    "compile": [{"work": POLE, "seeds": 64, "cold": COMPILED, "cached": COMPILED}],
+    "environments": [
+        {
+            "environment": "CartPole-v1",
+            "copies": copies,
+            "steps_per_second": {"threefry2x32": 2e5, "pcg4x32": 3e6, **others},
+            "ratios": {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 30.0}},
+            "timings": {"threefry2x32": {"seconds": [1.0]}},
+        }
+        for copies, others in ((1, {"gymnax": 1e5, "gymnasium": 1e4}), (64, {"gymnax": 1e5}))
+    ],
+    "kills": [{"work": GRID, "seeds": 64, "kills": 50, "equal": 50, "in_the_middle": 40}],
+    "numpy": [
+        {
+            "work": GRID,
+            "steps_per_second": {"numpy": 1e5, "1": 4e5, "1024": 8e6},
+            "ratios": {"1": 4.0, "1024": 80.0},
+            "timings": {"numpy": {"seconds": [1.0]}},
+        }
+    ],
+    "peers": [
+        {
+            "work": POLE,
+            "seeds": 64,
+            "steps_per_second": {"jaxrl": 2e5, "rejax": 1e5},
+            "ratio": (2.0, 1.9, 2.2),
+            "processes": {"jaxrl": [{"seconds": [1.0]}], "rejax": [{"seconds": [2.0]}]},
+        }
+    ],
+    "randomness": [
+        {"generator": "pcg4x32", "comparison": "seeds", "values": 10, "largest_z": 1.0, "p": 0.5},
+        {
+            "generator": "pcg4x32",
+            "stream": "single",
+            "seconds": 1.0,
+            "results": [{"options": "-d 0", "test": "birthdays", "p": p} for p in (0.001, 0.7)],
+        },
+    ],
+    "seeds": [
+        {"work": POLE, "seeds": 8, **COSTS},
+        {
+            "work": seeds.SOLVE,
+            "seeds": 1,
+            "seconds": 2.0,
+            "steps": 2_000,
+            "share": 1.0,
+            "processes": [{"curve": CURVE}],
+        },
+        {
+            "work": seeds.SOLVE,
+            "seeds": 64,
+            "seconds": None,
+            "steps": None,
+            "share": 0.5,
+            "processes": [{"curve": CURVE[:1]}],
+        },
+    ],
+    "training": [
+        {"work": POLE, "seeds": 8, "share_of_product": 0.01, **TRAINED},
+        {"work": GRID, "seeds": 8, "share_of_product": 0.0, **TRAINED, "flops_per_step": 0},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", command.BENCHMARKS)
+def test_a_benchmark_prints_a_table_and_writes_figure_and_times(name, tmp_path, monkeypatch, capsys):
+    measured = command.BENCHMARKS[name]._replace(measure=lambda *_: ROWS[name])
+    monkeypatch.setitem(command.BENCHMARKS, name, measured)
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    command.run(name, only="", smoke=True, out=None)
+    assert not [*tmp_path.iterdir()]
+    command.run(name, only="", smoke=False, out=None)
+    folder = tmp_path / command.device_name()
+    assert capsys.readouterr().out.count("written:") == 1
+    with Image.open(folder / f"{name}.png") as picture:
+        assert picture.width > 600
+    written = json.loads((folder / f"{name}.json").read_text())
+    assert written["rows"] == json.loads(json.dumps(ROWS[name]))
+    assert {"device", "jax", "cores"} <= written["machine"].keys()

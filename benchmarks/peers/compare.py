@@ -1,7 +1,6 @@
 """Runs the workers of jaxrl and of each peer in turn and compares their steps per second."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from rich.console import Group
 from rich.table import Table
 
 from benchmarks.peers.work import SEEDS, WORK
+from benchmarks.processes import ask
 
-ROOT = Path(__file__).parents[2]
 MODULES = {"rejax": "on_rejax", "stable-baselines3": "on_stable_baselines3"}
 PROCESSES = 5  # of each side, in turn, so that a slow minute of the machine meets both
 CALLS = 5  # timed in each process
@@ -28,7 +27,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     """A row for each piece of work and peer. In smoke form, which installs nothing, jaxrl's side alone."""
     chosen = [work for work in WORK if only in work]
     if smoke:
-        for work in chosen:
+        for work in chosen[:1]:
             report = run_worker(Path(sys.executable), "on_jaxrl", work, seeds=2, calls=1, min_seconds=0.1)
             yield row(work, 2, {"jaxrl": [report]})
         return
@@ -66,24 +65,9 @@ def run_worker(
     python: Path, worker: str, work: str, seeds: int, calls: int, min_seconds: float
 ) -> dict[str, Any]:
     """What a worker reports. Raises RuntimeError with its last words if it fails."""
-    command = [
-        str(python),
-        "-m",
-        f"benchmarks.peers.{worker}",
-        work,
-        str(seeds),
-        str(calls),
-        str(min_seconds),
-    ]
-    # A peer's environment holds jax for the CPU alone, and a PYTHONPATH would mix ours into it.
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    variables["JAX_PLATFORMS"] = "cpu"
-    if worker == "on_jaxrl":
-        variables.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count()))  # as its command line does
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{worker} failed at {work}:\n{done.stderr[-2_000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    module, arguments = f"benchmarks.peers.{worker}", (work, str(seeds), str(calls), str(min_seconds))
+    # A peer's environment holds jax for the CPU alone.
+    return ask([str(python), "-m", module, *arguments], {**os.environ, "JAX_PLATFORMS": "cpu"})
 
 
 def row(work: str, seeds: int, reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

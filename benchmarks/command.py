@@ -1,0 +1,83 @@
+"""Runs a benchmark by its name: a table on the terminal; a figure and every raw time in a folder."""
+
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from matplotlib.figure import Figure
+from rich.console import Console, Group
+
+from benchmarks import compilation, environments, figures, kills, randomness, seeds, tabular, training
+from benchmarks.peers import compare
+from jaxrl.errors import InputError, unknown
+from jaxrl.folder import machine
+
+RESULTS = Path(__file__).with_name("results")
+PACKAGES = ("gymnasium", "gymnax", "numpy")  # measured beside ours; the machine lists what ours stands on
+WIDTH = 120  # of a table, even where no terminal is
+
+Row = dict[str, Any]
+
+
+class Benchmark(NamedTuple):
+    measure: Callable[[bool, str], Iterator[Row]]  # (smoke, only); nothing has used jax before
+    report: Callable[[list[Row]], Group]
+    draw: Callable[[list[Row]], Figure]
+
+
+BENCHMARKS = {
+    "compile": Benchmark(compilation.measure, compilation.report, figures.compilation),
+    "environments": Benchmark(environments.measure, environments.report, figures.environments),
+    "kills": Benchmark(kills.measure, kills.report, figures.kills),
+    "numpy": Benchmark(tabular.measure, tabular.report, figures.tabular),
+    "peers": Benchmark(compare.measure, compare.report, figures.peers),
+    "randomness": Benchmark(randomness.measure, randomness.report, figures.randomness),
+    "seeds": Benchmark(seeds.measure, seeds.report, figures.seeds),
+    "training": Benchmark(training.measure, training.report, figures.training),
+}
+
+
+def run(name: str, only: str, smoke: bool, out: str | None) -> None:
+    """Measures, prints, and writes `<name>.json` and `<name>.png`.
+
+    They go to `out`, else to the results of this device if all was measured; parts are for looking at.
+    Raises InputError for an unknown benchmark, or if nothing in it has `only` in its name.
+    """
+    if name not in BENCHMARKS:
+        raise unknown("benchmark", name, BENCHMARKS)
+    # Workers need room on the GPU beside this process.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    benchmark = BENCHMARKS[name]
+    rows = list(benchmark.measure(smoke, only))
+    if not rows:
+        raise InputError(f"nothing in the benchmark {name} has {only!r} in its name")
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(benchmark.report(rows))
+    if out is not None or not (smoke or only):
+        folder = RESULTS / device_name() if out is None else Path(out)
+        write(folder, name, rows)
+        console.print(f"written: {folder / name}.json and .png", highlight=False)
+
+
+def write(folder: Path, name: str, rows: list[Row]) -> None:
+    """The machine, the versions and every row as JSON, and the figure beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    content = {"machine": machine(), "versions": versions, "rows": rows}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    figures.save(BENCHMARKS[name].draw, rows, folder / f"{name}.png")
+
+
+def device_name() -> str:
+    """What results are filed under: cpu-2-cores, nvidia-h100."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"cpu-{os.cpu_count()}-cores"
+    words = re.sub(r"[^a-z0-9]+", "-", device.device_kind.lower())
+    return re.sub(r"-\d+gb.*", "", words)

@@ -1,0 +1,60 @@
+"""Seconds until each program is compiled: for the first time, and from the persistent cache."""
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from benchmarks.lanes import Lanes, planned
+from benchmarks.processes import in_fresh_process
+from benchmarks.timing import timed
+from benchmarks.training import WORK
+from jaxrl import enable_compilation_cache
+
+SEEDS = 64
+ROUNDS = 3
+PARTS = ("initialise", "advance", "evaluate")
+
+
+def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
+    """A row for each piece of work whose name contains `only`."""
+    chosen = [name for name in WORK if only in name]
+    for name in chosen[:1] if smoke else chosen:
+        times: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
+        for _ in range(1 if smoke else ROUNDS):
+            with tempfile.TemporaryDirectory() as folder:
+                for state in times:
+                    seconds = in_fresh_process(compile_all, name, SEEDS, JAX_COMPILATION_CACHE_DIR=folder)
+                    times[state].append(seconds)
+        yield {"work": name, "seeds": SEEDS, **times, "settings": WORK[name][0].parameters()}
+
+
+def compile_all(name: str, seeds: int) -> dict[str, float]:
+    """Seconds of each part of a piece of work when it runs for the first time in this process.
+
+    Tracing, compiling or loading, and running once: nothing, but for the first evaluation's episodes.
+    """
+    enable_compilation_cache()
+    batches, made = planned(*WORK[name], seeds), list[Lanes]()
+    seconds = {"initialise": timed(lambda: made.append(Lanes(batches)))}
+    (lanes,) = made
+    return seconds | {"advance": timed(lanes.advance, 0), "evaluate": timed(lanes.evaluate)}
+
+
+def medians(row: dict[str, Any], state: str) -> dict[str, float]:
+    """Of each part, over the rounds."""
+    return {part: statistics.median(seconds[part] for seconds in row[state]) for part in PARTS}
+
+
+def report(rows: list[dict[str, Any]]) -> Group:
+    """A table with a line for each piece of work and state of the cache."""
+    table = Table("work", "seeds", "cache", "all", *PARTS, box=None)
+    for row in rows:
+        for state, cache in (("cold", "empty"), ("cached", "full")):
+            parts = medians(row, state)
+            cells = (f"{seconds:.2f} s" for seconds in (sum(parts.values()), *parts.values()))
+            table.add_row(row["work"], str(row["seeds"]), cache, *cells)
+    return Group(table, f"medians of {len(rows[0]['cold'])} pairs of processes, on every device at once")
