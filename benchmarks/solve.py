@@ -12,7 +12,7 @@ from jaxrl.algorithms import PPO
 SETTINGS = PPO(
     learning_rate=5e-3, discount=0.98, gae_lambda=0.9, entropy_coefficient=0.0, num_envs=8, num_steps=32
 )
-BUDGET = 50_000  # environment steps of a run; the learning rate is 0 at their end
+BUDGET = 60_000  # environment steps of a run; the learning rate is 0 at their end
 EVERY = 10  # iterations between two evaluations
 SHARE = 0.95  # of the seeds
 
