@@ -13,6 +13,7 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks import randomness
+from jaxrl.errors import InputError
 from jaxrl.generators import GENERATORS
 
 KEY = random.key(0, impl=GENERATORS["pcg4x32"])
@@ -87,5 +88,5 @@ def test_tests_are_counted_by_their_p():
 
 def test_without_dieharder_there_is_one_sentence(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit, match="randomness needs dieharder: install the package `dieharder`"):
+    with pytest.raises(InputError, match="randomness needs dieharder: install the package `dieharder`"):
         next(randomness.measure(smoke=False, only="lanes"))
