@@ -1,5 +1,6 @@
 """The benchmark of randomness: its streams hold what they say, and dieharder's answers are read."""
 
+import io
 import itertools
 import os
 
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
+from rich.console import Console
+from scipy import stats
 
 from benchmarks import randomness
 from jaxrl.generators import GENERATORS
@@ -55,19 +58,31 @@ def test_correlated_seeds_are_found(monkeypatch):
 
 
 def test_dieharder_is_read_to_its_end(monkeypatch, tmp_path):
-    """It leaves the rest of a block unread and reports a line for each p-value."""
-    program = tmp_path / "dieharder"
-    program.write_text(
-        "#!/bin/sh\nhead -c 100 >/dev/null\necho sts_runs,2,100000,20,0.25,PASSED\necho sts_runs,3,100000,20,0.0,FAILED\n"
+    """It leaves the rest of a block unread and reports any number of tests."""
+    (tmp_path / "output").write_text(
+        "runs,2,1000\n# p-values\n,0.1,\n,0.3,\n,0.6,\n#\n\nruns,3,1000\n#\n,0.0,\n"
     )
+    program = tmp_path / "dieharder"
+    program.write_text(f"#!/bin/sh\nhead -c 100 >/dev/null\ncat {tmp_path}/output\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     blocks = itertools.repeat(np.zeros(100_000, np.uint32))
-    common = {"options": "-d 101", "test": "sts_runs", "tsamples": 100_000, "psamples": 20}
-    assert randomness.dieharder("-d 101", blocks) == [
-        {**common, "ntuple": 2, "p": 0.25, "assessment": "PASSED"},
-        {**common, "ntuple": 3, "p": 0.0, "assessment": "FAILED"},
-    ]
+    first, second = randomness.dieharder("-d 101", blocks)
+    common = {"options": "-d 101", "test": "runs", "tsamples": 1_000}
+    assert first == {
+        **common,
+        "ntuple": 2,
+        "psamples": 3,
+        "p": stats.kstest([0.1, 0.3, 0.6], "uniform").pvalue,
+    }
+    assert second == {**common, "ntuple": 3, "psamples": 1, "p": 0}
+
+
+def test_tests_are_counted_by_their_p():
+    results = [{"options": str(run), "p": p} for run, p in enumerate([1e-9, 0.003, 0.004, 0.3, 0.5, 0.7])]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(randomness.report([{"generator": "dice", "stream": "thrown", "results": results}]))
+    assert "dice       thrown  6      2     1       1e-09, 0.003, 0.004" in console.export_text()
 
 
 def test_without_dieharder_there_is_one_sentence(monkeypatch):
