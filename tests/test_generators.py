@@ -150,7 +150,7 @@ def test_integers_are_uniform(width):
         assert statistic < 75
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (0, 4), (2, 3, 5), (1_023,)])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0), (3, 5, 7)])
 def test_any_shape(shape):
     drawn = random.bits(KEY, shape)
     assert drawn.shape == shape
@@ -228,7 +228,6 @@ def test_distributions_have_their_moments():
         "randint": (random.randint(KEY, (count,), 0, 10), 4.5, 8.25),
         "bernoulli": (random.bernoulli(KEY, 0.3, (count,)), 0.3, 0.21),
         "categorical": (random.categorical(KEY, jnp.log(jnp.array([0.3, 0.7])), shape=(count,)), 0.7, 0.21),
-        "exponential": (random.exponential(KEY, (count,)), 1, 1),
     }
     for name, (values, mean, variance) in drawn.items():
         assert abs(np.mean(values) - mean) < 5 * np.sqrt(variance / count), name
