@@ -24,7 +24,7 @@ FEW = 4
 
 
 def pcg4d(x: Array, y: Array, z: Array, w: Array) -> Words:
-    """A bijection of four words (Jarzynski & Olano 2020, section 4): uint32, any equal shapes."""
+    """A bijection of four words (Jarzynski & Olano 2020, section 4): uint32, of shapes that broadcast."""
     x, y, z, w = (each * jnp.uint32(1664525) + jnp.uint32(1013904223) for each in (x, y, z, w))
     x, y, z, w = _multiplied(x, y, z, w)
     x, y, z, w = (each ^ (each >> 16) for each in (x, y, z, w))
@@ -37,6 +37,7 @@ def block(key: Array, counter: Array, purpose: int) -> Words:
     pcg4d alone leaves the low bits of its words blind to the upper half of what goes in. One more
     multiply-add for the first word, which its rounds mix least, and a xorshift-multiply for each (half of
     Wellons' lowbias32) make every bit of a block change with probability 1/2 when any bit of its input does.
+    One key in about 2^51 is weak: both its words, multiplied, have most of their low bits zero.
     """
     x, y, z, w = pcg4d(key[0], key[1], counter, jnp.uint32(purpose))
     return _final(w), _final(z), _final(y), _final(x + y * w)
@@ -62,7 +63,7 @@ def random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
 
 
 def split(key: Array, shape: tuple[int, ...]) -> Array:
-    """New keys: [*shape, 2] uint32."""
+    """New keys, at most 2^32 of them different: [*shape, 2] uint32."""
     count = math.prod(shape)
     if 0 < count <= FEW:
         pairs = [block(key, jnp.uint32(i), SPLIT)[:2] for i in range(count)]
