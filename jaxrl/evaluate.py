@@ -3,10 +3,11 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxrl.algorithm import Algorithm, State
-from jaxrl.environment import Environment, Episode, Transition
+from jaxrl.environment import Environment, Episode
 
 
 @partial(jax.jit, static_argnames=("episodes", "explore"))
@@ -34,25 +35,23 @@ def evaluate_run(
     explore: bool = False,
 ) -> tuple[Array, Array]:
     """`evaluate` of one run: [episodes] each."""
-    play = partial(final_transition, algorithm, env, state, explore=explore)
-    last = jax.vmap(play)(random.split(key, episodes))
-    return last.episode_return, last.episode_length
+    play = partial(episode_totals, algorithm, env, state, explore=explore)
+    return jax.vmap(play)(random.split(key, episodes))
 
 
-def final_transition(
+def episode_totals(
     algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool
-) -> Transition:
-    """The last transition of one episode from the initial state distribution."""
+) -> tuple[Array, Array]:
+    """Return and length of one episode from the initial state distribution: [] each."""
 
-    def act_and_step(t: Array | int, episode: Episode) -> tuple[Episode, Transition]:
+    def step(carry: tuple[Episode, Array, tuple[Array, Array]]) -> tuple[Episode, Array, tuple[Array, Array]]:
+        episode, _, (_, t) = carry
         key_act, key_env = random.split(random.fold_in(key_steps, t))
         action = algorithm.act(env, state, episode.obs, key_act, explore)
-        return episode.step(env, key_env, action)
-
-    def body(carry: tuple[Episode, Transition]) -> tuple[Episode, Transition]:
-        return act_and_step(carry[1].episode_length, carry[0])
+        episode, transition = episode.step(env, key_env, action)
+        return episode, transition.done, (transition.episode_return, transition.episode_length)
 
     key_start, key_steps = random.split(key)
-    first = act_and_step(0, Episode.start(env, key_start))
-    _, last = lax.while_loop(lambda carry: ~carry[1].done, body, first)
-    return last
+    carry = (Episode.start(env, key_start), jnp.bool_(False), (jnp.float32(0), jnp.int32(0)))
+    _, _, totals = lax.while_loop(lambda carry: ~carry[1], step, carry)
+    return totals
