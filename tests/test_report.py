@@ -16,6 +16,7 @@ from jaxrl.report.figures import figures_of, score_range
 from jaxrl.report.page import abridged, find_studies, marked, write_studies
 from jaxrl.report.summary import POINTS, SEEDS, STUDY_SEEDS, summarise
 from jaxrl.statistics import (
+    Interval,
     compare_all,
     curve_band,
     final_scores,
@@ -24,7 +25,7 @@ from jaxrl.statistics import (
     simultaneous_band,
     tolerance_band,
 )
-from jaxrl.text import bounds, file_name, listed, number, short_names, wrapped
+from jaxrl.text import bounds, file_name, listed, number, percent, short_names, wrapped
 from tests.studies import made_study
 
 NAN = np.nan
@@ -170,7 +171,7 @@ def test_what_a_choice_among_settings_cannot_show(tmp_path):
     many = section_of(made_study(tmp_path, groups))
     optimism = number(many.selection["optimism"].iloc[0])
     assert said(limits(many), "best of 9 settings", f"by {optimism} on average")
-    assert said(limits(many), "Of 9 settings the 6 with the highest means")
+    assert said(limits(many), "Of 9 settings the best 6")
     assert len(many.shown) == 6
     assert many.best in many.shown
     assert len(many.comparisons) == 15
@@ -185,6 +186,21 @@ def test_failed_runs_are_the_worst_and_are_named(tmp_path):
     assert section.profile[section.profile.setting == SLOW]["share"].iloc[0] == pytest.approx(48 / 50)
     assert len(section.curves["evaluation"][SLOW].single) == SEEDS // 2
     assert 3 not in section.curves["evaluation"][SLOW].single.index
+
+
+def test_no_sentence_quotes_a_number_for_runs_that_failed(tmp_path):
+    fine, failing = noise(0, 400, 20), np.full(20, NAN)
+    words = findings(section_of(pole(tmp_path, fine, failing)))
+    assert said(words, "`learning_rate=0.0001` is better", "with a chance of 100 % [100, 100]")
+    assert not any("higher by" in sentence for sentence in words)
+    few = noise(1, 400, 20)
+    few[:2] = NAN
+    section = section_of(pole(tmp_path, few, fine), smallest_effect=100.0)
+    assert said(findings(section), "undecided", "with a chance of", "runs of each")
+    assert section.best == FAST
+    pair = section.comparisons.iloc[0]
+    chance = Interval(1 - pair.improvement, 1 - pair.improvement_high, 1 - pair.improvement_low)
+    assert said(findings(section), percent(chance))
 
 
 def test_many_settings_with_failed_runs_are_counted_together(tmp_path):

@@ -29,7 +29,7 @@ from jaxrl.statistics import (
 )
 from jaxrl.text import short_names
 
-SETTINGS = 6  # drawn and compared in one environment: those with the highest means
+SETTINGS = 6  # drawn and compared in one environment: the best
 SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings,
 STUDY_SEEDS = 300  # and in the figures of a whole study
 DOTS = 200  # final scores drawn of one setting, at evenly spaced ranks
@@ -86,7 +86,7 @@ class Section:
 
     @property
     def best(self) -> str:
-        """The setting with the highest mean, failed runs counted as the worst."""
+        """The setting that `select` has as the best."""
         return highest(self.selection, "score", 1)[0]
 
     def of(self, setting: str) -> Row:
@@ -201,9 +201,9 @@ def comparisons_of(
 ) -> pd.DataFrame:
     """`compare_all` of a study's settings, empty if there is no pair.
 
-    pilot_runs, of an undecided pair with the best setting where no smallest effect is known: the runs of each
-    that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives up; NaN of all
-    other pairs.
+    pilot_runs, of an undecided pair with the best setting for which no formula gives the runs needed: the
+    runs of each that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives
+    up; NaN of all other pairs.
     """
     if scores.groupby("environment")["setting"].nunique().max() < 2:
         return pd.DataFrame(columns=["environment"])
@@ -212,8 +212,8 @@ def comparisons_of(
     needed = []
     for pair in pairs.to_dict("records"):
         name, a, b = pair["environment"], pair["a"], pair["b"]
-        unclear = pair["verdict"] == "undecided" and not np.isnan(pair["difference_low"])
-        if unclear and effects[name] is None and best[name] in (a, b):
+        unclear = pair["verdict"] == "undecided" and not np.isnan(pair["improvement_low"])
+        if unclear and np.isnan(pair["runs_needed"]) and best[name] in (a, b):
             found = pilot_runs_needed(of[name, a], of[name, b], rng)
             needed.append(np.inf if found is None else found)
         else:
