@@ -232,14 +232,7 @@ def curves_of(
     values = values[values["run"].isin(scores["run"])]
     if values.empty:
         return {}
-    tables = [
-        mean_curves(results.runs, values, rng, metric, band).rename(
-            columns={"mean_low": f"{name}_low", "mean_high": f"{name}_high"}
-        )
-        for name, band in BANDS.items()
-    ]
-    joined = pd.concat(tables, axis="columns")
-    joined = joined.loc[:, ~joined.columns.duplicated()]
+    joined = mean_curves(results.runs, values, rng, metric, BANDS)
     wide, found = results.metric(metric), {}
     seeds = min(SEEDS, STUDY_SEEDS // scores["environment"].nunique())
     for environment, rows in scores.groupby("environment", sort=False):
