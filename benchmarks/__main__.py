@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console, Group
 from rich.table import Table
 
-from benchmarks import environments, kills, randomness, training
+from benchmarks import environments, kills, randomness, reporting, training
 from benchmarks.peers import compare
 from jaxrl.folder import machine
 
@@ -35,11 +35,14 @@ MEASURES: dict[str, tuple[Callable[[bool, str], Iterator[Row]], Callable[[list[R
     "peers": (compare.measure, compare.report),
     "kills": (kills.measure, kills.report),
     "randomness": (randomness.measure, randomness.report),
+    "reporting": (reporting.measure, reporting.report),
 }
 
 
 def main(
-    name: tyro.conf.Positional[Literal["environments", "training", "peers", "kills", "randomness"]],
+    name: tyro.conf.Positional[
+        Literal["environments", "training", "peers", "kills", "randomness", "reporting"]
+    ],
     only: str = "",
     smoke: bool = False,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json", metavar="FILE")] = None,
@@ -49,7 +52,8 @@ def main(
     Args:
         name: what to measure. `peers` installs rejax and Stable-Baselines3 into the user's cache folder;
             `kills` counts the studies that end with the same bits after kill -9 and resume;
-            `randomness` tests the generators' bits, for half an hour, with dieharder.
+            `randomness` tests the generators' bits, for half an hour, with dieharder;
+            `reporting` gives seconds of reports of 1,000 runs.
         only: of that, the pieces whose name contains this.
         smoke: few sizes and one timed call each, to see that it runs; installs nothing.
         json_file: where to write the machine and every raw time.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import timing
+from benchmarks import reporting, timing
 from benchmarks.peers import compare, on_jaxrl, work
 from jaxrl import registry
 
@@ -52,6 +52,14 @@ def test_different_work_is_not_compared(different):
     reports = {"jaxrl": [report([1.0])], "rejax": [report([1.0]), report([1.0], **different)]}
     with pytest.raises(RuntimeError, match="steps and updates of an iteration differ"):
         compare.row("dqn CartPole-v1", 2, reports)
+
+
+def test_every_shape_of_a_report_is_measured():
+    rows = [*reporting.measure(smoke=True, only="")]
+    assert [row["runs"] for row in rows] == [50, 2, 4, 8]
+    assert all(row["seconds"][0] > 0 for row in rows)
+    assert {row["bytes"] > 1e6 for row in rows[1:]} == {True}
+    assert [row["runs"] for row in reporting.measure(smoke=True, only="band")] == [50]
 
 
 @pytest.mark.parametrize("name", work.WORK)
