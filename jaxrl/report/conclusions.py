@@ -233,6 +233,10 @@ def _missing(section: Section) -> list[str]:
         drawn = [label for label, each in curves.items() if each.bands["mean"].notna().any()]
         without = section.description[~section.description["setting"].isin(drawn)]
         without = without[without["setting"].isin(section.shown)]
+        gone = without["failed"] == without["runs"]
+        if gone.any() and _scored(section):
+            sentences.append(f"There is no {kind} curve of {_named(without[gone])}: all its runs failed.")
+        without = without[~gone]
         if not without.empty and _scored(section):
             which = f" of {_named(without)}" if drawn else ""
             sentences.append(f"There is no {kind} curve{which}, since no value was recorded.")
