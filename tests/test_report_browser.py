@@ -143,3 +143,13 @@ def test_the_colours_follow_the_system(page, chromium):
     chromium.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     later = f"new Promise(done => setTimeout(() => done({ticks}), 1500))"
     assert chromium.evaluate(later) != light
+
+
+def test_figures_keep_their_height_when_the_window_is_resized(page, chromium):
+    chromium.open(page)
+    height = f"{PLOT}.clientHeight"
+    before = chromium.evaluate(height)
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    chromium.call("Emulation.setDeviceMetricsOverride", **narrow)
+    later = f"new Promise(done => setTimeout(() => done({height}), 1500))"
+    assert chromium.evaluate(later) == before == 420
