@@ -12,7 +12,17 @@ import jax
 from matplotlib.figure import Figure
 from rich.console import Console, Group
 
-from benchmarks import compilation, environments, figures, kills, randomness, seeds, tabular, training
+from benchmarks import (
+    compilation,
+    environments,
+    figures,
+    kills,
+    randomness,
+    reporting,
+    seeds,
+    tabular,
+    training,
+)
 from benchmarks.peers import compare
 from jaxrl.errors import InputError, unknown
 from jaxrl.folder import machine
@@ -37,6 +47,7 @@ BENCHMARKS = {
     "numpy": Benchmark(tabular.measure, tabular.report, figures.tabular),
     "peers": Benchmark(compare.measure, compare.report, figures.peers),
     "randomness": Benchmark(randomness.measure, randomness.report, figures.randomness),
+    "reporting": Benchmark(reporting.measure, reporting.report, figures.reporting),
     "seeds": Benchmark(seeds.measure, seeds.report, figures.seeds),
     "training": Benchmark(training.measure, training.report, figures.training),
 }

@@ -190,6 +190,21 @@ def randomness(rows: list[Row]) -> Figure:
     return figure
 
 
+def reporting(rows: list[Row]) -> Figure:
+    """Seconds of each piece of work."""
+    figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=7.0)
+    for i, row in enumerate(rows):
+        median = float(np.median(row["seconds"]))
+        axes.plot(row["seconds"], [i] * len(row["seconds"]), "o", color=PALETTE[0], alpha=0.5)
+        axes.annotate(f"{median:.3g} s", (median, i), (0, 6), textcoords="offset points", ha="center")
+    axes.set_yticks(range(len(rows)), [f"{row['work']}, {counted(row['runs'], 'run')}" for row in rows])
+    axes.set(xscale="log", xlabel="seconds")
+    axes.xaxis.set_major_formatter(PLAIN)
+    axes.margins(y=0.3)
+    axes.invert_yaxis()
+    return figure
+
+
 def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figure, list[Axes]]:
     """A figure with that many panels of that size, in inches."""
     lines = -(-count // columns)

@@ -94,7 +94,8 @@ def show(comparisons: Comparisons) -> None:
         effect = comparisons.pairs.loc[here, "smallest_effect"].iloc[0]
         print(f"smallest effect that matters: {number(effect)}\n")
     if comparisons.settings["failed"].any():
-        print("a failed run counts as the lowest score of its pair; the means are those of the others\n")
+        print("a failed run ranks below all others: its pairs are tested and decided by ranks, and are never")
+        print("equivalent; means and differences are those of the other runs\n")
     print("a verdict needs the interval and a p-value: Holm's, the permutation test's corrected for all")
     print("pairs, or that of equivalence; runs needed are those of each setting for 80 % power\n")
     print(f"written: {', '.join(map(str, comparisons.files))}")

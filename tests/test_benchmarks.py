@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import arithmetic, command, compilation, environments, lanes, seeds, tabular, timing, training
+from benchmarks import (
+    arithmetic,
+    command,
+    compilation,
+    environments,
+    lanes,
+    reporting,
+    seeds,
+    tabular,
+    timing,
+    training,
+)
 from benchmarks.peers import compare, on_jaxrl, work
 from benchmarks.processes import ROOT
 from envs import CartPole, GridWorld
@@ -65,6 +76,14 @@ def test_different_work_is_not_compared(different):
     reports = {"jaxrl": [report([1.0])], "rejax": [report([1.0]), report([1.0], **different)]}
     with pytest.raises(RuntimeError, match="steps and updates of an iteration differ"):
         compare.row("dqn CartPole-v1", 2, reports)
+
+
+def test_every_shape_of_a_report_is_measured():
+    rows = [*reporting.measure(smoke=True, only="")]
+    assert [row["runs"] for row in rows] == [50, 2, 4, 8]
+    assert all(row["seconds"][0] > 0 for row in rows)
+    assert {row["bytes"] > 1e6 for row in rows[1:]} == {True}
+    assert [row["runs"] for row in reporting.measure(smoke=True, only="band")] == [50]
 
 
 @pytest.mark.parametrize("name", work.WORK)
@@ -270,6 +289,10 @@ ROWS = {
             "seconds": 1.0,
             "results": [{"options": "-d 0", "test": "birthdays", "p": p} for p in (0.001, 0.7)],
         },
+    ],
+    "reporting": [
+        {"work": "curve band", "runs": 50, "seconds": [0.1, 0.2]},
+        {"work": "report", "runs": 1_000, "seconds": [2.0, 3.0], "bytes": 5_000_000},
     ],
     "seeds": [
         {"work": POLE, "seeds": 8, **COSTS},

@@ -124,7 +124,7 @@ def test_the_metric_is_chosen(folder, tmp_path):
         np.testing.assert_allclose(means, 2.5 * factor)
 
 
-def test_failed_runs_count_as_the_lowest(folder, tmp_path, capsys):
+def test_failed_runs_rank_below_all(folder, tmp_path, capsys):
     source = changed(
         folder / "rates",
         tmp_path / "study",
@@ -133,11 +133,13 @@ def test_failed_runs_count_as_the_lowest(folder, tmp_path, capsys):
     )
     found = compare(source, out=tmp_path)
     assert found.settings.failed.to_list() == [1, 0, 0, 0]
-    assert found.pairs.difference[0] == pytest.approx((10 + 11 + 12 + 13 + 14 + 15) / 6 - 12.5)
+    assert found.pairs.difference[0] == pytest.approx(13 - 12.5)
+    assert found.pairs.improvement[0] == pytest.approx((0.5 + 1.5 + 2.5 + 3.5 + 4.5 + 5.5 - 0.5) / 36)
+    assert found.pairs.by_ranks.to_list() == [True, False]
     main(["compare", str(source), "--out", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "6, 1 failed" in printed
-    assert "a failed run counts as the lowest score of its pair" in printed
+    assert "a failed run ranks below all others" in printed
 
 
 def test_columns_about_failures_are_no_hyper_parameters(folder, tmp_path):

@@ -49,7 +49,9 @@ def contrast(first, second):
 
 def test_it_draws_every_figure_and_asks_for_nothing(page, chromium):
     chromium.open(page)
-    assert chromium.evaluate('document.querySelectorAll(".plot").length') == 2 * 7 + 5
+    assert (
+        chromium.evaluate('document.querySelectorAll(".plot").length') == 8 + 7 + 5
+    )  # only in the first does a run solve it
     empty = (
         '[...document.querySelectorAll(".plot")].filter(plot => !plot.querySelector(".trace path")).length'
     )
@@ -86,7 +88,7 @@ def test_the_controls_choose_what_is_seen(page, chromium):
     assert {tuple(meta["setting"]) for meta in chromium.evaluate(SHOWN)} == {(1,)}
     other = SHOWN.replace(PLOT, 'document.querySelectorAll("section")[1].querySelector(".plot")')
     assert {tuple(meta["setting"]) for meta in chromium.evaluate(other)} == {(0,), (1,)}
-    pairs = 'document.querySelectorAll(".plot")[4].data.filter(trace => trace.visible).length'
+    pairs = 'document.querySelectorAll(".plot")[5].data.filter(trace => trace.visible).length'
     assert chromium.evaluate(pairs) == 0  # a pair with a hidden setting
 
 
@@ -141,3 +143,13 @@ def test_the_colours_follow_the_system(page, chromium):
     chromium.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     later = f"new Promise(done => setTimeout(() => done({ticks}), 1500))"
     assert chromium.evaluate(later) != light
+
+
+def test_figures_keep_their_height_when_the_window_is_resized(page, chromium):
+    chromium.open(page)
+    height = f"{PLOT}.clientHeight"
+    before = chromium.evaluate(height)
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    chromium.call("Emulation.setDeviceMetricsOverride", **narrow)
+    later = f"new Promise(done => setTimeout(() => done({height}), 1500))"
+    assert chromium.evaluate(later) == before == 420

@@ -49,6 +49,17 @@ def test_failed_runs_are_counted():
     assert list(profile.share) == [0.75, 0.5]
 
 
+def test_a_profile_with_failed_runs_is_that_of_runs_below_all():
+    scores = [NAN, 1.0, NAN, 2.0, 3.0]
+    taus = np.linspace(0, 3, 7)
+    worst = np.nan_to_num(scores, nan=-1e9)
+    failing, low = (performance_profile(table_of([[x] for x in of]), taus, rng()) for of in (scores, worst))
+    np.testing.assert_array_equal(failing.drop(columns="setting"), low.drop(columns="setting"))
+    assert failing.share.max() == 0.6
+    gone = performance_profile(table_of([[NAN]] * 4), taus, rng())
+    assert not gone[["share", "share_low", "share_high"]].to_numpy().any()
+
+
 def test_no_interval_with_one_run():
     row = aggregate(table_of([[1.0, 2.0]]), rng()).iloc[0]
     assert row["mean"] == 1.5

@@ -152,23 +152,61 @@ def test_a_single_run_decides_nothing():
     assert (result.verdict, result.improvement.estimate) == ("undecided", 1)
 
 
-def test_failed_runs_count_as_the_worst():
+def test_a_failed_run_ranks_below_all_and_has_no_number():
     fine, failing = np.full(20, 5.0), np.array([6.0] * 10 + [NAN] * 10)
-    assert difference_interval(fine, failing, rng()).estimate == -0.5  # the failed ones as 5
+    assert difference_interval(fine, failing, rng()).estimate == -1  # of the finite runs
     assert improvement_interval(fine, failing, rng()).estimate == 0.5
     assert improvement_interval([1.0], [NAN], rng()).estimate == 1
     assert improvement_interval([NAN], [NAN], rng()).estimate == 0.5
     a, b = np.array([1.0, 2.0, NAN, 4.0]), np.array([3.0, 5.0, NAN, NAN, 6.0])
-    ranked, lowest = (lambda x: np.nan_to_num(x, nan=-9.0)), (lambda x: np.nan_to_num(x, nan=1.0))
-    assert mann_whitney_p(a - 5, b - 5) == mann_whitney_p(ranked(a - 5), ranked(b - 5))
-    assert welch_p(a, b) == welch_p(lowest(a), lowest(b))
-    assert permutation_p(a, b, rng()) == permutation_p(lowest(a), lowest(b), rng())
+    ranks_a, ranks_b = np.array([4.0, 5.0, 2.0, 7.0]), np.array([6.0, 8.0, 2.0, 2.0, 9.0])
+    assert mann_whitney_p(a, b) == mann_whitney_p(ranks_a, ranks_b)
+    assert welch_p(a, b) == pytest.approx(welch_p(ranks_a, ranks_b))
+    assert permutation_p(a, b, rng()) == permutation_p(ranks_a, ranks_b, rng())
+    assert np.isnan(equivalence_p(a, b, rng(), 99.0))
+
+
+@pytest.mark.parametrize("score", [500.0, -500.0, 0.0])
+def test_failing_costs_even_where_all_scores_are_the_same(score):
+    fine = np.full(20, score)
+    few, many = (np.append(fine[failed:], [NAN] * failed) for failed in (2, 10))
+    for a, b in ((few, fine), (fine, few), (few, few)):
+        assert compare(a, b, rng(), 10.0).verdict == "undecided"
+    assert compare(few, fine, rng(), 10.0).improvement.estimate == 0.45
+    assert compare(many, fine, rng(), 10.0).verdict == "worse"
+    assert compare(fine, many, rng(), 10.0).verdict == "better"
+    assert compare(fine, [NAN] * 20, rng(), 10.0).verdict == "better"
+    assert compare([NAN] * 3, [score] * 3, rng(), 10.0).verdict == "undecided"
+
+
+def test_no_setting_is_better_for_what_its_failed_runs_did_not_score():
+    failing, fine = [6.0] * 10 + [NAN] * 10, [5.0] * 20
+    assert difference_interval(failing, fine, rng()).low > 0
+    assert compare(failing, fine, rng(), 0.1).verdict == "undecided"
+
+
+def test_the_verdict_stays_what_it_is_however_far_apart_the_scores_are():
+    """By ranks a failed run costs the same, whether another one is bad or very bad."""
+    a, b = rng(4).normal(size=(2, 15))
+    a[3], b[7] = NAN, b.min() - 1
+    far = np.where(b == b.min(), -1e9, b)
+    near, apart = compare(a + 1, b, rng(), 0.1), compare(a + 1, far, rng(), 0.1)
+    assert near.by_ranks
+    assert near.p_permutation == apart.p_permutation
+    assert near.improvement == apart.improvement
+
+
+def test_a_single_run_against_failed_ones():
+    for a, b in (([1.0], [NAN, NAN]), ([NAN], [1.0, 1.0]), ([NAN], [NAN])):
+        result = compare(a, b, rng(), 0.1)
+        assert result.verdict == "undecided"
+        assert np.isnan([*result.difference, result.p_permutation]).all()
 
 
 def test_runs_that_all_failed_are_undecided():
     result = compare([NAN] * 3, [NAN] * 3, rng(), 1)
-    assert (result.verdict, result.p_mann_whitney) == ("undecided", 1)
-    assert np.isnan([*result.difference, result.p_welch, result.p_permutation, result.runs_needed]).all()
+    assert (result.verdict, result.p_mann_whitney, result.p_permutation) == ("undecided", 1, 1)
+    assert np.isnan([*result.difference, result.p_welch, result.p_equivalence, result.runs_needed]).all()
     table = score_table({("A", "x"): [NAN] * 3, ("A", "y"): [NAN] * 3})
     assert compare_all(table, rng(), 1).verdict[0] == "undecided"
 
@@ -187,7 +225,8 @@ def test_all_pairs_of_each_environment():
         "Ayz",
         "Bxy",
     ]
-    assert list(pairs.verdict) == ["equivalent", "worse", "worse", "better"]
+    assert list(pairs.verdict) == ["undecided", "worse", "worse", "better"]
+    assert list(pairs.by_ranks) == [True, True, False, False]
     assert list(pairs.failed_a) == [1, 1, 0, 0]
     assert list(pairs.runs_b) == [30] * 4
     np.testing.assert_array_equal(pairs.p_holm, holm(pairs.p_permutation.to_numpy()))

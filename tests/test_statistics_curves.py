@@ -131,7 +131,7 @@ def test_mean_curves_of_each_setting():
     values[4, 2] = NAN
     runs = runs_table(["complete", "complete", "failed", "complete", "complete"], clip=[1, 1, 1, 2, 2])
     curves = curve_table([dict(zip((0, 10, 20), row, strict=True)) for row in values])
-    table = mean_curves(runs, curves, rng(), band=simultaneous_band)
+    table = mean_curves(runs, curves, rng(), bands={"mean": simultaneous_band})
     assert list(table.setting) == ["ppo clip=1"] * 3 + ["ppo clip=2"] * 3
     assert list(table.step) == [0, 10, 20] * 2
     assert list(table.runs) == [2, 2, 2, 2, 2, 1]

@@ -59,14 +59,21 @@ def test_equal_pilots_never_suffice():
     assert pilot_runs_needed(pilot, pilot, rng(), most=64) is None
 
 
-def test_pilots_of_few_values_find_nothing_without_variation():
-    assert pilot_power([1.0, 1.0], [2.0, 2.0], 5, rng()) == 0
+def test_without_variation_enough_runs_tell_a_difference():
+    constants = [1.0, 1.0], [2.0, 2.0]
+    assert [pilot_power(*constants, runs, rng()) for runs in (3, 4)] == [0, 1]
+    assert pilot_runs_needed(*constants, rng()) == 4
+    assert pilot_power([1.0, 1.0], [1.0, 1.0], 5, rng()) == 0
     assert 0.3 < pilot_power([0, 0, 0, 1], [1, 1, 1, 0], 12, rng()) < 0.99
 
 
-def test_failed_runs_of_a_pilot_are_its_worst():
+def test_failed_runs_of_a_pilot_rank_below_all():
     failing, fine = [5.0, 5.5, np.nan, np.nan, np.nan], [5.0, 5.5, 6.0, 6.5, 7.0]
-    assert pilot_power(fine, failing, 20, rng()) == pilot_power(fine, [5.0, 5.5, 5.0, 5.0, 5.0], 20, rng())
+    ranks = [4.5, 6.5, 2.0, 2.0, 2.0], [4.5, 6.5, 8.0, 9.0, 10.0]
+    assert pilot_power(fine, failing, 20, rng()) == pilot_power(*ranks[::-1], 20, rng())
+    assert pilot_runs_needed([500.0] * 18 + [np.nan] * 2, [500.0] * 20, rng()) > 50
+    assert pilot_power([np.nan] * 3, [500.0] * 3, 4, rng()) == 1
+    assert pilot_power([np.nan] * 3, [np.nan] * 3, 4, rng()) == 0
 
 
 def test_bad_input_is_refused():
@@ -77,6 +84,6 @@ def test_bad_input_is_refused():
         runs_needed(1, power=80)
     with pytest.raises(InputError, match="level must be"):
         runs_needed(1, level=0)
-    for a, runs in (([1.0], 5), ([1.0, 2.0], 1), ([np.nan] * 3, 5)):
+    for a, runs in (([1.0], 5), ([1.0, 2.0], 1)):
         with pytest.raises(InputError, match="at least two runs"):
             pilot_power(a, a, runs, rng())

@@ -64,14 +64,53 @@ def test_a_setting_that_fails_is_not_the_best():
     table = score_table({("A", "x"): [5.0] * 8, ("A", "y"): [6.0] + [NAN] * 7, ("B", "x"): [NAN] * 3})
     rows = select(table, rng())
     assert list(rows.failed) == [0, 7, 3]
-    np.testing.assert_array_equal(rows.score, [5, (6 + 7 * 5) / 8, NAN])
-    assert rows.score[1] < 6
-    assert np.isnan(rows.probability_best[2])
+    np.testing.assert_array_equal(rows["mean"], [5, 6, NAN])
+    assert rows.score[0] > rows.score[1]
+    assert rows.probability_best[0] > 0.99
 
 
-def test_failing_counts_as_the_lowest_of_the_environment():
+@pytest.mark.parametrize("score", [500.0, -500.0, 0.0])
+def test_failing_costs_even_where_all_scores_are_the_same(score):
+    table = score_table({("A", "x"): [score] * 18 + [NAN] * 2, ("A", "y"): [score] * 20})
+    rows = select(table, rng())
+    assert rows.score[1] > 0.5 > rows.score[0]
+    assert rows.probability_best[1] > 0.9
+    fresh = table.assign(seed=table.seed + 20)
+    (best,) = fresh_scores(table, fresh, rng()).itertuples()
+    assert (best.setting, best.selected, best.fresh, best.inflation) == ("y", score, score, 0)
+
+
+def test_where_a_run_failed_settings_are_ranked_by_their_runs_ranks():
     table = score_table({("A", "x"): [4.0, 5.0, NAN], ("A", "y"): [0.0, 9.0, 9.0]})
-    assert list(select(table, rng()).score) == [3, 6]
+    rows = select(table, rng())
+    assert list(rows["mean"]) == [4.5, 6]
+    np.testing.assert_allclose(rows.score, np.array([8 / 3, 13 / 3]) / 6 - 0.5 / 6)
+    others = score_table({("A", "x"): [4.0, 5.0, 3.0], ("A", "y"): [0.0, 9.0, 9.0]})
+    assert list(select(others, rng()).score) == [4, 6]
+
+
+def test_nothing_is_probable_of_a_single_run():
+    for runs in ([3.0], [NAN]):
+        rows = select(score_table({("A", "x"): runs, ("A", "y"): [1.0, 2.0]}), rng())
+        assert rows.probability_best.isna().all()
+    assert select(score_table({("A", "x"): [3.0]}), rng()).probability_best.isna().all()
+
+
+def test_ties_are_shared_evenly_whatever_the_order_of_runs():
+    """Sums of the same numbers in another order differ by their rounding."""
+    runs = [0.1, 0.2, -0.3]
+    rows = select(
+        score_table({("A", name): np.roll(runs, i) for i, name in enumerate("xyz")}), np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(rows.probability_best, 1 / 3, atol=0.03)
+    failed = select(score_table({("A", name): [NAN] * 2 for name in "xy"}), rng())
+    assert list(failed.probability_best) == [0.5, 0.5]
+
+
+def test_a_setting_without_a_finite_run_is_no_competitor_that_flatters_the_best():
+    table = score_table({("A", "x"): [1.0, 2.0, 3.0], ("A", "y"): [2.0, 3.0, 4.0], ("A", "z"): [NAN] * 9})
+    without = table[table.setting != "z"]
+    assert select(table, rng()).optimism[0] == select(without, rng()).optimism[0] > 0
 
 
 def test_fresh_seeds_show_the_inflation():
@@ -141,11 +180,23 @@ def test_sensitivity_of_a_pure_interaction_and_of_nothing():
     assert sensitivity(grid_table(lambda *_: 1.0), ["clip"]).share.isna().all()
 
 
-def test_sensitivity_counts_failed_runs_as_the_worst():
+def test_sensitivity_counts_failed_runs_and_makes_no_number_up_for_them():
     table = grid_table(lambda lr, _: float(lr))
     table.loc[table["clip"] == 20, "score"] = NAN
     rows = sensitivity(table, ["clip"])
-    np.testing.assert_allclose(rows["mean"], [7 / 3, 1])
+    np.testing.assert_allclose(rows["mean"], [7 / 3, NAN])
+    assert list(rows.runs) == [9, 9]
+    assert list(rows.failed) == [0, 9]
+
+
+def test_a_setting_that_fails_is_not_the_best_of_a_value():
+    table = grid_table(lambda lr, clip: float(lr + clip))
+    table.loc[(table["clip"] == 20) & (table.learning_rate == 4) & (table.run % 3 > 0), "score"] = NAN
+    rows = sensitivity(table, ["clip"])
+    assert list(rows.best) == [14, 22]  # not the 24 that one run of three scored
+    constant = grid_table(lambda *_: 1.0)
+    constant.loc[constant["clip"] == 20, "score"] = NAN
+    assert (sensitivity(constant, ["clip"]).share == 1).all()
 
 
 def test_a_setting_has_one_value_of_each_parameter():

@@ -81,13 +81,13 @@ def _level(row: Row) -> list[str]:
 
 
 def _verdict(pair: Row, names: Mapping[str, str]) -> str:
-    """One comparison, told of the setting with the higher mean."""
+    """One comparison, told of the setting with the higher mean or, by ranks, of that whose runs win."""
+    if pair["by_ranks"]:
+        return _verdict_by_ranks(pair, names)
     ahead = not pair["difference"] < 0
     first, second = (names[pair[side]] for side in ("ab" if ahead else "ba"))
     if np.isnan(pair["difference_low"]):
-        return (
-            f"`{first}` and `{second}` cannot be compared: it takes two runs of each, and a score among them."
-        )
+        return f"`{first}` and `{second}` cannot be compared: it takes two runs of each."
     ends = sorted((1 if ahead else -1) * pair[f"difference_{end}"] for end in ("low", "high"))
     difference = f"{number(abs(pair['difference']))} {bounds(*ends)}"
     if pair["verdict"] == "equivalent":
@@ -103,6 +103,23 @@ def _verdict(pair: Row, names: Mapping[str, str]) -> str:
     return f"{undecided} {_runs_to_decide(pair)}".strip()
 
 
+def _verdict_by_ranks(pair: Row, names: Mapping[str, str]) -> str:
+    """One comparison in which a run failed."""
+    ahead = pair["improvement"] >= 0.5
+    first, second = (names[pair[side]] for side in ("ab" if ahead else "ba"))
+    if np.isnan(pair["improvement_low"]):
+        return f"`{first}` and `{second}` cannot be compared: it takes two runs of each."
+    chances = [pair[name] for name in ("improvement", "improvement_low", "improvement_high")]
+    chance = percent(Interval(*chances if ahead else (1 - chances[place] for place in (0, 2, 1))))
+    wins = (
+        f"a run of the first beats one of the second with a chance of {chance}, a failed run being the worst"
+    )
+    if pair["verdict"] in ("better", "worse"):
+        return f"`{first}` is better than `{second}`: {wins}."
+    undecided = f"Whether `{first}` is better than `{second}` is undecided: {wins}."
+    return f"{undecided} {_runs_to_decide(pair)}".strip()
+
+
 def _runs_to_decide(pair: Row) -> str:
     """What an undecided comparison would take."""
     if not np.isnan(pair["runs_needed"]):
@@ -113,7 +130,7 @@ def _runs_to_decide(pair: Row) -> str:
             )
         return f"It takes {needed:,} runs of each to find a difference of {effect} with a chance of 80 %."
     if np.isposinf(pair["pilot_runs"]):
-        return "It would take more than 1,024 runs of each to find so small a difference."
+        return "It would take more than 1,024 runs of each to find such a difference."
     if not np.isnan(pair["pilot_runs"]):
         runs = f"{int(pair['pilot_runs']):,} runs of each"
         return f"If that is the true difference, {runs} find it with a chance of 80 %."
@@ -145,7 +162,8 @@ def _failures(section: Section) -> list[str]:
         parts.append(f"{others['failed'].sum()} of {others['runs'].sum()} of {settings}")
     return [
         f"Runs failed: {listed(parts)}. Means are over the other runs, which flatters; medians, tolerance "
-        "intervals, shares and comparisons count failed runs as the worst."
+        "intervals and shares count failed runs as the worst. So do comparisons: where a run failed they are "
+        "by ranks, and call no two settings equivalent."
     ]
 
 
@@ -187,8 +205,8 @@ def _choice(section: Section) -> list[str]:
     sentences = []
     if settings > SETTINGS:
         sentences.append(
-            f"Of {settings} settings the {SETTINGS} with the highest means are drawn and compared; the "
-            "table of settings has all."
+            f"Of {settings} settings the best {SETTINGS} are drawn and compared; the table of settings has "
+            "all."
         )
     optimism = section.selection["optimism"].iloc[0]
     if optimism > 0:
@@ -215,6 +233,10 @@ def _missing(section: Section) -> list[str]:
         drawn = [label for label, each in curves.items() if each.bands["mean"].notna().any()]
         without = section.description[~section.description["setting"].isin(drawn)]
         without = without[without["setting"].isin(section.shown)]
+        gone = without["failed"] == without["runs"]
+        if gone.any() and _scored(section):
+            sentences.append(f"There is no {kind} curve of {_named(without[gone])}: all its runs failed.")
+        without = without[~gone]
         if not without.empty and _scored(section):
             which = f" of {_named(without)}" if drawn else ""
             sentences.append(f"There is no {kind} curve{which}, since no value was recorded.")

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.report.summary import DOTS, POINTS, SEEDS, STUDY_SEEDS, Aggregate, Curves, Section, evenly
-from jaxrl.text import counted
+from jaxrl.text import counted, wrapped
 
 # Okabe & Ito's palette, distinct for colour-blind eyes, its blue lighter for dark ground.
 COLOURS = ((24, 128, 196), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233))
 LETTERS = "ABCDEF"  # what the settings are called where there is no room for their names
 NEUTRAL = (128, 136, 144)  # readable on either ground
-TICKS = 8  # at most, where each value of a hyper-parameter has its own
+TICKS = 6  # at most, of the values of a hyper-parameter on a log axis
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 CURVES = (
@@ -41,10 +41,16 @@ IMPROVEMENT = (
     "Probability that a run of the first setting scores higher than a run of the second, ties counted "
     "half, with its 95 % interval. Filled: the comparison is decided; hollow: it is undecided."
 )
+REACHED = (
+    "Share of runs that have had an evaluation at or above the return that counts as solved, by steps "
+    "(Kaplan and Meier's estimate), with its 95 % interval. A run that has not got there when its curve ends "
+    "is censored, not left out; a failed run never gets there."
+)
 POWER = (
     "Chance that a comparison of two settings finds a difference of their means, for several true "
-    "differences, by the runs of each: a two-sided t-test at the level 5 %, with the spread of the runs "
-    "here. Grey: the runs that there are. Dotted: 80 %, the custom."
+    "differences, by the runs of each. Lines: a two-sided t-test at the level 5 %, with the spread of the "
+    "runs here. Dots: Welch's test of resampled runs, which are not normal. Grey: the runs that there are. "
+    "Dotted: 80 %, the custom."
 )
 AGGREGATES = {
     "mean": ("mean", "Each environment has the same weight."),
@@ -76,6 +82,8 @@ def figures_of(section: Section) -> list[Figure]:
             Figure("intervals", "intervals", "Means and their intervals", INTERVALS),
             Figure("profile", "performance-profile", "Performance profile", PROFILE),
         ]
+        if not section.reached.empty:
+            figures.append(Figure("reached", "time-to-threshold", "Time to solve", REACHED))
         if not section.comparisons.empty:
             figures.append(Figure("improvement", "improvement", "Probability of improvement", IMPROVEMENT))
     for algorithm, parameter in parameters_of(section.sensitivity):
@@ -109,9 +117,11 @@ def parameters_of(sensitivity: pd.DataFrame) -> list[tuple[str, str]]:
 def sensitivity_caption(sensitivity: pd.DataFrame, algorithm: str, parameter: str) -> str:
     """What the curve shows, and how much of the settings' variance it explains."""
     rows = sensitivity_rows(sensitivity, algorithm, parameter)
+    failed = " Hollow: some runs with that value failed, and the mean is of the others; no point: all failed."
+    failed = failed if rows["failed"].any() else ""
     if (rows["settings"] == 1).all():
-        return "The mean score of the setting with each value."
-    caption = "Solid: the mean score of the settings with a value. Dashed: the score of the best of them."
+        return f"The mean score of the setting with each value.{failed}"
+    caption = f"Solid: the mean score of the settings with a value. Dashed: that of the best of them.{failed}"
     settings, share = int(rows["settings"].sum()), rows["share"].iloc[0]
     if np.isnan(share):
         return caption
@@ -136,6 +146,34 @@ def scale_of(values: Sequence[object]) -> str:
         return "category"
     numbers = np.array(values, float)
     return "log" if numbers.min() > 0 and numbers.max() >= 10 * numbers.min() else "linear"
+
+
+def ticks_of(values: np.ndarray) -> list[float]:
+    """Those of a log axis's values, in increasing order, whose labels have room beside that of the last."""
+    places = np.log(values)
+    room = (places[-1] - places[0]) / (TICKS - 1) - 1e-9
+    kept = [0]
+    for place in range(1, len(values)):
+        if places[place] - places[kept[-1]] >= room:
+            kept.append(place)
+    return [float(value) for value in values[kept]]
+
+
+def stepped(table: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The rows as a line that keeps each value until the next x."""
+    twice = table.loc[table.index.repeat(2)]
+    return twice.iloc[:-1].assign(**{x: twice[x].to_numpy()[1:]})
+
+
+def row_labels(shown: Section | Aggregate, newline: str, width: int) -> list[str]:
+    """The settings drawn, each with the number of its failed runs, if any."""
+    labels = []
+    for setting in shown.shown:
+        row = shown.of(setting)
+        of_all = "all" if row["failed"] == row["runs"] else f"{row['failed']} of"
+        failed = f"{newline}{of_all} {row['runs']} failed" if row["failed"] else ""
+        labels.append(wrapped(shown.names[setting], newline, width) + failed)
+    return labels
 
 
 def floor_of(curves: Sequence[Curves]) -> float:

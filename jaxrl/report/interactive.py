@@ -16,19 +16,22 @@ from jaxrl.report.figures import (
     COLOURS,
     DASHES,
     NEUTRAL,
-    TICKS,
     dots,
     floor_of,
     pair_labels,
+    row_labels,
     scale_of,
     score_range,
     sensitivity_lines,
     sensitivity_rows,
+    stepped,
+    ticks_of,
 )
 from jaxrl.report.summary import Aggregate, Curves, Row, Section
-from jaxrl.text import bounds, number, wrapped
+from jaxrl.text import bounds, number
 
 ROW = 46  # pixels of a row
+LABEL = 24  # letters of a line of its label
 
 
 def learning_curves(section: Section) -> go.Figure:
@@ -92,8 +95,9 @@ def intervals(section: Section) -> go.Figure:
 
 def aggregate(overall: Aggregate, statistic: str) -> go.Figure:
     """A row a setting: one number over all environments, with its interval."""
-    labels = [wrapped(overall.names[setting], "<br>") for setting in overall.shown]
-    figure = _rows_layout(labels, f"{AGGREGATES[statistic][0]} of normalised scores")
+    figure = _rows_layout(
+        row_labels(overall, "<br>", LABEL), f"{AGGREGATES[statistic][0]} of normalised scores"
+    )
     for place, setting in enumerate(overall.shown):
         meta = {"setting": [place]}
         figure.add_trace(_estimate(overall.of(setting), statistic, -place, COLOURS[place], meta))
@@ -103,21 +107,14 @@ def aggregate(overall: Aggregate, statistic: str) -> go.Figure:
 def profile(section: Section | Aggregate) -> go.Figure:
     """The performance profile with its bands."""
     figure = _figure("final score", "share of runs above it", height=360, yaxis={"range": [0, 1.03]})
-    for place, setting in enumerate(section.shown):
-        rows, meta = section.profile[section.profile["setting"] == setting], {"setting": [place]}
-        tau, colour = _narrow(rows["tau"]), COLOURS[place]
-        figure.add_trace(_filled(rows, "tau", "share", _css(colour, 0.2), meta))
-        figure.add_trace(
-            go.Scatter(
-                x=tau,
-                y=_narrow(rows["share"]),
-                mode="lines",
-                line={"width": 2.5, "color": _css(colour)},
-                meta=meta,
-                hovertemplate="%{y:.0%} of runs above %{x:.4g}<extra></extra>",
-            )
-        )
-    return figure
+    return _shares(figure, section, section.profile, "tau", "%{y:.0%} of runs above %{x:.4g}")
+
+
+def reached(section: Section) -> go.Figure:
+    """The share of runs that have reached the threshold by each step, with its interval."""
+    shares = {"range": [0, 1.03]}
+    figure = _figure("environment steps", "share of runs that have reached it", height=360, yaxis=shares)
+    return _shares(figure, section, section.reached, "step", "%{y:.0%} of runs by %{x:,}")
 
 
 def improvement(section: Section) -> go.Figure:
@@ -140,20 +137,24 @@ def sensitivity(section: Section, algorithm: str, parameter: str) -> go.Figure:
     scale = scale_of(rows["value"].to_list())
     values = rows["value"].astype(str) if scale == "category" else rows["value"].astype(float)
     axis: dict = {"type": scale}
-    if scale == "log" and len(rows) <= TICKS:  # else plotly writes 300µ for 0.0003
-        axis |= {"tickvals": values.to_list(), "ticktext": [f"{value:g}" for value in values]}
-    elif scale == "log":
-        axis |= {"dtick": 1, "exponentformat": "power"}
+    if scale == "log":  # else plotly writes 300µ for 0.0003
+        ticks = ticks_of(values.to_numpy(float))
+        axis |= {"tickvals": ticks, "ticktext": [f"{value:g}" for value in ticks]}
     figure = _figure(parameter, "mean final score", height=320, xaxis=axis)
     for column, dash in zip(sensitivity_lines(rows), DASHES, strict=False):
         figure.add_trace(
             go.Scatter(
                 x=values.to_numpy(),
                 y=rows[column].to_numpy(float),
-                customdata=rows["settings"].to_numpy(),
+                customdata=rows[["settings", "failed"]].to_numpy(),
                 mode="lines+markers",
                 line={"color": _css(COLOURS[0]), "dash": dash},
-                hovertemplate=f"{column} of %{{customdata}}: %{{y:.4g}} at %{{x}}<extra></extra>",
+                marker={
+                    "size": 8,
+                    "symbol": np.where(rows["failed"] > 0, "circle-open", "circle").tolist(),
+                },
+                hovertemplate=f"{column} of %{{customdata[0]}}: %{{y:.4g}} at %{{x}}, "
+                "%{customdata[1]} runs failed<extra></extra>",
             )
         )
     return figure
@@ -167,14 +168,46 @@ def power(section: Section) -> go.Figure:
     figure.add_hline(0.8, line={"dash": "dot", "width": 1, "color": _css(NEUTRAL)})
     figure.add_vline(int(section.description["runs"].max()), line={"width": 2, "color": _css(NEUTRAL, 0.6)})
     for place, (effect, rows) in enumerate(section.power.groupby("effect")):
+        colour, resampled = _css(COLOURS[place % len(COLOURS)]), rows.dropna(subset="resampled")
+        shared = {"legendgroup": str(place), "hovertemplate": "%{x} runs of each: %{y:.0%}<extra></extra>"}
         figure.add_trace(
             go.Scatter(
                 x=rows["runs"].to_numpy(),
                 y=rows["power"].to_numpy(),
                 name=f"{number(rows['difference'].iloc[0])} ({effect:.3g} sd)",
                 mode="lines",
-                line={"color": _css(COLOURS[place % len(COLOURS)]), "dash": DASHES[place % len(DASHES)]},
-                hovertemplate="%{x} runs of each: %{y:.0%}<extra></extra>",
+                line={"color": colour, "dash": DASHES[place % len(DASHES)]},
+                **shared,
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=resampled["runs"].to_numpy(),
+                y=resampled["resampled"].to_numpy(),
+                mode="markers",
+                marker={"color": colour, "size": 7},
+                showlegend=False,
+                **shared,
+            )
+        )
+    return figure
+
+
+def _shares(
+    figure: go.Figure, shown: Section | Aggregate, table: pd.DataFrame, x: str, hover: str
+) -> go.Figure:
+    """Adds the column share of a table along x, a stepped line with its band for each setting."""
+    for place, setting in enumerate(shown.shown):
+        rows, meta = stepped(table[table["setting"] == setting], x), {"setting": [place]}
+        figure.add_trace(_filled(rows, x, "share", _css(COLOURS[place], 0.2), meta))
+        figure.add_trace(
+            go.Scatter(
+                x=_narrow(rows[x]),
+                y=_narrow(rows["share"]),
+                mode="lines",
+                line={"width": 2.5, "color": _css(COLOURS[place])},
+                meta=meta,
+                hovertemplate=f"{hover}<extra></extra>",
             )
         )
     return figure
@@ -183,7 +216,8 @@ def power(section: Section) -> go.Figure:
 DRAWN: dict[str, Callable[..., go.Figure]] = {
     function.__name__: function
     for function in (
-        *(learning_curves, final_scores, intervals, aggregate, profile, improvement, sensitivity, power),
+        *(learning_curves, final_scores, intervals, aggregate, profile, reached),
+        *(improvement, sensitivity, power),
     )
 }
 
@@ -206,9 +240,7 @@ def _figure(x: str, y: str, height: int, xaxis: dict | None = None, yaxis: dict 
 
 def _rows_figure(section: Section, x: str) -> go.Figure:
     """A figure with a row for each setting, the first one on top."""
-    names = section.names
-    labels = [wrapped(names[setting], "<br>") for setting in section.shown]
-    figure = _rows_layout(labels, x, {"range": score_range(section)})
+    figure = _rows_layout(row_labels(section, "<br>", LABEL), x, {"range": score_range(section)})
     if section.threshold is not None:
         figure.add_vline(section.threshold, line={"dash": "dot", "width": 1, "color": _css(NEUTRAL)})
     return figure

@@ -104,7 +104,7 @@ def render(summaries: Sequence[Summary], title: str) -> str:
         figures_of=figures_of,
         figures_over=figures_over,
         plotted=plotted,
-        **{f.__name__: f for f in (abridged, bounds, share, steps_of, where_failed)},
+        **{f.__name__: f for f in (abridged, bounds, share, steps_of, time_of, where_failed)},
         findings=findings,
         limits=limits,
         study_limits=study_limits,
@@ -145,6 +145,19 @@ def share(row: Row) -> str:
     if np.isnan(row["solved"]):
         return "-"
     return percent(Interval(row["solved"], row["solved_low"], row["solved_high"]))
+
+
+def time_of(row: Row, threshold: float | None) -> str:
+    """The median steps to the return that counts as solved, of a row of a description.
+
+    "later" where the interval has no upper bound.
+    """
+    if threshold is None:
+        return "-"
+    if np.isnan(row["time"]):
+        return "not by half"
+    late = "later" if np.isnan(row["time_high"]) else number(row["time_high"])
+    return f"{number(row['time'])} [{number(row['time_low'])}, {late}]"
 
 
 def steps_of(section: Section) -> str:

@@ -36,6 +36,7 @@ async function draw(section) {
   for (const plot of section.querySelectorAll(".plot")) {
     const { data, layout } = JSON.parse(plot.querySelector("script").textContent);
     plot.textContent = "";
+    plot.style.height = `${layout.height}px`; // else a resized window would leave the least height
     await Plotly.newPlot(plot, data, layout, { responsive: true, displayModeBar: false });
     await Plotly.relayout(plot, themed());
   }

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -19,20 +20,23 @@ from jaxrl.report.figures import (
     DASHES,
     LETTERS,
     NEUTRAL,
-    TICKS,
     Figure,
     dots,
     floor_of,
     pair_labels,
+    row_labels,
     scale_of,
     score_range,
     sensitivity_lines,
     sensitivity_rows,
+    stepped,
+    ticks_of,
 )
 from jaxrl.report.summary import Aggregate, Row, Section
 from jaxrl.text import number, wrapped
 
 WIDTH = 6.4  # inches
+LABEL = 30  # letters of a line of a row's label
 STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -109,20 +113,19 @@ def aggregate(axes: Axes, overall: Aggregate, statistic: str) -> None:
     """A row a setting: one number over all environments, with its interval."""
     for place, setting in enumerate(overall.shown):
         _estimate(axes, overall.of(setting), statistic, -place, _rgb(COLOURS[place]))
-    labels = [wrapped(overall.names[setting], "\n", width=30) for setting in overall.shown]
-    _label_rows(axes, labels, f"{AGGREGATES[statistic][0]} of normalised scores")
+    _label_rows(axes, row_labels(overall, "\n", LABEL), f"{AGGREGATES[statistic][0]} of normalised scores")
 
 
 def profile(axes: Axes, section: Section | Aggregate) -> None:
     """The performance profile with its bands."""
-    for place, setting in enumerate(section.shown):
-        rows, colour = section.profile[section.profile["setting"] == setting], _rgb(COLOURS[place])
-        axes.fill_between(
-            rows["tau"], rows["share_low"], rows["share_high"], color=colour, alpha=0.2, linewidth=0
-        )
-        axes.plot(rows["tau"], rows["share"], color=colour, linewidth=2, zorder=3)
+    _shares(axes, section, section.profile, "tau")
     axes.set(xlabel="final score", ylabel="share of runs above it", ylim=(0, 1.03))
-    _name_settings(axes, section)
+
+
+def reached(axes: Axes, section: Section) -> None:
+    """The share of runs that have reached the threshold by each step, with its interval."""
+    _shares(axes, section, section.reached, "step")
+    axes.set(xlabel="environment steps", ylabel="share of runs that have reached it", ylim=(0, 1.03))
 
 
 def improvement(axes: Axes, section: Section) -> None:
@@ -142,14 +145,16 @@ def sensitivity(axes: Axes, section: Section, algorithm: str, parameter: str) ->
     scale = scale_of(rows["value"].to_list())
     values = rows["value"].astype(str) if scale == "category" else rows["value"].astype(float)
     lines = sensitivity_lines(rows)
+    hollow = (rows["failed"] > 0).to_numpy()
     for column, dash in zip(lines, DASHES, strict=False):
         axes.plot(values, rows[column], f"o{LINES[dash]}", color=_rgb(COLOURS[0]), label=column)
+        axes.plot(values[hollow], rows[column][hollow], "o", color=_rgb(COLOURS[0]), markerfacecolor="white")
     axes.set(xlabel=parameter, ylabel="mean final score")
     if scale == "log":
         axes.set_xscale("log")
-        if len(rows) <= TICKS:
-            axes.set_xticks(values, [f"{value:g}" for value in values])
-            axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+        ticks = ticks_of(values.to_numpy(float))
+        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+        axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     if len(lines) > 1:
         axes.legend()
 
@@ -161,7 +166,9 @@ def power(axes: Axes, section: Section) -> None:
     for place, (effect, rows) in enumerate(section.power.groupby("effect")):
         style = LINES[DASHES[place % len(DASHES)]]
         label = f"{number(rows['difference'].iloc[0])} ({effect:.3g} sd)"
-        axes.plot(rows["runs"], rows["power"], style, color=_rgb(COLOURS[place % len(COLOURS)]), label=label)
+        colour = _rgb(COLOURS[place % len(COLOURS)])
+        axes.plot(rows["runs"], rows["power"], style, color=colour, label=label)
+        axes.plot(rows["runs"], rows["resampled"], "o", color=colour, markersize=4)
     axes.set(xlabel="runs of each setting", ylabel="power", ylim=(0, 1.03), xscale="log")
     axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%d"))
@@ -172,17 +179,28 @@ def power(axes: Axes, section: Section) -> None:
 DRAWN: dict[str, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        *(learning_curves, final_scores, intervals, aggregate, profile, improvement, sensitivity, power),
+        *(learning_curves, final_scores, intervals, aggregate, profile, reached),
+        *(improvement, sensitivity, power),
     )
 }
+
+
+def _shares(axes: Axes, shown: Section | Aggregate, table: pd.DataFrame, x: str) -> None:
+    """The column share of a table along x, a stepped line with its band for each setting."""
+    for place, setting in enumerate(shown.shown):
+        rows, colour = stepped(table[table["setting"] == setting], x), _rgb(COLOURS[place])
+        axes.fill_between(
+            rows[x], rows["share_low"], rows["share_high"], color=colour, alpha=0.2, linewidth=0
+        )
+        axes.plot(rows[x], rows["share"], color=colour, linewidth=2, zorder=3)
+    _name_settings(axes, shown)
 
 
 def _rows(axes: Axes, section: Section, x: str) -> None:
     """Names the rows, one of each setting, the first one on top."""
     if section.threshold is not None:
         axes.axvline(section.threshold, color=_rgb(NEUTRAL), linestyle=":", linewidth=1)
-    names = section.names
-    _label_rows(axes, [wrapped(names[setting], "\n", width=30) for setting in section.shown], x)
+    _label_rows(axes, row_labels(section, "\n", LABEL), x)
     axes.set_xlim(*score_range(section))
 
 

@@ -14,28 +14,33 @@ from jaxrl.statistics import (
     curve_band,
     describe,
     final_scores,
+    kaplan_meier,
     label_settings,
-    mean,
     mean_curves,
+    median_times,
     normalise,
     performance_profile,
+    pilot_power,
     pilot_runs_needed,
     select,
     sensitivity,
     simultaneous_band,
     t_test_power,
+    threshold_times,
     tolerance_band,
     varied_parameters,
+    within_run_iqr,
 )
 from jaxrl.text import short_names
 
-SETTINGS = 6  # drawn and compared in one environment: those with the highest means
+SETTINGS = 6  # drawn and compared in one environment: the best
 SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings,
 STUDY_SEEDS = 300  # and in the figures of a whole study
 DOTS = 200  # final scores drawn of one setting, at evenly spaced ranks
 POINTS = 100  # of each curve, evenly spaced
 METRICS = {"evaluation": "eval_return", "training": "return"}  # the first that a study has gives its scores
 EFFECTS = (0.5, 1.0, 1.5, 2.0)  # of the power curves, in standard deviations
+RESAMPLED = (3, 5, 8, 16, 32, 64, 128)  # runs of each setting for which the power is also resampled
 BANDS = {
     "pointwise": curve_band,
     "whole": simultaneous_band,
@@ -64,14 +69,15 @@ class Section:
     steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
     smallest_effect: float | None
     scores: pd.DataFrame  # the score table: a row a run
-    description: pd.DataFrame  # `describe`: a row a setting
+    description: pd.DataFrame  # `description_of`: a row a setting
     selection: pd.DataFrame  # `select`: a row a setting
     shown: list[str]  # the settings that are drawn and compared, in order of appearance
     curves: dict[str, dict[str, Curves]]  # by a key of METRICS, if it has values, and the setting
     profile: pd.DataFrame  # `performance_profile` of the settings shown
+    reached: pd.DataFrame  # `kaplan_meier` of the settings shown; empty where no run reached the threshold
     comparisons: pd.DataFrame  # `compare_all` of the settings shown, with pilot_runs
     sensitivity: pd.DataFrame  # `sensitivity` of each algorithm
-    power: pd.DataFrame  # effect (standard deviations), difference (return), runs, power
+    power: pd.DataFrame  # `power_of`
 
     @property
     def threshold(self) -> float | None:
@@ -86,7 +92,7 @@ class Section:
 
     @property
     def best(self) -> str:
-        """The setting with the highest mean, failed runs counted as the worst."""
+        """The setting that `select` has as the best."""
         return highest(self.selection, "score", 1)[0]
 
     def of(self, setting: str) -> Row:
@@ -130,9 +136,10 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
     smallest_effect: the least difference of mean returns that matters, of all environments or by name.
     """
     scores, metric = scores_of(results)
+    times = times_of(results)
     tables = {
         "scores": scores,
-        "description": describe(scores, rng),
+        "description": description_of(results, scores, metric, times, rng),
         "selection": select(scores, rng),
         "sensitivity": sensitivities(scores),
     }
@@ -155,8 +162,9 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
             shown=shown[name],
             curves={kind: found[name] for kind, found in curves.items() if name in found},
             profile=profile_of(_rows(drawn, name), rng),
+            reached=reached_by(_rows(times, name), shown[name]),
             comparisons=_rows(pairs, name),
-            power=power_of(_rows(tables["description"], name), effects[name]),
+            power=power_of(rows, effects[name], rng),
             **{kind: _rows(table, name) for kind, table in tables.items()},
         )
         for name, rows in environments.items()
@@ -177,6 +185,50 @@ def scores_of(results: Results) -> tuple[pd.DataFrame, str | None]:
         if metric in known:
             return final_scores(results.runs, results.curves, metric), metric
     return label_settings(results.runs).assign(score=np.nan), None
+
+
+def times_of(results: Results) -> pd.DataFrame:
+    """`threshold_times` of the evaluations, where there is a return that counts as solved."""
+    if results.curves.loc[results.curves["metric"] == "eval_return", "value"].isna().all():
+        return pd.DataFrame(columns=["environment"])
+    known = results.runs["solved_return"].notna().to_numpy()
+    # All runs together, since what varies among them names the settings.
+    runs = results.runs.assign(solved_return=results.runs["solved_return"].fillna(np.inf))
+    return threshold_times(runs, results.curves)[known]
+
+
+def reached_by(times: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+    """`kaplan_meier` of some settings, from step 0 on, with a column `setting`; empty if no run got there."""
+    if times.empty or not times["reached"].any():
+        return pd.DataFrame(columns=["setting"])
+    parts = []
+    for setting in shown:
+        own = times[times["setting"] == setting]
+        curve = kaplan_meier(own["step"].to_numpy(), own["reached"].to_numpy())
+        start = curve.head(1) * 0 if curve["step"].iloc[0] > 0 else curve.head(0)
+        parts.append(pd.concat([start, curve]).assign(setting=setting))
+    return pd.concat(parts, ignore_index=True)
+
+
+def description_of(
+    results: Results, scores: pd.DataFrame, metric: str | None, times: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
+    """`describe` with more columns, NaN where there are no values for them.
+
+    within: the median `within_run_iqr` of the finite runs. time, time_low, time_high: `median_times`.
+    """
+    table = describe(scores, rng)
+    within = np.full(len(scores), np.nan)
+    if metric is not None:
+        iqrs = within_run_iqr(results.metric(metric).reindex(scores["run"]))
+        within = np.where(scores["status"] == "failed", np.nan, iqrs)
+    of_setting = scores.assign(within=within).groupby(["environment", "setting"], sort=False)["within"]
+    table["within"] = of_setting.median().to_numpy()
+    if times.empty:
+        return table.assign(time=np.nan, time_low=np.nan, time_high=np.nan)
+    columns = {"median": "time", "median_low": "time_low", "median_high": "time_high"}
+    medians = median_times(times).rename(columns=columns)
+    return table.merge(medians[["environment", "setting", *columns.values()]], how="left")
 
 
 def highest(table: pd.DataFrame, column: str, most: int) -> list[str]:
@@ -201,9 +253,9 @@ def comparisons_of(
 ) -> pd.DataFrame:
     """`compare_all` of a study's settings, empty if there is no pair.
 
-    pilot_runs, of an undecided pair with the best setting where no smallest effect is known: the runs of each
-    that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives up; NaN of all
-    other pairs.
+    pilot_runs, of an undecided pair with the best setting for which no formula gives the runs needed: the
+    runs of each that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives
+    up; NaN of all other pairs.
     """
     if scores.groupby("environment")["setting"].nunique().max() < 2:
         return pd.DataFrame(columns=["environment"])
@@ -212,8 +264,8 @@ def comparisons_of(
     needed = []
     for pair in pairs.to_dict("records"):
         name, a, b = pair["environment"], pair["a"], pair["b"]
-        unclear = pair["verdict"] == "undecided" and not np.isnan(pair["difference_low"])
-        if unclear and effects[name] is None and best[name] in (a, b):
+        unclear = pair["verdict"] == "undecided" and not np.isnan(pair["improvement_low"])
+        if unclear and np.isnan(pair["runs_needed"]) and best[name] in (a, b):
             found = pilot_runs_needed(of[name, a], of[name, b], rng)
             needed.append(np.inf if found is None else found)
         else:
@@ -232,14 +284,7 @@ def curves_of(
     values = values[values["run"].isin(scores["run"])]
     if values.empty:
         return {}
-    tables = [
-        mean_curves(results.runs, values, rng, metric, band).rename(
-            columns={"mean_low": f"{name}_low", "mean_high": f"{name}_high"}
-        )
-        for name, band in BANDS.items()
-    ]
-    joined = pd.concat(tables, axis="columns")
-    joined = joined.loc[:, ~joined.columns.duplicated()]
+    joined = mean_curves(results.runs, values, rng, metric, BANDS)
     wide, found = results.metric(metric), {}
     seeds = min(SEEDS, STUDY_SEEDS // scores["environment"].nunique())
     for environment, rows in scores.groupby("environment", sort=False):
@@ -274,22 +319,30 @@ def sensitivities(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def power_of(description: pd.DataFrame, smallest_effect: float | None) -> pd.DataFrame:
-    """The t-test's power for EFFECTS and for the smallest effect, with the runs' spread within settings.
+def power_of(scores: pd.DataFrame, smallest_effect: float | None, rng: np.random.Generator) -> pd.DataFrame:
+    """The power to find EFFECTS and the smallest effect, with the runs' spread within settings.
 
-    Empty where no setting has any spread.
+    Columns effect (in standard deviations), difference (in return), runs, power (the t-test's), resampled
+    (`pilot_power` of the runs' deviations from their settings' means, at RESAMPLED runs, else NaN). Empty
+    where no setting has any spread.
     """
-    spread = float(np.sqrt(mean(description["sd"].to_numpy() ** 2)))
+    by_setting = scores.groupby("setting", sort=False)["score"]
+    spread = float(np.sqrt(by_setting.var().mean()))
     if not spread > 0:
-        return pd.DataFrame(columns=["effect", "difference", "runs", "power"])
-    most = max(128, 2 * int(description["runs"].max()))
-    grid = np.unique(np.geomspace(2, most, 40).round().astype(int))
+        return pd.DataFrame(columns=["effect", "difference", "runs", "power", "resampled"])
+    deviations = (scores["score"] - by_setting.transform("mean")).dropna().to_numpy()
+    pilot = deviations * spread / deviations.std()
+    most = max(128, 2 * int(by_setting.size().max()))
+    grid = np.unique([*np.geomspace(2, most, 40).round().astype(int), *RESAMPLED])
     effects = [*EFFECTS] if smallest_effect is None else [smallest_effect / spread, *EFFECTS]
-    return pd.DataFrame(
-        {"effect": effect, "difference": effect * spread, "runs": runs, "power": t_test_power(effect, runs)}
-        for effect in effects
-        for runs in grid.tolist()
-    )
+    rows: list[dict[str, float]] = []
+    for effect in effects:
+        difference = effect * spread
+        for runs in grid.tolist():
+            resampled = pilot_power(pilot + difference, pilot, runs, rng) if runs in RESAMPLED else np.nan
+            row = {"effect": effect, "difference": difference, "runs": runs, "resampled": resampled}
+            rows.append(row | {"power": t_test_power(effect, runs)})
+    return pd.DataFrame(rows)
 
 
 def over_environments(results: Results, scores: pd.DataFrame, rng: np.random.Generator) -> Aggregate | None:

@@ -3,11 +3,12 @@
 A score table has one row a run: run, environment, setting, score and whatever else describes it. All that
 resamples takes an explicit numpy.random.Generator.
 
-A failed run has the score NaN and stays in every table. Averages and spreads (mean, IQM, optimality gap, sd,
-IQR, bands) are over the finite runs, with the number of failed ones beside them. Whatever ranks counts it as
-the worst: among runs (median, tolerance interval, lower CVaR, profile, probability of improvement, solve
-share, time to a threshold) below every finite score; among settings (comparison, selection, sensitivity, a
-pilot's power), which are ranked by their means, as the lowest finite score of those compared.
+A failed run has the score NaN and stays in every table. It ranks below every finite score, and no number is
+made up for it. So averages and spreads (mean, difference of means, IQM, optimality gap, sd, IQR, bands) are
+over the finite runs, with the number of failed ones beside them; what sorts runs (median, tolerance interval,
+lower CVaR, profile, probability of improvement, solve share, time to a threshold) puts it below all; and what
+ranks settings by their means (tests and verdicts, selection, sensitivity, a pilot's power) takes, where a run
+failed, the runs' ranks instead of their scores, and calls no two settings equivalent.
 """
 
 from jaxrl.statistics.aggregates import aggregate, performance_profile

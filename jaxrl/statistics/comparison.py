@@ -1,7 +1,7 @@
 """Two settings compared, and all pairs of them. Greater scores are better.
 
-A comparison ranks settings, so a failed run (NaN) counts as the worst: in means as the lowest finite score of
-the two groups, in ranks below every finite score.
+Where a run failed (NaN), no number is made up for it: the difference of means is that of the finite runs, and
+the verdict is by ranks, in which a failed run is below every finite score.
 """
 
 import itertools
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.errors import InputError, unknown
+from jaxrl.statistics.estimators import mean
 from jaxrl.statistics.intervals import Interval, Scores, draw_counts, draws, percentile_bounds
 from jaxrl.statistics.power import runs_needed
-from jaxrl.statistics.samples import counts, require_scores, with_worst
+from jaxrl.statistics.samples import any_failed, counts, require_scores
 from jaxrl.statistics.significance import (
     equivalence_p,
     holm,
@@ -28,14 +29,22 @@ from jaxrl.statistics.significance import (
 class Comparison(NamedTuple):
     """Of a against b; its p-values are those of jaxrl.statistics.significance."""
 
-    difference: Interval  # of the means, a - b
+    difference: Interval  # of the means of the finite runs, a - b
     improvement: Interval  # probability that a run of a beats one of b
     p_welch: float
     p_permutation: float
     p_mann_whitney: float
     p_equivalence: float
+    by_ranks: bool  # a run failed, so the verdict is by ranks
     verdict: str
-    runs_needed: float  # per group, for 80 % power to find the smallest effect; NaN without any spread
+    runs_needed: float  # per group, for 80 % power to find the smallest effect; NaN if by_ranks or constant
+
+    @property
+    def advantage(self) -> Interval:
+        """What the verdict is about: the difference or, by ranks, the improvement less a half."""
+        if not self.by_ranks:
+            return self.difference
+        return Interval(*(bound - 0.5 for bound in self.improvement))
 
 
 def compare(
@@ -54,19 +63,18 @@ def compare(
     if smallest_effect is not None and not 0 < smallest_effect < np.inf:
         raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
     a, b = two_samples(a, b)
-    difference = difference_interval(a, b, rng, confidence)
-    p_permutation = permutation_p(a, b, rng)
-    p_equivalence = np.nan if smallest_effect is None else equivalence_p(a, b, rng, smallest_effect)
-    return Comparison(
-        difference=difference,
+    result = Comparison(
+        difference=difference_interval(a, b, rng, confidence),
+        p_permutation=permutation_p(a, b, rng),
+        p_equivalence=np.nan if smallest_effect is None else equivalence_p(a, b, rng, smallest_effect),
         improvement=improvement_interval(a, b, rng, confidence),
         p_welch=welch_p(a, b),
-        p_permutation=p_permutation,
         p_mann_whitney=mann_whitney_p(a, b),
-        p_equivalence=p_equivalence,
-        verdict=verdict(difference, p_permutation, p_equivalence, smallest_effect, confidence),
+        by_ranks=any_failed(a, b),
+        verdict="undecided",
         runs_needed=np.nan if smallest_effect is None else _runs_needed(a, b, smallest_effect),
     )
+    return _decided(result, result.p_permutation, smallest_effect, confidence)
 
 
 def compare_all(
@@ -105,7 +113,7 @@ def compare_all(
 
 
 def verdict(
-    difference: Interval,
+    advantage: Interval,
     p_difference: float,
     p_equivalence: float,
     smallest_effect: float | None,
@@ -113,12 +121,13 @@ def verdict(
 ) -> str:
     """Of a against b: "equivalent", "better", "worse" or "undecided".
 
-    Each but the last needs both the interval and a test at the level 1 - confidence, since a bootstrap of
-    few runs is too sure: equivalent if the whole interval is nearer to 0 than the smallest effect that
-    matters (never if that is None), else better or worse if it lies on one side of 0.
+    advantage: the difference of means or, where a run failed, the probability of improvement less a half.
+    Each verdict but the last needs both the interval and a test at the level 1 - confidence, since a
+    bootstrap of few runs is too sure: equivalent if the whole interval is nearer to 0 than the smallest
+    effect that matters (never if that is None), else better or worse if it lies on one side of 0.
     """
     level = 1 - confidence + 1e-12  # 1 - 0.9 is below 0.1 in binary
-    _, low, high = difference
+    _, low, high = advantage
     within = smallest_effect is not None and -smallest_effect < low and high < smallest_effect
     if within and p_equivalence <= level:
         return "equivalent"
@@ -130,12 +139,15 @@ def verdict(
 
 
 def difference_interval(a: Scores, b: Scores, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
-    """Difference of means, a - b, with its percentile-bootstrap interval; none (NaN) for a single run."""
-    a, b = with_worst(*two_samples(a, b))
-    estimate = float(a.mean() - b.mean())
-    if min(len(a), len(b)) < 2 or np.isnan(estimate):
+    """Difference of the finite runs' means, a - b, with its percentile-bootstrap interval.
+
+    NaN where one has no finite run; no interval (NaN) where one has a single one.
+    """
+    finite_a, finite_b = (scores[~np.isnan(scores)] for scores in two_samples(a, b))
+    estimate = float(mean(finite_a) - mean(finite_b))
+    if min(len(finite_a), len(finite_b)) < 2:
         return Interval(estimate, np.nan, np.nan)
-    differences = draws(a, rng).mean(axis=1) - draws(b, rng).mean(axis=1)
+    differences = draws(finite_a, rng).mean(axis=1) - draws(finite_b, rng).mean(axis=1)
     low, high = percentile_bounds(differences, confidence)
     return Interval(estimate, float(low), float(high))
 
@@ -165,12 +177,18 @@ def _effect_in(environment: str, smallest_effect: float | Mapping[str, float | N
     return smallest_effect[environment]
 
 
+def _decided(result: Comparison, p: float, smallest_effect: float | None, confidence: float) -> Comparison:
+    """A comparison with its verdict, by the p-value p of a difference."""
+    found = verdict(result.advantage, p, result.p_equivalence, smallest_effect, confidence)
+    return result._replace(verdict=found)
+
+
 def _row(
     result: Comparison, p_holm: float, smallest_effect: float | None, confidence: float
 ) -> dict[str, Any]:
     """A comparison as columns, with the verdict after Holm's correction."""
+    result = _decided(result, p_holm, smallest_effect, confidence)
     values = result._asdict() | {"p_holm": p_holm}
-    values["verdict"] = verdict(result.difference, p_holm, result.p_equivalence, smallest_effect, confidence)
     return (
         result.difference.columns("difference")
         | result.improvement.columns("improvement")
@@ -179,8 +197,7 @@ def _row(
 
 
 def _runs_needed(a: np.ndarray, b: np.ndarray, smallest_effect: float) -> float:
-    """By the t-test's formula with the groups' spread; NaN where there is none."""
-    a, b = with_worst(a, b)
-    if min(len(a), len(b)) < 2 or not np.ptp(a) + np.ptp(b) > 0:
+    """By the t-test's formula with the groups' spread; NaN where there is none, or where a run failed."""
+    if min(len(a), len(b)) < 2 or any_failed(a, b) or not np.ptp(a) + np.ptp(b) > 0:
         return np.nan
     return float(runs_needed(smallest_effect / np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)))

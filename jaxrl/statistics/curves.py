@@ -4,7 +4,8 @@ A curve table is [runs, points], as `results.metric(name)`, with NaN where a run
 draws whole trajectories, never points one by one, so the points of a band belong together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from jaxrl.statistics.samples import run_index, run_key, settings
 from jaxrl.statistics.scores import label_settings, metric_values
 
 Curves = npt.ArrayLike | pd.DataFrame
+Band = Callable[[Curves, np.random.Generator, float], tuple[np.ndarray, np.ndarray]]
 
 
 def curve_band(
@@ -83,14 +85,14 @@ def mean_curves(
     curves: pd.DataFrame,
     rng: np.random.Generator,
     metric: str = "eval_return",
-    band: Callable[[Curves, np.random.Generator, float], tuple[np.ndarray, np.ndarray]] = curve_band,
+    bands: Mapping[str, Band] = MappingProxyType({"mean": curve_band}),
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """The mean curve of each setting of a study with its band, one row a setting and step.
+    """The mean curve of each setting of a study with its bands, one row a setting and step.
 
-    runs, curves: as for `final_scores`. band: `curve_band` or `simultaneous_band`. Columns environment,
-    setting, step, runs (finite ones with a value there), failed (of the setting), mean, mean_low, mean_high.
-    Raises InputError for tables that mix things up.
+    runs, curves: as for `final_scores`. bands: by name, such as `curve_band` and `simultaneous_band`. Columns
+    environment, setting, step, runs (finite ones with a value there), failed (of the setting), mean, and
+    <name>_low, <name>_high of each band. Raises InputError for tables that mix things up.
     """
     values, key = metric_values(runs, curves, metric), run_key(runs)
     wide = values.pivot(index=key, columns="step", values="value")
@@ -99,17 +101,11 @@ def mean_curves(
         failed = (members["status"] == "failed").to_numpy()
         table = wide.reindex(run_index(members)).dropna(axis="columns", how="all")
         finite = np.where(failed[:, None], np.nan, table.to_numpy(np.float64))  # [runs, points]
-        low, high = band(finite, rng, confidence)
         part = pd.DataFrame({"environment": environment, "setting": setting, "step": table.columns})
-        parts.append(
-            part.assign(
-                runs=(~np.isnan(finite)).sum(axis=0),
-                failed=failed.sum(),
-                mean=mean(finite.T),
-                mean_low=low,
-                mean_high=high,
-            )
-        )
+        part = part.assign(runs=(~np.isnan(finite)).sum(axis=0), failed=failed.sum(), mean=mean(finite.T))
+        for name, band in bands.items():
+            part[f"{name}_low"], part[f"{name}_high"] = band(finite, rng, confidence)
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 

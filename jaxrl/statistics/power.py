@@ -1,11 +1,13 @@
 """How many runs a comparison needs: by the t-test's formula, and by resampling a pilot."""
 
+import math
+
 import numpy as np
 from scipy import stats
 
 from jaxrl.errors import InputError
 from jaxrl.statistics.intervals import Scores, require_share
-from jaxrl.statistics.samples import sample, with_worst
+from jaxrl.statistics.samples import comparable, sample
 
 STUDIES = 2_000  # simulated ones
 
@@ -47,18 +49,21 @@ def pilot_power(a: Scores, b: Scores, runs: int, rng: np.random.Generator, level
     """Share of simulated studies, of `runs` >= 2 per group, in which Welch's test finds a difference.
 
     a, b: the pilot's scores, resampled with replacement, so their shape and their difference are taken as
-    true; for a difference of one's own, pass `pilot` and `pilot + difference`. Failed runs count as the
-    lowest. A simulated study without any variation finds nothing. Raises InputError for fewer than two runs.
+    true; for a difference of one's own, pass `pilot` and `pilot + difference`. Where a run failed, it is the
+    pilot's ranks that are resampled. A simulated study in which neither group varies finds a difference if a
+    permutation test would. Raises InputError for fewer than two runs.
     """
-    a, b = with_worst(sample(a), sample(b))
-    if min(len(a), len(b), runs) < 2 or np.isnan(a).any():
+    a, b = comparable(sample(a), sample(b))
+    if min(len(a), len(b), runs) < 2:
         raise InputError("a pilot and the study it plans need at least two runs of each setting")
     drawn_a, drawn_b = (scores[rng.integers(len(scores), size=(STUDIES, runs))] for scores in (a, b))
     varied = (np.ptp(drawn_a, axis=1) > 0) | (np.ptp(drawn_b, axis=1) > 0)
+    apart = drawn_a[~varied, 0] != drawn_b[~varied, 0]
+    found = np.count_nonzero(apart) if 2 / math.comb(2 * runs, runs) <= level else 0
     drawn_a, drawn_b = drawn_a[varied], drawn_b[varied]
     moments = [f(drawn) for drawn in (drawn_a, drawn_b) for f in (_mean, _sd)]
     tests = stats.ttest_ind_from_stats(*moments[:2], runs, *moments[2:], runs, equal_var=False)
-    return float(np.count_nonzero(tests.pvalue <= level) / STUDIES)
+    return float((found + np.count_nonzero(tests.pvalue <= level)) / STUDIES)
 
 
 def pilot_runs_needed(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from jaxrl.errors import InputError
 
@@ -74,16 +75,23 @@ def sample(scores: npt.ArrayLike | pd.Series) -> np.ndarray:
     return values
 
 
-def with_worst(*samples: np.ndarray) -> list[np.ndarray]:
-    """The samples with each failed run at the lowest finite score of them all.
+def any_failed(*samples: np.ndarray) -> bool:
+    """Whether a run of any sample failed, so that means cannot compare them."""
+    return any(bool(np.isnan(scores).any()) for scores in samples)
 
-    So means can rank settings without flattering one whose bad runs failed; NaN stays where no run is
-    finite at all.
+
+def comparable(*samples: np.ndarray) -> list[np.ndarray]:
+    """The samples by whose means settings may be ranked: the scores or, where a run failed, all runs' ranks.
+
+    A rank is the share of all runs that score below, ties half; a failed run is below every finite one. So
+    its mean is the probability that a run of the sample beats one of all.
     """
+    if not any_failed(*samples):
+        return list(samples)
     together = np.concatenate(samples)
-    known = together[~np.isnan(together)]
-    lowest = known.min() if known.size else np.nan
-    return [np.where(np.isnan(scores), lowest, scores) for scores in samples]
+    ranks = stats.rankdata(np.where(np.isnan(together), -np.inf, together))
+    ends = np.cumsum([len(scores) for scores in samples])[:-1]
+    return np.split((ranks - 0.5) / len(together), ends)
 
 
 def settings(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
