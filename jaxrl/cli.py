@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,7 +18,7 @@ from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
     from jaxrl.config import Config
-    from jaxrl.reproduce import Reproduction
+    from jaxrl.reproduce import Reproduction, SavedStates
     from jaxrl.results import Results
 
 T = TypeVar("T")
@@ -140,7 +140,8 @@ def resume(
 
     Args:
         folder: the folder.
-        extend_seeds: further seeds to train, a count or a range; the runs there are stay as they are.
+        extend_seeds: further seeds to train, a range, or a count of those after the largest; the runs
+            there are stay as they are.
         extend_steps: a larger budget of environment steps, to which all runs are trained on.
         rerun: the index of a batch to train again from its start, or all.
         force: go on though jaxrl's code, jax or the device differ, and note so in the manifest.
@@ -153,7 +154,7 @@ def resume(
         folder,
         more_seeds=extend_seeds or (),
         steps=_optional(_integer, "extend_steps", extend_steps),
-        rerun="all" if rerun == "all" else _optional(_index, "rerun", rerun),
+        rerun=int(rerun) if rerun and rerun.isdecimal() else rerun,
         force=force,
         checkpoint_every=_optional(_seconds, "checkpoint_every", checkpoint_every),
     )
@@ -182,14 +183,14 @@ def replay(
     results, number = load(folder), _index("run", run)
     if gif is not None:
         print(f"{reproduce.write_gif(results, number, gif)} shows the policy of run {number}")
-    sys.exit(_report_reproduction(reproduce.replay(results, number)))
+    sys.exit(_report_outcomes([reproduce.replay(results, number)]))
 
 
 @app.command
 def verify(folder: tyro.conf.Positional[Directory], runs: Count = "3") -> None:
-    """Trains randomly chosen runs again and compares them with what the folder holds.
+    """Checks all saved states, trains randomly chosen runs again and compares them with the folder's.
 
-    On the same machine and versions the bits must agree: exit code 1 if they do not.
+    On the same machine and versions the bits must agree: exit code 1 if they do not, or a state is damaged.
 
     Args:
         folder: the results folder.
@@ -199,7 +200,7 @@ def verify(folder: tyro.conf.Positional[Directory], runs: Count = "3") -> None:
     from jaxrl.results import load
 
     _prepare()
-    sys.exit(_report_reproduction(*reproduce.verify(load(folder), _integer("runs", runs))))
+    sys.exit(_report_outcomes(reproduce.verify(load(folder), _integer("runs", runs))))
 
 
 @app.command
@@ -242,7 +243,7 @@ def compare(
 def select(
     folder: tyro.conf.Positional[Directory],
     metric: Name = "eval_return",
-    seeds: Annotated[str | None, tyro.conf.arg(metavar="A:B")] = None,
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="N or A:B")] = None,
     out: OptionalDirectory = None,
 ) -> None:
     """Chooses the best setting of each algorithm and environment, and trains it again on fresh seeds.
@@ -253,7 +254,8 @@ def select(
         folder: a results folder of several settings.
         metric: what a run scores: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        seeds: the fresh seeds (100:200); as many as before, after the largest, if not given.
+        seeds: the fresh seeds, a range, or a count of those after the largest; as many as before if not
+            given.
         out: gets a results folder for each environment; selected-<metric> in the folder if not given.
     """
     from jaxrl import selecting
@@ -316,7 +318,7 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"jaxrl: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print(f"jaxrl: {interrupt or 'stopped at once'}", file=sys.stderr, flush=True)
+        print(f"jaxrl: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
         os._exit(130)  # at once: a thread may still be in the middle of a compiled chunk
 
 
@@ -419,18 +421,20 @@ def _seconds(name: str, text: str) -> float:
     with contextlib.suppress(ValueError):
         if (seconds := float(text)) >= 0:
             return seconds
-    raise InputError(f"{name} must be a number of seconds, got {text!r}")
+    raise InputError(f"{name} must be a number of seconds of at least 0, got {text!r}")
 
 
 def _optional(convert: Callable[[str, str], T], name: str, text: str | None) -> T | None:
     return None if text is None else convert(name, text)
 
 
-def _report_reproduction(*reproductions: "Reproduction") -> int:
-    """Prints what came of training runs again; gives the exit code."""
-    for reproduction in reproductions:
-        print(reproduction)
-    return 0 if all(reproduction.acceptable for reproduction in reproductions) else 1
+def _report_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
+    """Prints each outcome of a comparison as it comes; gives the exit code."""
+    code = 0
+    for outcome in outcomes:
+        print(outcome, flush=True)
+        code = code if outcome.acceptable else 1
+    return code
 
 
 def _print_summary(results: "Results") -> None:
@@ -440,12 +444,11 @@ def _print_summary(results: "Results") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from jaxrl.plan import counted
     from jaxrl.report.page import share
     from jaxrl.report.summary import throughput
     from jaxrl.statistics import describe, final_scores
     from jaxrl.statistics.intervals import RESAMPLING_SEED
-    from jaxrl.text import bounds, number
+    from jaxrl.text import bounds, counted, number
 
     plan = results.manifest["plan"]
     parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]

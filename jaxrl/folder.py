@@ -35,14 +35,26 @@ from jaxrl.checkpoints import lane_hashes, read_state, write_state
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.plan import Batch, Plan
-from jaxrl.study import Study, source_hash
+from jaxrl.study import Study, require_count, source_hash
 from jaxrl.tables import appearing_whole, file_hash, read_table, runs_table, write_table
 from jaxrl.version import VERSION
 
-FORMAT = 2  # of the folder; a reader refuses another
-TABLES = ("runs.parquet", "curves.parquet")
+FORMAT = 3  # of the folder; a reader refuses another
+# The tables, and how one that is lost comes back.
+TABLES = {
+    "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
+    "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
+}
 # Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
+# Entries of the manifest and of its parts, without which it is damaged.
+ENTRIES = {
+    "study": [field.name for field in dataclasses.fields(Study)],
+    "plan": ["programs", "batches", "width", "devices"],
+    "machine": [],
+    "resumed": [],
+}
+ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": []}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +62,7 @@ class Progress:
     """How far a batch is."""
 
     iteration: int  # of the saved state
+    files: str  # hash of its files
     hashes: dict[str, str]  # run -> hash of its state
     seconds: dict[str, float]  # spent so far, by kind
     failed: dict[str, tuple[int, str]]  # run -> iteration and metric where it was first not finite
@@ -83,18 +96,30 @@ class Folder:
         try:
             manifest = json.loads((self.path / "manifest.json").read_text())
             format = int(manifest["format"])
-            needed = {"status", "study", "plan", "machine", "resumed"}
-            needed |= {"sha256", "seconds"} if manifest["status"] == "complete" else set()
-            if format == FORMAT and not needed <= manifest.keys():
-                raise KeyError
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{self.path} is not a results folder: it has no readable manifest.json"
-            ) from None
+            if format == FORMAT:
+                _require_whole(manifest)
+        except FileNotFoundError:
+            what = "it has no manifest.json" if self.path.exists() else "there is no such folder"
+            raise InputError(f"{self.path} is not a results folder: {what}") from None
+        except NotADirectoryError:
+            raise InputError(f"{self.path} is not a results folder: it is a file") from None
+        except OSError as error:
+            raise InputError(f"{self.path}/manifest.json cannot be read: {error.strerror}") from None
+        except KeyError as error:
+            raise InputError(f"{self.path}/manifest.json is damaged: it lacks {error}") from None
+        except (ValueError, TypeError):
+            raise InputError(f"{self.path}/manifest.json is damaged") from None
         if format != FORMAT:
             age = "newer" if format > FORMAT else "older"
             raise InputError(f"{self.path} has format {format}, {age} than this jaxrl reads ({FORMAT})")
         return manifest
+
+    def table(self, name: str, expected: str | None = None) -> pd.DataFrame:
+        """One of the tables, with the `expected` hash. Raises InputError, with the remedy, if it is lost."""
+        try:
+            return read_table(self.path / name, expected)
+        except InputError as error:
+            raise InputError(f"{error}; {TABLES[name].format(path=self.path)}") from None
 
     def require_same(self, study: Study, width: int | None) -> None:
         """Raises InputError unless the folder holds this very study, complete."""
@@ -150,9 +175,13 @@ class Folder:
         self._begin(manifest, study)
 
     def reopen(self, study: Study, batches: Sequence[Batch], differing: Mapping[str, Any]) -> None:
-        """Marks the study as under way again, and notes when, and what differs from where it began."""
+        """Marks the study as under way again.
+
+        Notes when, what differs from where it began, and which batches are trained from now on.
+        """
         manifest = self.manifest()
-        manifest["resumed"].append({"at": _now(), "differing": dict(differing)})
+        unfinished = [batch.index for batch in batches if not self._finished(study, batch)]
+        manifest["resumed"].append({"at": _now(), "batches": unfinished, "differing": dict(differing)})
         manifest |= {"status": "running", "study": study.spec()}
         manifest["plan"]["batches"] = len(batches)
         self._begin(manifest, study)
@@ -180,7 +209,7 @@ class Folder:
             for name, lanes in values.items()
         ]
         with self._using("written"):
-            write_table(self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet", pd.concat(frames))
+            write_table(self._part(batch, step), pd.concat(frames))
 
     def save(
         self,
@@ -197,9 +226,10 @@ class Folder:
         hashes = lane_hashes(state, range(len(batch.runs)))
         with self._using("written"):
             shutil.rmtree(path, ignore_errors=True)  # of a process that was killed right after
-            write_state(path, state)
+            files = write_state(path, state)
             progress = Progress(
                 iteration,
+                files,
                 {str(run.id): value for run, value in zip(batch.runs, hashes, strict=True)},
                 {**seconds, "save": seconds["save"] + time.monotonic() - start},
                 dict(failed),
@@ -217,7 +247,7 @@ class Folder:
             failed = {
                 run: (int(iteration), str(metric)) for run, (iteration, metric) in values["failed"].items()
             }
-            return Progress(values["iteration"], values["hashes"], values["seconds"], failed)
+            return Progress(**(values | {"failed": failed}))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
@@ -225,13 +255,11 @@ class Folder:
 
     def state(self, batch: Batch, prng: str) -> tuple[Algorithm, Environment, State]:
         """Algorithm, environment and last saved state of all lanes of a batch."""
-        progress = self.progress(batch)
-        if progress is None:
-            raise InputError(f"{self.path} holds no state of batch {batch.index}; jaxrl resume trains it")
+        progress = self._saved(batch)
         algorithm, env, keys, _ = batch.lanes(prng)
         shapes = jax.eval_shape(jax.vmap(lambda a, e, key: a.init(e, key)), algorithm, env, keys)
         try:
-            state = read_state(self._state_path(batch, progress.iteration), shapes, prng)
+            state = read_state(self._state_path(batch, progress.iteration), shapes, prng, progress.files)
         except InputError as error:
             raise self._damaged(batch, str(error)) from None
         expected = [progress.hashes.get(str(run.id)) for run in batch.runs]
@@ -252,31 +280,76 @@ class Folder:
             for part in (self.path / "parts").glob("*.parquet"):
                 part.unlink()
 
+    def curves(self, study: Study, batches: Sequence[Batch]) -> list[pd.DataFrame]:
+        """The curves of all that the saved states have behind them, the newest last.
+
+        Raises InputError for a batch of which a part is missing or cannot be read.
+        """
+        with self._using("read"):
+            extended = (self.path / "curves.parquet").exists()
+        tables = [self.table("curves.parquet")] if extended else []
+        known = {pair for table in tables for pair in zip(table["run"], table["step"], strict=True)}
+        for batch in batches:
+            progress, algorithm = self.progress(batch), batch.runs[0].algorithm
+            reached = -1 if progress is None else progress.iteration
+            for chunk in study.chunks(algorithm):
+                step = chunk.stop * algorithm.steps_per_iteration
+                if chunk.stop <= reached and (part := self._part(batch, step)).exists():
+                    try:
+                        tables.append(read_table(part))
+                    except InputError as error:
+                        raise self._damaged(batch, str(error)) from None
+                elif chunk.stop <= reached and (batch.runs[0].id, step) not in known:
+                    raise self._damaged(batch, f"its curves at step {step} are missing")
+        return tables
+
     def finish(self, study: Study, batches: Sequence[Batch]) -> None:
         """Joins the parts into the final tables and marks the study complete."""
         manifest = self.manifest()
-        done = [(batch, progress) for batch in batches if (progress := self.progress(batch))]
-        failed = {int(run): where for _, progress in done for run, where in progress.failed.items()}
-        seconds = [{"runs": [run.id for run in batch.runs], **progress.seconds} for batch, progress in done]
+        seconds = [
+            {"runs": [run.id for run in batch.runs], **self._saved(batch).seconds} for batch in batches
+        ]
+        joined = pd.concat(self.curves(study, batches))
+        joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
         curves, runs = self.path / "curves.parquet", self.path / "runs.parquet"
-        parts = sorted((self.path / "parts").glob("*.parquet"))
-        before = [curves] if curves.exists() else []  # of a study that was extended
         with self._using("written"):
-            joined = pd.concat([read_table(file) for file in before + parts])
-            joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
-            lost = {run.id for batch in batches for run in batch.runs} - {*joined["run"]}
-            if lost:
-                raise InputError(
-                    f"{self.path} has lost the curves of run {min(lost)}; train all batches again with: "
-                    f"jaxrl resume {self.path} --rerun all"
-                )
             write_table(curves, joined.sort_values(["run", "metric", "step"], ignore_index=True))
-            write_table(runs, runs_table(study, failed))
+            write_table(runs, self._final_runs(study, batches))
             hashes = {table.name: file_hash(table) for table in (runs, curves)}
             self._write_json(
                 "manifest.json", manifest | {"status": "complete", "seconds": seconds, "sha256": hashes}
             )
             shutil.rmtree(self.path / "parts")
+
+    def mend_runs(self, study: Study, batches: Sequence[Batch]) -> bool:
+        """Writes the table of runs of a complete study again if it is missing or altered; gives whether."""
+        manifest, runs = self.manifest(), self.path / "runs.parquet"
+        with self._using("written"):
+            if runs.exists() and file_hash(runs) == manifest["sha256"][runs.name]:
+                return False
+            write_table(runs, self._final_runs(study, batches))
+            manifest["sha256"][runs.name] = file_hash(runs)
+            self._write_json("manifest.json", manifest)
+        return True
+
+    def _final_runs(self, study: Study, batches: Sequence[Batch]) -> pd.DataFrame:
+        saved = [self._saved(batch) for batch in batches]
+        return runs_table(study, {int(run): where for each in saved for run, where in each.failed.items()})
+
+    def _saved(self, batch: Batch) -> Progress:
+        """How far a batch is, of which something must have been saved."""
+        progress = self.progress(batch)
+        if progress is None:
+            raise self._damaged(batch, "its checkpoint is missing")
+        return progress
+
+    def _finished(self, study: Study, batch: Batch) -> bool:
+        progress = self.progress(batch)
+        last = study.chunks(batch.runs[0].algorithm)[-1].stop
+        return progress is not None and progress.iteration == last
+
+    def _part(self, batch: Batch, step: int) -> Path:
+        return self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet"
 
     def _state_path(self, batch: Batch, iteration: int) -> Path:
         return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}"
@@ -290,14 +363,16 @@ class Folder:
 
     @contextlib.contextmanager
     def _using(self, how: str) -> Iterator[None]:
-        """Turns what the file system refuses, a full disk for one, into an InputError."""
+        """Turns what the file system refuses, a full disk for one, into an InputError with the remedy."""
         try:
             with self._writing:
                 if self._abandoned.is_set():
                     raise KeyboardInterrupt
                 yield
         except OSError as error:
-            raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}") from None
+            under_way = how == "written" and os.path.exists(self.path / "manifest.json")
+            then = f"; once it can be, continue with: jaxrl resume {self.path}" if under_way else ""
+            raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         with appearing_whole(self.path / name) as temporary:
@@ -345,6 +420,16 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
                 if then["code"] != now["code"]:
                     found[f"the code of {now['name']}"] = (then["code"], now["code"])
     return found
+
+
+def _require_whole(manifest: Mapping[str, Any]) -> None:
+    """Raises KeyError for an entry that a manifest lacks, InputError for a width that is none."""
+    complete = manifest["status"] == "complete"
+    for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
+        for name in names:
+            if name not in manifest[part]:
+                raise KeyError(f"{part}.{name}")
+    require_count("width", manifest["plan"]["width"])
 
 
 def _name(batch: Batch) -> str:

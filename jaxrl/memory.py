@@ -18,7 +18,15 @@ from jaxrl.study import Run
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Of these the compiler makes no array: they write into the buffer they are given, or are computed where
 # they are used.
-WITHOUT_MEMORY = {"dynamic_update_slice", "scatter", "broadcast_in_dim", "convert_element_type", "iota"}
+WITHOUT_MEMORY = {
+    "broadcast_in_dim",
+    "convert_element_type",
+    "dynamic_update_slice",
+    "iota",
+    "scatter",
+    "scatter-add",
+}
+LOOPS = {"scan", "while"}
 
 
 class LaneBytes(NamedTuple):
@@ -40,17 +48,24 @@ def lane_bytes(run: Run, episodes: int) -> LaneBytes:
 
 
 def peak_bytes(jaxpr: Jaxpr) -> int:
-    """The most bytes that are live at once while a jaxpr runs, without its inputs and what it writes into."""
+    """The most bytes that are live at once while a jaxpr runs, without its inputs and what it writes into.
+
+    What nothing reads takes none, and a product of matrices copies both into the layout that it needs.
+    """
     last_use = {var: i for i, eqn in enumerate(jaxpr.eqns) for var in eqn.invars if isinstance(var, Var)}
     last_use |= {var: len(jaxpr.eqns) for var in jaxpr.outvars if isinstance(var, Var)}
     live: dict[Var, int] = {}
     peak = 0
     for i, eqn in enumerate(jaxpr.eqns):
+        after = {var: size for var, size in live.items() if last_use[var] > i}
+        made = {var: _size(var.aval) for var in eqn.outvars if var in last_use}
+        if eqn.primitive.name in LOOPS:  # what they carry takes the place of what they start with
+            live = after
         if eqn.primitive.name not in WITHOUT_MEMORY:
-            live |= {var: _size(var.aval) for var in eqn.outvars}
-        within = max(map(peak_bytes, inner_jaxprs(eqn)), default=0)
-        peak = max(peak, sum(live.values()) + within)
-        live = {var: size for var, size in live.items() if last_use.get(var, 0) > i}
+            live, after = live | made, after | made
+        copies = sum(_size(var.aval) for var in eqn.invars) if eqn.primitive.name == "dot_general" else 0
+        peak = max(peak, sum(live.values()) + max(map(peak_bytes, inner_jaxprs(eqn)), default=copies))
+        live = after
     return peak
 
 

@@ -21,6 +21,7 @@ from jaxrl.errors import InputError
 from jaxrl.generators import GENERATORS
 from jaxrl.memory import LaneBytes, device_budget, lane_bytes, shown_bytes
 from jaxrl.study import Run, Study, require_count
+from jaxrl.text import counted
 
 MAX_WIDTH = 256  # lanes of a device unless the user says otherwise; beyond it a CPU gains nothing
 
@@ -108,9 +109,3 @@ def _groups(study: Study) -> dict[Any, list[Run]]:
         program = jax.tree.structure((run.environment, run.algorithm))
         groups.setdefault((run.block, program), []).append(run)
     return groups
-
-
-def counted(count: int, noun: str) -> str:
-    """ "1 batch", "2 batches"."""
-    plural = noun + ("es" if noun.endswith("ch") else "s")
-    return f"{count:,} {noun if count == 1 else plural}"

@@ -17,7 +17,7 @@ from jaxrl.checkpoints import plain
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.folder import differences
-from jaxrl.plan import Batch
+from jaxrl.plan import Batch, make_batches
 from jaxrl.results import Results
 from jaxrl.study import Run, require_count, study_of
 from jaxrl.training import visits
@@ -28,7 +28,7 @@ class Reproduction:
     """What came of training a run again."""
 
     run: int
-    first: str | None  # what differed first, None if every bit agrees
+    first: str | None  # what differed first, or is missing on one side; None if every bit agrees
     deviation: float  # the largest absolute one of a metric or a number of the final state
     machine: Mapping[str, tuple[str, str]]  # what differs of machine and versions: name -> (there, here)
 
@@ -40,7 +40,8 @@ class Reproduction:
     def __str__(self) -> str:
         if self.first is None:
             return f"run {self.run}: curve and final state reproduced bit for bit"
-        text = f"run {self.run}: differs, first in {self.first}, at most by {self.deviation:.3g}"
+        most = f", at most by {self.deviation:.3g}" if self.deviation else ""
+        text = f"run {self.run}: differs, first in {self.first}{most}"
         here = [f"{name} ({there!r} there, {here!r} here)" for name, (there, here) in self.machine.items()]
         why = (
             f"as may be with another {', '.join(here)}"
@@ -50,22 +51,50 @@ class Reproduction:
         return f"{text}, {why}"
 
 
+@dataclasses.dataclass(frozen=True)
+class SavedStates:
+    """What came of comparing all saved states with their hashes."""
+
+    checked: int  # batches
+    damaged: tuple[str, ...]  # a sentence for each batch that is
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether none is damaged."""
+        return not self.damaged
+
+    def __str__(self) -> str:
+        good = self.checked - len(self.damaged)
+        return "\n".join((*self.damaged, f"saved states: {good} of {self.checked} as their hashes say"))
+
+
 def replay(results: Results, run: int) -> Reproduction:
     """Trains one run again, alone in a batch of the study's width. Raises InputError for an unknown run."""
     (reproduction,) = _retrained(results, [run])
     return reproduction
 
 
-def verify(results: Results, runs: int, rng: np.random.Generator | None = None) -> list[Reproduction]:
-    """Trains `runs` randomly chosen runs again, all of the study's if there are fewer.
+def verify(
+    results: Results, runs: int, rng: np.random.Generator | None = None
+) -> Iterator[SavedStates | Reproduction]:
+    """Checks every saved state, then trains `runs` randomly chosen runs again, or all if there are fewer.
 
-    Raises InputError for fewer than one.
+    They are chosen among those whose saved states are as their hashes say. Raises InputError for fewer
+    than one.
     """
     require_count("runs", runs)
+    batches = make_batches(study_of(results.manifest), results.manifest["plan"]["width"])
+    damaged, sound = list[str](), list[int]()
+    for batch in batches:
+        try:
+            results.state(batch)
+            sound += [run.id for run in batch.runs]
+        except InputError as error:
+            damaged.append(str(error))
+    yield SavedStates(len(batches), tuple(damaged))
     rng = rng or np.random.default_rng()
-    count = min(runs, len(results.runs))
-    chosen = rng.choice(results.runs.run.to_numpy(), count, replace=False)
-    return list(_retrained(results, sorted(map(int, chosen))))
+    chosen = rng.choice(sound, min(runs, len(sound)), replace=False)
+    yield from _retrained(results, sorted(map(int, chosen)))
 
 
 def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
@@ -75,17 +104,20 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
         batch, lane = results.find(number)
         chosen.setdefault(batch.index, (batch, []))[1].append(lane)
     study = study_of(results.manifest)
-    machine = differences(results.manifest, study)
-    for note in results.manifest["resumed"]:  # a part of it may come from there
-        machine |= {name: tuple(pair) for name, pair in note["differing"].items()}
+    here = differences(results.manifest, study)
     for batch, lanes in chosen.values():
+        saved = plain(results.state(batch)[2])
+        machine = dict(here)
+        for note in results.manifest["resumed"]:
+            if batch.index in note["batches"]:
+                machine |= {name: tuple(pair) for name, pair in note["differing"].items()}
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
         for visit in visits(study, dataclasses.replace(batch, runs=members), defaultdict(float)):
             step = visit.chunk.stop * members[0].algorithm.steps_per_iteration
             again |= {(step, name): values for name, values in visit.values.items()}
             state = visit.state
-        saved, trained = plain(results.state(batch)[2]), plain(state)
+        trained = plain(state)
         for place, (lane, run) in enumerate(zip(lanes, members, strict=True)):
             pairs = [
                 *_curve_pairs(results, run, {key: values[place] for key, values in again.items()}),
@@ -99,10 +131,16 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
 def _curve_pairs(
     results: Results, run: Run, again: Mapping[tuple[int, str], float]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """(what, value there, value here) of every point of a run's curves, in order of training."""
-    curves = results.curves[results.curves.run == run.id].set_index(["step", "metric"]).value
-    for (step, metric), value in again.items():
-        yield f"{metric} at step {step}", curves.get((step, metric), np.nan), np.float64(value)
+    """(what, value there, value here) of every point of a run's curves, in order of training.
+
+    A value that is missing on one side is an empty array.
+    """
+    curves = results.curves[results.curves.run == run.id]
+    there = dict(zip(zip(curves.step, curves.metric, strict=True), curves.value, strict=True))
+    for key in dict.fromkeys((*again, *there)):
+        lacking = [side for side, values in (("there", there), ("here", again)) if key not in values]
+        what = f"{key[1]} at step {key[0]}" + "".join(f", which is missing {side}" for side in lacking)
+        yield what, np.asarray(there.get(key, ()), float), np.asarray(again.get(key, ()), float)
 
 
 def _state_pairs(saved: State, trained: State, lane: int, place: int) -> Iterator[tuple[str, Any, Any]]:
@@ -119,8 +157,9 @@ def _same(there: Any, here: Any) -> bool:
 
 
 def _deviation(there: Any, here: Any) -> float:
-    difference = np.abs(np.asarray(there, np.float64) - np.asarray(here, np.float64))
-    return float(np.nanmax(difference, initial=0.0))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(np.asarray(there, np.float64) - np.asarray(here, np.float64))
+    return float(np.max(difference, initial=0.0, where=~np.isnan(difference)))
 
 
 def write_gif(results: Results, run: int, file: str | os.PathLike[str]) -> Path:

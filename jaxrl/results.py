@@ -20,7 +20,6 @@ from jaxrl.errors import InputError, unknown
 from jaxrl.folder import TABLES, Folder
 from jaxrl.plan import Batch, make_batches
 from jaxrl.study import study_of
-from jaxrl.tables import read_table
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -103,5 +102,5 @@ def load(path: str | os.PathLike[str]) -> Results:
         raise InputError(
             f"{folder.path} holds an unfinished study; finish it with: jaxrl resume {folder.path}"
         )
-    tables = [read_table(folder.path / name, manifest["sha256"][name]) for name in TABLES]
+    tables = [folder.table(name, manifest["sha256"][name]) for name in TABLES]
     return Results(folder.path, manifest, *tables)

@@ -38,20 +38,28 @@ def select(
 ) -> pd.DataFrame:
     """Chooses per algorithm and environment of a results folder the best setting, and trains it afresh.
 
-    metric: what a run scores, as in `jaxrl.scoring.score_table`; greater is better. seeds: as for `train`;
-    by default as many as the folder has, after its largest one. out: gets a results folder for each
-    environment, by default `selected-<metric>` in the folder; what is there already is not trained again.
+    metric: what a run scores, as in `jaxrl.scoring.score_table`; greater is better. seeds: as for `train`,
+    a count being that many after the folder's largest one; by default as many as the folder has. out: gets
+    a results folder for each environment, by default `selected-<metric>` in the folder; what is there
+    already is not trained again. The width is the folder's, or that of all fresh runs if they are fewer.
 
     Gives one row a setting, from the best of each algorithm on: environment, algorithm, setting, runs,
     failed, score, probability_best and optimism of jaxrl.statistics.select, and for the chosen ones fresh,
     fresh_low, fresh_high, fresh_runs, fresh_failed, fresh_folder. Raises InputError if there is nothing to
-    choose from, for a seed that had its part in the choice, an unknown metric, or code that has changed.
+    choose from, a setting has a single run, for a seed that had its part in the choice, an unknown metric,
+    or code that has changed.
     """
     searched = load(folder)
     study = study_of(searched.manifest)
     table = score_table([searched], metric)
     if (table.groupby(["environment", "algorithm"])["setting"].nunique() < 2).all():
         raise InputError(f"{searched.path} has nothing to select: each algorithm has a single setting")
+    single = table.groupby(["environment", "setting"]).filter(lambda runs: len(runs) < 2)
+    if len(single):
+        raise InputError(
+            f"P(best) needs at least 2 runs of each setting, {single['setting'].iloc[0]!r} has 1; "
+            f"train more with: jaxrl resume {searched.path} --extend-seeds N"
+        )
     _require_same_code(searched, study)
     fresh_seeds = _fresh_seeds(searched.runs["seed"], seeds)
     ranking = _rank(table)
@@ -60,7 +68,13 @@ def select(
     first = table.drop_duplicates(["environment", "setting"])[["environment", "setting", "run"]]
     root = Path(out or searched.path / f"selected-{metric}")
     fresh = [
-        _train_again(study, [runs[run] for run in chosen["run"]], fresh_seeds, root / file_name(str(name)))
+        _train_again(
+            study,
+            [runs[run] for run in chosen["run"]],
+            fresh_seeds,
+            searched.manifest["plan"]["width"],
+            root / file_name(str(name)),
+        )
         for name, chosen in best.merge(first).groupby("environment", sort=False)
     ]
     joined = score_table([searched, *fresh], metric)
@@ -95,14 +109,14 @@ def _rank(table: pd.DataFrame) -> pd.DataFrame:
     return order.merge(ranking, how="left")
 
 
-def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], out: Path) -> Results:
+def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], width: int, out: Path) -> Results:
     """The settings of some runs in one environment, as they were trained but for the seeds."""
     algorithms = tuple(run.algorithm for run in runs)
     again = dataclasses.replace(
         study, environments=(runs[0].environment,), algorithms=algorithms, seeds=seeds, more_seeds=()
     )
     if not again.more_steps or Folder(out).empty:
-        results, done = _begin(again, out), 0
+        results, done = _begin(again, min(width, len(runs) * len(seeds)), out), 0
     else:  # of an earlier selection, perhaps interrupted between two extensions
         there = study_of(Folder(out).manifest())
         done = len(there.more_steps)
@@ -114,7 +128,7 @@ def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], out:
     return results
 
 
-def _begin(study: Study, out: Path) -> Results:
+def _begin(study: Study, width: int, out: Path) -> Results:
     """Trains a study as it was before its extensions."""
     return train(
         study.algorithms,
@@ -124,6 +138,7 @@ def _begin(study: Study, out: Path) -> Results:
         out=out,
         evaluate_every=study.evaluate_every,
         evaluation_episodes=study.evaluation_episodes,
+        width=width,
         prng=study.prng,
     )
 
@@ -143,11 +158,11 @@ def _fresh(joined: pd.DataFrame, is_fresh: pd.Series) -> pd.DataFrame:
 
 
 def _fresh_seeds(used: pd.Series, seeds: int | str | Iterable[int] | None) -> tuple[int, ...]:
-    start = int(used.max()) + 1
-    following = f"{start}:{start + used.nunique()}"
-    fresh = parse_seeds(following if seeds is None else seeds)
+    start, count = int(used.max()) + 1, used.nunique()
+    fresh = parse_seeds(count if seeds is None else seeds, start)
     both = set(fresh) & set(used)
     if both:
+        following = f"{start}:{start + count}"
         raise InputError(f"seed {min(both)} had its part in the selection: take fresh ones, as {following}")
     return fresh
 

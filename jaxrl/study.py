@@ -195,7 +195,10 @@ def make_study(
 
 
 def study_of(manifest: Mapping[str, Any]) -> Study:
-    """The study that a manifest describes. Raises InputError for a name that is registered no more."""
+    """The study that a manifest describes.
+
+    Raises InputError for a name that is registered no more, or an entry that is missing or was altered.
+    """
     spec = manifest["study"]
 
     def configured(entry: Mapping[str, Any], find: Callable[[str], Config]) -> Any:
@@ -205,17 +208,23 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
         }
         return find(entry["name"]).with_values(**parameters)
 
-    return Study(
-        environments=tuple(configured(e, registry.environment) for e in spec["environments"]),
-        algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
-        seeds=tuple(spec["seeds"]),
-        steps=spec["steps"],
-        evaluate_every=spec["evaluate_every"],
-        evaluation_episodes=spec["evaluation_episodes"],
-        prng=spec["prng"],
-        more_seeds=tuple(tuple(seeds) for seeds in spec["more_seeds"]),
-        more_steps=tuple(spec["more_steps"]),
-    )
+    try:
+        check_prng(spec["prng"])
+        return Study(
+            environments=tuple(configured(e, registry.environment) for e in spec["environments"]),
+            algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
+            seeds=parse_seeds(spec["seeds"]),
+            steps=require_count("steps", spec["steps"]),
+            evaluate_every=require_count("evaluate_every", spec["evaluate_every"]),
+            evaluation_episodes=require_count("evaluation_episodes", spec["evaluation_episodes"]),
+            prng=spec["prng"],
+            more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
+            more_steps=tuple(require_count("more_steps", steps) for steps in spec["more_steps"]),
+        )
+    except KeyError as error:
+        raise InputError(f"the manifest is damaged: an entry of its study lacks {error}") from None
+    except (TypeError, AttributeError):
+        raise InputError("the manifest is damaged: its study cannot be read") from None
 
 
 def require_count(name: str, value: Any) -> int:
@@ -227,8 +236,8 @@ def require_count(name: str, value: Any) -> int:
     return int(value)
 
 
-def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
-    """Seeds from a count (128: 0 to 127), a text ("128" or "100:200") or distinct integers.
+def parse_seeds(seeds: int | str | Iterable[int], first: int = 0) -> tuple[int, ...]:
+    """Seeds from a count (128: that many from `first` on), a text ("128" or "100:200") or distinct integers.
 
     Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
     """
@@ -237,11 +246,12 @@ def parse_seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
     try:
         if isinstance(seeds, str):
             bounds = [int(part) for part in seeds.split(":")]
-            listed = range(*bounds) if len(bounds) <= 2 else ()
+            bounds = bounds if len(bounds) > 1 else [first, first + bounds[0]]
+            listed = range(*bounds) if len(bounds) == 2 else ()
         elif isinstance(seeds, bool):
             listed = ()
         elif isinstance(seeds, int | np.integer):
-            listed = range(seeds)
+            listed = range(first, first + int(seeds))
         else:
             listed = tuple(operator.index(seed) for seed in seeds)
     except (TypeError, ValueError):

@@ -58,18 +58,19 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
-    """Reads a table whose file has the `expected` hash. Raises InputError if it cannot."""
+    """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it cannot."""
     try:
         if expected is not None and file_hash(path) != expected:
-            raise InputError(
-                f"{path} was altered or cut short: its hash is not the manifest's; train all batches again "
-                f"with: jaxrl resume {path.parent} --rerun all"
-            )
+            raise InputError(f"{path} was altered or cut short: its hash is not the manifest's")
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read: {error}") from None
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or 'it is no table'}") from None
+    except ValueError:
+        raise InputError(f"{path} cannot be read: it was altered or cut short") from None
 
 
 def file_hash(path: Path) -> str:
@@ -79,7 +80,19 @@ def file_hash(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place once the block is done."""
+    """A temporary path beside `path` that takes its place once the block is done, a power cut included."""
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
+    _sync(temporary, os.O_RDWR)
     os.replace(temporary, path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Waits until what was written is on the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,11 +1,9 @@
-"""How a report writes numbers and names."""
+"""How numbers and names are written."""
 
 import re
 from collections.abc import Sequence
 
 import numpy as np
-
-from jaxrl.statistics import Interval
 
 
 def number(value: float) -> str:
@@ -26,14 +24,16 @@ def bounds(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]"
 
 
-def percent(share: Interval) -> str:
-    """A share with its interval: "98 % [92, 100]"."""
-    return f"{100 * share.estimate:.3g} % [{100 * share.low:.3g}, {100 * share.high:.3g}]"
+def percent(share: tuple[float, float, float]) -> str:
+    """A share with the bounds of its interval: "98 % [92, 100]"."""
+    estimate, low, high = share
+    return f"{100 * estimate:.3g} % [{100 * low:.3g}, {100 * high:.3g}]"
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 run", "1,000 runs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """ "1 run", "1,000 runs", "2 batches"."""
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import queue
+import sys
 import tempfile
 import threading
 import time
@@ -111,7 +112,8 @@ def resume(
 
     Args:
       path: the results folder.
-      more_seeds: further seeds to train, as in `train`; the other runs stay as they are.
+      more_seeds: further seeds to train, as in `train`, a count being that many after the largest; the
+        other runs stay as they are.
       steps: a larger budget, to which all runs are trained on. Schedules follow it from there on.
       rerun: the index of a batch to train again from its start, or "all".
       force: goes on though jax, the device or jaxrl's code differ; the manifest then records it.
@@ -125,16 +127,17 @@ def resume(
     folder.manifest()  # or else there is nothing to lock
     with folder.locked():
         manifest = folder.manifest()
-        study = study_of(manifest)
-        if manifest["status"] == "complete" and rerun != "all":
-            results = load(path)  # or else a damaged table would be merged with what is new
-            if more_seeds == () and steps is None and rerun is None:
-                _say(f"{path} holds its study, complete: nothing to resume")
-                return results
-        if more_seeds != () or steps is not None:
-            study = study.extended(parse_seeds(more_seeds) if more_seeds != () else (), steps)
-        batches = make_batches(study, manifest["plan"]["width"])
-        again = _chosen(batches, rerun)
+        study, width = study_of(manifest), manifest["plan"]["width"]
+        extended = more_seeds != () or steps is not None
+        if manifest["status"] == "complete" and rerun is None and not extended:
+            return _read_again(folder, study, width)
+        if manifest["status"] == "complete" and rerun != "all":  # or else what is new would join damage
+            folder.table("curves.parquet", manifest["sha256"]["curves.parquet"])
+        if extended:
+            first = max(run.seed for run in study.runs()) + 1
+            study = study.extended(parse_seeds(more_seeds, first) if more_seeds != () else (), steps)
+        plan = make_plan(study, width, sys.maxsize)  # the memory was seen to when its width was chosen
+        again = _chosen(plan.batches, rerun)
         differing = differences(manifest, study)
         if differing and not force:
             name, (there, here) = next(iter(differing.items()))
@@ -142,13 +145,24 @@ def resume(
                 f"{path} was trained with {name} {there!r}, here it is {here!r}, so that the bits may "
                 "differ; --force goes on nevertheless and records it"
             )
-        folder.reopen(study, batches, differing)
         for batch in again:
             folder.forget(batch)
         if rerun == "all":
             folder.forget_curves()
-        train_batches(study, batches, folder, checkpoint_every)
+        folder.curves(study, plan.batches)  # or else what is lost would be noticed when all is trained
+        folder.reopen(study, plan.batches, differing)
+        _say(str(plan))
+        train_batches(study, plan.batches, folder, checkpoint_every)
     return load(path)
+
+
+def _read_again(folder: Folder, study: Study, width: int) -> Results:
+    """The results of a complete study, its table of runs written again if that was lost."""
+    if folder.mend_runs(study, make_batches(study, width)):
+        _say(f"{folder.path}/runs.parquet was missing or altered: written again")
+    else:
+        _say(f"{folder.path} holds its study, complete: nothing to resume")
+    return load(folder.path)
 
 
 def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:
@@ -191,7 +205,7 @@ def train_batches(
                 worker.join()
         except KeyboardInterrupt:  # the second one
             folder.abandon()
-            raise
+            raise KeyboardInterrupt(f"stopped at once; continue with: jaxrl resume {folder.path}") from None
     if failures:
         raise failures[0]
     if stop.is_set():

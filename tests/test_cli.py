@@ -104,6 +104,16 @@ def test_replay_and_verify_say_that_runs_come_back(lake, tmp_path, capsys):
     assert capsys.readouterr().out.count("reproduced bit for bit") == 2
 
 
+def test_verify_fails_where_a_state_is_damaged(lake, tmp_path, capsys):
+    copy = shutil.copytree(lake, tmp_path / "copy")
+    (copy / "checkpoints" / "batch-00000.json").unlink()
+    assert exit_code(["verify", str(copy)]) == 1
+    out, err = capsys.readouterr()
+    assert "is damaged: its checkpoint is missing" in out
+    assert "saved states: 0 of 1 as their hashes say" in out
+    assert not err
+
+
 def test_verify_fails_where_a_run_does_not_come_back(lake, monkeypatch, capsys):
     original = QLearning.step
 
@@ -137,6 +147,7 @@ def test_resume_extends(lake, tmp_path, capsys):
         (["resume", "LAKE", "--extend-seeds", "1:4"], "the study has seed 1 already"),
         (["resume", "LAKE", "--extend-steps", "600"], "extend them to 601 or more, got 600"),
         (["resume", "LAKE", "--rerun", "1"], "rerun must be a batch in [0, 0] or all, got 1"),
+        (["resume", "LAKE", "--rerun", "foo"], "rerun must be a batch in [0, 0] or all, got 'foo'"),
     ],
 )
 def test_bad_input_about_a_study(arguments, sentence, lake, capsys):
@@ -227,7 +238,7 @@ def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
         ),
         (
             [*POLE, *SMALL, "--checkpoint-every", "-1"],
-            "checkpoint_every must be a number of seconds, got '-1'",
+            "checkpoint_every must be a number of seconds of at least 0, got '-1'",
         ),
         (["report", "/nowhere"], "/nowhere holds no study"),
         (["resume", "/nowhere"], "/nowhere is not a results folder"),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from jaxrl.study import READERS
+
 ROOT = Path(__file__).parent.parent
 # From the bottom to the top; a module may import jaxrl modules of lower layers alone.
 LAYERS = [
-    {"jaxrl.errors", "jaxrl.version"},
+    {"jaxrl.errors", "jaxrl.text", "jaxrl.version"},
     {"jaxrl.config", "jaxrl.compilation_cache", "jaxrl.cores", "jaxrl.generators"},
     {
         "jaxrl.distributions",
@@ -47,7 +49,6 @@ LAYERS = [
     },
     {"jaxrl.statistics.comparison"},
     {"jaxrl.statistics"},
-    {"jaxrl.text"},
     {"jaxrl.report.summary"},
     {"jaxrl.report.conclusions", "jaxrl.report.figures"},
     {"jaxrl.report.interactive", "jaxrl.report.static"},
@@ -102,6 +103,25 @@ def test_envs_know_the_environment_contract_alone(file):
 def test_statistics_need_numpy_scipy_and_pandas_alone(file):
     outside = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names)
     assert outside <= {"numpy", "scipy", "pandas", "jaxrl"}
+
+
+# What a run's bits may depend on; a study that was begun with other code of these is not continued.
+TRAINS = {
+    *("algorithm.py", "checkpoints.py", "compilation_cache.py", "config.py", "cores.py", "distributions.py"),
+    *("environment.py", "errors.py", "evaluate.py", "folder.py", "generators.py", "interruption.py"),
+    *("memory.py", "networks.py", "normalise.py", "plan.py", "registry.py", "replay.py", "returns.py"),
+    *("schedules.py", "shuffle.py", "study.py", "tables.py", "training.py", "version.py"),
+}
+
+
+def test_every_module_either_trains_or_only_reads_results():
+    """A new one counts as training, so that changing it changes the hash, until it is listed in one of both."""
+    assert not TRAINS & READERS
+    assert {file.name for file in (ROOT / "jaxrl").glob("*.py")} == TRAINS | READERS
+    sources = {file.stem: file for file in (ROOT / "jaxrl").glob("*.py")}
+    for name in sorted(TRAINS):
+        used = {f"{module.removeprefix('jaxrl.')}.py" for module in imports(sources[Path(name).stem])}
+        assert used & READERS <= {"results.py", "text.py"}, f"{name} imports what only reads results"
 
 
 def loaded(statement):

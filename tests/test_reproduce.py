@@ -1,6 +1,8 @@
 """Any run comes back, and a folder whose runs would not is found out."""
 
+import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from envs import CartPole, GridWorld
-from jaxrl import InputError, load, registry, train
+from jaxrl import InputError, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.reproduce import replay, verify, write_gif
 from jaxrl.tables import file_hash
@@ -40,14 +42,44 @@ def test_a_run_in_the_middle_comes_back_bit_for_bit(name, tmp_path):
 
 
 def test_every_run_of_a_study_can_be_verified(study):
-    verified = verify(study, 100)
+    states, *verified = verify(study, 100)
+    assert str(states) == "saved states: 4 of 4 as their hashes say"
     assert [reproduction.run for reproduction in verified] == list(range(10))
     assert all(reproduction.first is None for reproduction in verified)
 
 
 def test_runs_are_chosen_at_random(study):
-    chosen = {verify(study, 1, np.random.default_rng(i))[0].run for i in range(6)}
+    chosen = {[*verify(study, 1, np.random.default_rng(i))][1].run for i in range(6)}
     assert len(chosen) > 1
+
+
+def test_a_damaged_state_is_reported_and_the_others_are_verified(copy):
+    for file in copy.path.glob("checkpoints/batch-00001-*/d/*"):
+        file.write_bytes(file.read_bytes()[:-40])
+    states, *verified = verify(copy, 100)
+    assert not states.acceptable
+    said = r"batch 1 of .* \(runs 3 to 4\) is damaged: .* --rerun 1\nsaved states: 3 of 4 as their hashes say"
+    assert re.fullmatch(said, str(states))
+    assert [reproduction.run for reproduction in verified] == [0, 1, 2, 5, 6, 7, 8, 9]
+
+
+def test_a_forced_resume_excuses_only_what_it_trained(copy):
+    there = copy.manifest["machine"] | {"jaxlib": "0.1"}
+    (copy.path / "manifest.json").write_text(json.dumps(copy.manifest | {"machine": there}))
+    resume(copy.path, rerun=3, force=True)
+    manifest = load(copy.path).manifest | {"machine": copy.manifest["machine"]}
+    (copy.path / "manifest.json").write_text(json.dumps(manifest))
+    assert not replay(altered(load(copy.path), 0, 640), 0).acceptable
+    assert replay(altered(load(copy.path), 8, 640), 8).acceptable
+
+
+def test_what_is_missing_on_one_side_is_said(study):
+    gone = study.curves[(study.curves.step != 320) | (study.curves.metric != "eval_return")]
+    reproduction = replay(dataclasses.replace(study, curves=gone), 0)
+    assert reproduction.first == "eval_return at step 320, which is missing there"
+    assert "missing there, though machine and versions are the same" in str(reproduction)
+    more = pd.concat([study.curves, gone[gone.step == 320].assign(step=333)])
+    assert "at step 333, which is missing here" in replay(dataclasses.replace(study, curves=more), 0).first
 
 
 def altered(results, run, step):
@@ -105,6 +137,4 @@ def test_curves_are_compared_as_bits(study):
     """Were the curve of another run compared, a difference would be found."""
     runs = pd.Index(study.runs.run)
     swapped = study.curves.assign(run=study.curves.run.map(dict(zip(runs, runs[::-1], strict=True))))
-    import dataclasses
-
     assert replay(dataclasses.replace(study, curves=swapped), 0).first is not None

@@ -1,5 +1,6 @@
 import inspect
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from jax import random
 
 from envs import CartPole, FrozenLake, GridWorld
-from jaxrl import InputError, grid, load, registry, train
+from jaxrl import InputError, grid, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.config import static
 from jaxrl.evaluate import evaluate
@@ -184,7 +185,9 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
-    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+    with pytest.raises(
+        InputError, match=r"No space left on device; once it can be, continue with: jaxrl resume .*full$"
+    ):
         train(QLearning(), LAKE, out=tmp_path / "full", **SETTINGS)
 
 
@@ -222,35 +225,67 @@ def test_another_study_is_not_overwritten(study, changes):
 
 def test_folders_that_are_no_study(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"is not a results folder: it has no readable manifest.json"):
+    with pytest.raises(InputError, match=r"is not a results folder: it has no manifest.json"):
         train(QLearning(), LAKE, out=tmp_path, **SETTINGS)
-    with pytest.raises(InputError, match="is not a results folder"):
+    with pytest.raises(InputError, match=r"nowhere is not a results folder: there is no such folder"):
         load(tmp_path / "nowhere")
     file = tmp_path / "notes.txt"
+    with pytest.raises(InputError, match=r"notes.txt is not a results folder: it is a file"):
+        load(file)
     with pytest.raises(InputError, match="cannot be written"):
         train(QLearning(), LAKE, out=file / "below", **SETTINGS)
 
 
 def test_manifests_of_another_kind(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"format": 2}')
-    with pytest.raises(InputError, match=r"has no readable manifest\.json"):
+    (tmp_path / "manifest.json").write_text('{"format": 3}')
+    with pytest.raises(InputError, match=r"manifest\.json is damaged: it lacks 'status'"):
+        load(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": 3')
+    with pytest.raises(InputError, match=r"manifest\.json is damaged$"):
         load(tmp_path)
 
 
-def edited(study, tmp_path, **changes):
+def without(key, mapping):
+    return {name: value for name, value in mapping.items() if name != key}
+
+
+def test_manifests_that_were_altered_inside(study, tmp_path):
+    spec, plan = study.manifest["study"], study.manifest["plan"]
+    altered = [
+        ({"study": without("steps", spec)}, "damaged: it lacks 'study.steps'"),
+        ({"plan": without("width", plan)}, "damaged: it lacks 'plan.width'"),
+        ({"plan": plan | {"width": "4"}}, r"manifest\.json is damaged$"),
+        ({"sha256": {}}, "damaged: it lacks 'sha256.runs.parquet'"),
+        ({"study": spec | {"steps": "many"}}, "steps must be an integer of at least 1, got 'many'"),
+        ({"study": spec | {"algorithms": [{"name": "ppo"}]}}, "an entry of its study lacks 'parameters'"),
+        ({"study": spec | {"algorithms": 3}}, "manifest is damaged: its study cannot be read"),
+    ]
+    for number, (changes, sentence) in enumerate(altered):
+        folder = edited(study, tmp_path / str(number), **(changes | {"status": "running"}))
+        if "sha256" in changes:
+            folder = edited(study, tmp_path / "complete", **changes)
+        with pytest.raises(InputError, match=sentence):
+            resume(folder)
+
+
+def edited(results, tmp_path, **changes):
     """A copy of the study's manifest with changes, alone in a folder."""
     folder = tmp_path / "edited"
-    folder.mkdir()
-    (folder / "manifest.json").write_text(json.dumps(study.manifest | changes))
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(results.manifest | changes))
     return folder
 
 
 def test_damaged_folders(study, tmp_path):
     folder = edited(study, tmp_path)
-    with pytest.raises(InputError, match=r"runs.parquet cannot be read"):
+    remedy = rf"; write it again from the checkpoints with: jaxrl resume {folder}$"
+    with pytest.raises(InputError, match=rf"^{folder}/runs.parquet is missing{remedy}"):
         load(folder)
     (folder / "runs.parquet").write_bytes(b"PAR1 but no more")
-    with pytest.raises(InputError, match=r"runs.parquet was altered or cut short"):
+    with pytest.raises(InputError, match=rf"runs.parquet was altered or cut short: its hash .*{remedy}"):
+        load(folder)
+    shutil.copy(study.path / "runs.parquet", folder)
+    with pytest.raises(InputError, match=r"curves.parquet is missing; train all batches again with: .* all$"):
         load(folder)
 
 
@@ -264,12 +299,12 @@ def test_unfinished_folders(study, tmp_path):
 
 
 def test_newer_folders(study, tmp_path):
-    with pytest.raises(InputError, match=r"has format 99, newer than this jaxrl reads \(2\)"):
+    with pytest.raises(InputError, match=r"has format 99, newer than this jaxrl reads \(3\)"):
         load(edited(study, tmp_path, format=99))
 
 
 def test_older_folders(study, tmp_path):
-    with pytest.raises(InputError, match=r"has format 1, older than this jaxrl reads \(2\)"):
+    with pytest.raises(InputError, match=r"has format 1, older than this jaxrl reads \(3\)"):
         load(edited(study, tmp_path, format=1))
 
 

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import filelock
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,8 +20,9 @@ import pytest
 from envs import CartPole, GridWorld
 from jaxrl import InputError, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
+from jaxrl.checkpoints import files_hash, read_state
 from jaxrl.folder import Folder
-from tests.lanes import SMALL, bits, equal
+from tests.lanes import SMALL, bits, equal, start
 
 SETTINGS = {
     "seeds": 5,
@@ -145,6 +148,8 @@ def test_ctrl_c_twice_stops_at_once(whole, tmp_path):
         assert "stopping after this chunk" in "".join(process.stderr.readline() for _ in range(3))
         process.send_signal(signal.SIGINT)
         process.wait(timeout=20)
+        said = process.stderr.read()
+    assert f"jaxrl: stopped at once; continue with: jaxrl resume {out}\n" in said
     assert process.returncode == 130
     assert_same(resume(out), whole)
 
@@ -201,8 +206,6 @@ def test_extensions_that_do_not_fit(copy):
     assert load(copy.path).curves.equals(copy.curves)
 
 
-# What reads the file leaves its own event loop in disorder.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_named_and_can_be_trained_again(copy, whole):
     for file in copy.path.glob("checkpoints/batch-00001-*/d/*"):
         file.write_bytes(file.read_bytes()[:-40])
@@ -215,6 +218,79 @@ def test_a_damaged_checkpoint_is_named_and_can_be_trained_again(copy, whole):
     assert_same(resume(copy.path, rerun=1), whole)
     with pytest.raises(InputError, match=r"rerun must be a batch in \[0, 1\] or all, got 2"):
         resume(copy.path, rerun=2)
+
+
+def test_a_missing_checkpoint_is_damage_with_a_remedy(copy, whole):
+    (copy.path / "checkpoints" / "batch-00001.json").unlink()
+    with pytest.raises(
+        InputError, match=r"batch 1 of .* is damaged: its checkpoint is missing; .* --rerun 1"
+    ):
+        copy.policy(run=4)
+    assert_same(resume(copy.path, rerun=1), whole)
+    shutil.rmtree(next(copy.path.glob("checkpoints/batch-00001-*")))
+    with pytest.raises(InputError, match=r"batch 1 of .* is damaged: .* cut short: .*; .* --rerun 1"):
+        copy.policy(run=4)
+
+
+def test_what_the_checkpoints_reader_says_is_cut_to_its_first_clause(copy):
+    """A state of other shapes, though its files are as they were written."""
+    batch, _ = copy.find(0)
+    (path,) = copy.path.glob("checkpoints/batch-00000-*")
+    with pytest.raises(InputError) as error:
+        read_state(path, jax.eval_shape(lambda: start(batch)[2].episode), "threefry2x32", files_hash(path))
+    assert len(str(error.value)) < len(str(path)) + 260
+
+
+@pytest.fixture
+def stopped(whole, tmp_path):
+    """Batch 0 complete, batch 1 never begun."""
+    out = tmp_path / "stopped"
+    calls = []
+
+    def crashing(*arguments):
+        calls.append(1)
+        if len(calls) > len(whole.metric("eval_return").columns):
+            raise Crash
+        return record(*arguments)
+
+    record = Folder.record
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Folder, "record", crashing)
+        with pytest.raises(Crash):
+            trained("q_learning", out)
+    return out
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:-40])])
+def test_a_lost_part_of_the_curves_is_found_before_anything_is_trained(damage, stopped, whole, monkeypatch):
+    damage(stopped / "parts" / "00000-000000000000128.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "record", None)
+        with pytest.raises(
+            InputError, match=r"batch 0 of .* \(runs 0 to 2\) is damaged: .*; .* --rerun 0$"
+        ) as error:
+            resume(stopped)
+    assert "arquet magic" not in str(error.value)
+    assert_same(resume(stopped, rerun=0), whole)
+
+
+def test_the_plan_comes_first(stopped, capsys):
+    resume(stopped)
+    assert "5 runs, 1 program, 2 batches of width 3, about" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda table: table.write_bytes(b"PAR1 but no more")])
+def test_the_table_of_runs_is_written_again(damage, copy, whole, capsys):
+    damage(copy.path / "runs.parquet")
+    assert_same(resume(copy.path), whole)
+    assert "runs.parquet was missing or altered: written again" in " ".join(capsys.readouterr().err.split())
+    damage(copy.path / "runs.parquet")
+    assert resume(copy.path, more_seeds=[9]).runs.seed.to_list() == [0, 1, 2, 3, 4, 9]
+
+
+def test_a_count_of_further_seeds_is_that_many_after_the_largest(copy):
+    assert resume(copy.path, more_seeds=2).runs.seed.to_list() == [0, 1, 2, 3, 4, 5, 6]
+    assert resume(copy.path, more_seeds="1").runs.seed.to_list()[-1] == 7
 
 
 def test_an_altered_state_is_found_by_its_hash(copy):
@@ -247,7 +323,7 @@ def test_all_batches_can_be_trained_again(copy, whole):
     ):
         resume(copy.path, more_seeds=[9])
     (copy.path / "curves.parquet").unlink()
-    with pytest.raises(InputError, match=r"curves.parquet cannot be read"):
+    with pytest.raises(InputError, match=r"curves.parquet is missing; train all batches again with: jaxrl"):
         resume(copy.path, rerun=0)
     assert_same(resume(copy.path, rerun="all"), whole)
 
@@ -274,6 +350,7 @@ def test_other_versions_are_refused_unless_forced(copy):
     forced = resume(copy.path, more_seeds=[9], force=True)
     (note,) = forced.manifest["resumed"]
     assert note["differing"]["jaxlib"][0] == "0.1"
+    assert note["batches"] == [2]
     assert len(forced.runs) == 6
 
 

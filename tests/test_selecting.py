@@ -62,10 +62,12 @@ def test_fresh_runs_are_the_setting_as_it_was(folder, ranking, tmp_path):
         [QLearning(learning_rate=0.5), Other()],
         GridWorld(size=3, max_steps=20),
         seeds="10:15",
+        width=10,
         out=tmp_path / "direct",
         **BUDGET,
     )
     fresh = load(ranking.fresh_folder[0])
+    assert load(folder).manifest["plan"]["width"] > fresh.manifest["plan"]["width"] == 10  # runs
     pd.testing.assert_frame_equal(fresh.curves, again.curves)
     spec = load(folder).manifest["study"] | fresh.manifest["study"]
     assert load(folder).manifest["study"]["prng"] == spec["prng"]
@@ -106,7 +108,7 @@ def test_printed_and_read_the_second_time(folder, capsys):
 
 
 def test_chosen_seeds_and_folder(folder, tmp_path):
-    found = select(folder, "auc", seeds=[3, 77], out=tmp_path / "fresh")
+    found = select(folder, "auc", seeds=2, out=tmp_path / "fresh")
     chosen = found[found.fresh_runs.notna()]
     assert set(chosen.fresh_runs) == {2}
     assert sorted(path.name for path in (tmp_path / "fresh").iterdir()) == [
@@ -119,12 +121,13 @@ def test_chosen_seeds_and_folder(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["study", "--seeds", "7"], "seed 5 had its part in the selection: take fresh ones, as 10:15"),
+        (["study", "--seeds", "5:12"], "seed 5 had its part in the selection: take fresh ones, as 10:15"),
         (["study", "--seeds", "9:12"], "seed 9 had its part in the selection"),
         (["study", "--seeds", "few"], "seeds must be a count, a range first:end"),
         (["study", "--metric", "acu"], "unknown metric 'acu': did you mean 'auc'?"),
         (["study", "--metric", "auc", "--seeds", "50:51"], "holds another study, which differs in seeds"),
         (["single"], "single has nothing to select: each algorithm has a single setting"),
+        (["once"], "P(best) needs at least 2 runs of each setting, 'q_learning learning_rate=0' has 1"),
         (["nowhere"], "nowhere is not a results folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -132,6 +135,7 @@ def test_chosen_seeds_and_folder(folder, tmp_path):
 def test_what_cannot_be_selected_is_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
     train(QLearning(), GridWorld(size=3), seeds=2, out="single", **BUDGET)
+    train(grid(QLearning(), learning_rate=RATES), GridWorld(size=3), seeds=1, out="once", **BUDGET)
     before = sorted(folder.rglob("*"))
     with pytest.raises(SystemExit) as stop:
         main(["select", *arguments])
