@@ -90,7 +90,8 @@ def test_a_study_that_crashed_goes_on_to_the_same_bits(name, method, call, tmp_p
 
 
 SLOW_STUDY = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 from jaxrl import cli
 from jaxrl.folder import Folder
 record = Folder.record
