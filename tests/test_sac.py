@@ -118,7 +118,7 @@ def test_temperature_is_constant_unless_it_is_tuned(algorithm, env):
 @pytest.mark.parametrize(
     ("algorithm", "env", "aim"),
     [
-        (SAC(**SETTINGS, learning_rate=1e-2, target_entropy=-0.5), Pendulum(max_steps=20), -0.5),
+        (SAC(**SETTINGS, learning_rate=1e-2, target_entropy=0.0), Pendulum(max_steps=20), 0.0),
         (DiscreteSAC(**SETTINGS, learning_rate=1e-2, target_entropy=0.8), CartPole(), 0.8 * math.log(2)),
     ],
     ids=IDS,
