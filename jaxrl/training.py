@@ -202,7 +202,8 @@ def train_batches(
             worker.start()
         try:
             for worker in workers:
-                worker.join()
+                while worker.is_alive():  # a join without end would sleep on if another thread got the signal
+                    worker.join(timeout=0.1)
         except KeyboardInterrupt:  # the second one
             folder.abandon()
             raise KeyboardInterrupt(f"stopped at once; continue with: jaxrl resume {folder.path}") from None
