@@ -41,9 +41,8 @@ class Pendulum(Environment):
         return Box(-self.max_torque, self.max_torque, (1,))
 
     def reset(self, key: Array) -> State:
-        key_theta, key_theta_dot = random.split(key)
-        theta = random.uniform(key_theta, minval=-math.pi, maxval=math.pi)
-        return State(theta, random.uniform(key_theta_dot, minval=-1.0, maxval=1.0))
+        theta, theta_dot = random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+        return State(math.pi * theta, theta_dot)
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         torque = jnp.clip(action[0], -self.max_torque, self.max_torque)

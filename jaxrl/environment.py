@@ -297,14 +297,15 @@ class Episode(struct.PyTreeNode):
             episode_return=self.episode_return + reward,
             episode_length=length,
         )
-        same = self.replace(
-            state=state,
-            obs=transition.next_obs,
-            episode_return=transition.episode_return,
-            episode_length=length,
+        # Observed once it is known which: nothing else needs what a reset that is dropped looks like.
+        following = select(transition.done, env.reset(key_reset), state)
+        going_on = self.replace(
+            state=following,
+            obs=env.observe(following),
+            episode_return=jnp.where(transition.done, 0.0, transition.episode_return),
+            episode_length=jnp.where(transition.done, 0, length),
         )
-        fresh = self.start(env, key_reset)
-        return select(transition.done, fresh, same), transition
+        return going_on, transition
 
 
 def select(condition: Array, on_true: Any, on_false: Any) -> Any:

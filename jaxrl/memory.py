@@ -15,6 +15,10 @@ from jaxrl.errors import InputError
 from jaxrl.evaluate import evaluate_run
 from jaxrl.study import Run
 
+MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
+# Bytes beside the state that a batch on a processor may work on: with more, a core waits for memory. With 128
+# lanes, a step of one seed of PPO, DQN and SAC cost 1.4, 1.5 and 2.3 times what it does with 16, 16 and 7.
+CACHE = 8 * 10**6
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Of these the compiler makes no array: they write into the buffer they are given, or are computed where
 # they are used.
@@ -75,6 +79,14 @@ def device_budget() -> int:
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] * 9 // 10
     return psutil.virtual_memory().available // 2 // jax.local_device_count()
+
+
+def most_lanes(lane: LaneBytes, limit: int) -> int:
+    """The lanes of a batch that fit into `limit` bytes and, on a processor, near its caches; at least 1."""
+    widest = limit // lane.total
+    if jax.local_devices()[0].platform == "cpu":
+        widest = min(widest, MAX_WIDTH, CACHE // (lane.total - lane.state))
+    return max(widest, 1)
 
 
 def parse_bytes(text: str) -> int:

@@ -19,11 +19,9 @@ from jaxrl.config import stack
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.generators import GENERATORS
-from jaxrl.memory import LaneBytes, device_budget, lane_bytes, shown_bytes
+from jaxrl.memory import LaneBytes, device_budget, lane_bytes, most_lanes, shown_bytes
 from jaxrl.study import Run, Study, require_count
 from jaxrl.text import counted
-
-MAX_WIDTH = 256  # lanes of a device unless the user says otherwise; beyond it a CPU gains nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +71,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
 
     `memory` is what the lanes of one device may take, in bytes: by default half of what the processor
     has free, or most of a GPU's memory. Without a `width`, the least that serves the largest program in
-    as few batches a device as MAX_WIDTH and the memory allow.
+    as few batches a device as `most_lanes` allows.
     Raises InputError for a width below 1, or lanes that do not fit the memory.
     """
     groups = list(_groups(study).values())
@@ -89,7 +87,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
         )
     if width is None:
         share = math.ceil(max(map(len, groups)) / devices)  # of a program's runs, for each device
-        width = math.ceil(share / math.ceil(share / min(MAX_WIDTH, limit // lane.total)))
+        width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
     steps = sum(len(members) * study.steps_of(members[0].algorithm) for members in groups)
     return Plan(len(programs), width, make_batches(study, width), devices, lane, steps)
 

@@ -65,7 +65,7 @@ def train(
         fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
       width: lanes of a batch; the bits of a run depend on it. By default the least that fits the largest
-        program into batches of at most 256 lanes that have the memory they need.
+        program into as few batches as the memory allows, on a processor also its caches, and 256 lanes.
       memory: what the lanes of one device may take, such as "4GB"; by default half of what the
         processor has free, or nine tenths of a GPU's.
       checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:

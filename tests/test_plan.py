@@ -8,8 +8,8 @@ from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.environment import Box, Discrete, Environment, traced
-from jaxrl.memory import parse_bytes, shown_bytes
-from jaxrl.plan import MAX_WIDTH, make_batches, make_plan
+from jaxrl.memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
+from jaxrl.plan import make_batches, make_plan
 from jaxrl.study import Chunk, Study, parse_seeds
 
 
@@ -51,6 +51,11 @@ def test_static_values_split_programs(algorithms, environments, programs):
     assert plan.programs == len(plan.batches) == programs
 
 
+def small_lanes(runs):
+    """Of a program whose lanes hardly take any memory."""
+    return study(seeds=tuple(range(runs)), algorithms=(QLearning(),), environments=(GridWorld(),))
+
+
 @pytest.mark.parametrize(
     ("runs", "width", "expected_width", "sizes"),
     [
@@ -61,7 +66,7 @@ def test_static_values_split_programs(algorithms, environments, programs):
     ],
 )
 def test_batches_have_one_width(runs, width, expected_width, sizes):
-    plan = make_plan(study(seeds=tuple(range(runs))), width)
+    plan = make_plan(small_lanes(runs), width)
     assert plan.width == expected_width
     assert [len(batch.runs) for batch in plan.batches] == sizes
     ids = [run.id for batch in plan.batches for run in batch.runs]
@@ -310,7 +315,7 @@ def test_extensions_that_do_not_fit():
 
 
 def test_the_width_fits_the_memory():
-    one = study(seeds=tuple(range(40)))
+    one = small_lanes(40)
     lane = make_plan(one).lane.total
     assert make_plan(one, memory=lane * 40).width == 40
     assert make_plan(one, memory=lane * 40 - 1).width == 20
@@ -321,6 +326,13 @@ def test_the_width_fits_the_memory():
         make_plan(one, memory=lane - 1)
     with pytest.raises(InputError, match="8 lanes of about"):
         make_plan(one, width=8, memory=lane * 7)
+
+
+def test_what_a_processor_works_on_stays_near_its_caches():
+    plan = make_plan(study(seeds=tuple(range(100))))
+    working = plan.lane.total - plan.lane.state
+    assert plan.width * working <= CACHE < 2 * plan.width * working
+    assert make_plan(study(algorithms=(PPO(hidden=(2_000, 2_000)),))).width == 1
 
 
 @pytest.mark.parametrize(
