@@ -8,6 +8,7 @@ devices share the batches.
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,10 +37,16 @@ class Batch:
         """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [lanes]"""
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
-        run_keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=GENERATORS[prng]), seeds)
-        keys = jax.vmap(random.split)(run_keys)
         algorithm = stack([run.algorithm for run in padded])
-        return algorithm, stack([run.environment for run in padded]), keys[:, 0], keys[:, 1]
+        return algorithm, stack([run.environment for run in padded]), *keys_of(seeds, prng)
+
+
+@partial(jax.jit, static_argnames="prng")
+def keys_of(seeds: Array, prng: str) -> tuple[Array, Array]:
+    """Each seed's keys of training and of evaluation: [lanes] each. They depend on nothing else."""
+    keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=GENERATORS[prng]), seeds)
+    keys = jax.vmap(random.split)(keys)
+    return keys[:, 0], keys[:, 1]
 
 
 @dataclasses.dataclass(frozen=True)
