@@ -118,13 +118,13 @@ def test_temperature_is_constant_unless_it_is_tuned(algorithm, env):
 @pytest.mark.parametrize(
     ("algorithm", "env", "aim"),
     [
-        (SAC(**SETTINGS, learning_rate=1e-2, target_entropy=0.0), Pendulum(max_steps=20), 0.0),
+        (SAC(**SETTINGS, learning_rate=1e-2, target_entropy=-1.0), Pendulum(max_steps=20), -1.0),
         (DiscreteSAC(**SETTINGS, learning_rate=1e-2, target_entropy=0.8), CartPole(), 0.8 * math.log(2)),
     ],
     ids=IDS,
 )
 def test_entropy_reaches_its_target(algorithm, env, aim):
-    """The policy's entropy, over states of its own, beside where it starts."""
+    """The mean entropy of 16 seeds' policies, over states of their own, beside where it starts."""
     algorithm = algorithm.replace(batch_size=64, capacity=1_000)
 
     def entropy(state):
@@ -134,9 +134,10 @@ def test_entropy_reaches_its_target(algorithm, env, aim):
         learned = state.learned
         return soft_value(env, learned.actor, learned.critics, jnp.float32(1), rows, noise)[1].mean()
 
-    start, end = entropy(after(10, algorithm, env)), entropy(after(1_000, algorithm, env))
+    runs = batch_of([algorithm] * 16, env, range(16))
+    start, end = (jax.vmap(entropy)(trained(runs, n, total=100)).mean() for n in (10, 1_500))
     assert abs(end - aim) < 0.25
-    assert abs(end - aim) < abs(start - aim)
+    assert abs(end - aim) < abs(start - aim) / 2
 
 
 @pytest.mark.parametrize(("algorithm", "env"), PAIRS, ids=IDS)
