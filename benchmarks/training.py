@@ -14,7 +14,7 @@ from benchmarks.arithmetic import iteration_flops, product_rate
 from benchmarks.lanes import EPISODES, Lanes, planned
 from benchmarks.memory import peak_bytes, resident_bytes
 from benchmarks.processes import in_fresh_process
-from benchmarks.timing import time_calls, timed
+from benchmarks.timing import enough, timed
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
@@ -52,21 +52,26 @@ def seed_counts() -> tuple[int, ...]:
 def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
     """The row of a piece of work, measured in this process, which does nothing else.
 
-    Of the batches that the command line would train one after the other, the first of each device: the others
-    take as long, and its turns are too long to be taken here.
+    Of batches that the devices train in turns, as the command line does, each turn is timed, all together
+    at least `calls` calls; those of a turn take `min_seconds` each.
     """
     algorithm, env = WORK[name]
-    batches = planned(algorithm, env, seeds)
+    batches, devices = planned(algorithm, env, seeds), jax.local_device_count()
+    turns = [batches[i : i + devices] for i in range(0, len(batches), devices)]
     start = time.perf_counter()
-    lanes = Lanes(batches[: jax.local_device_count()])
+    lanes = Lanes(turns[0])
     lanes.advance(0)
     lanes.evaluate()
     compile_seconds = time.perf_counter() - start
-    timing = time_calls(lanes.advance, calls, min_seconds)
-    turns = math.ceil(len(batches) / jax.local_device_count())
-    evaluate_seconds = [turns * timed(lanes.evaluate) for _ in range(calls)]
-    memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}
-    rate = lanes.steps_per_iteration * timing.iterations_per_second
+    lanes.advance(1)  # the first one that trains is slower
+    iterations = enough(lanes.advance, min_seconds)
+    seconds, evaluate_seconds = [], []
+    for i, turn in enumerate(turns):
+        lanes = lanes if i == 0 else Lanes(turn)
+        seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(turns)))])
+        evaluate_seconds.append(timed(lanes.evaluate))
+    calls_of_all = [sum(turn) for turn in zip(*seconds, strict=True)]
+    rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(calls_of_all)
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
     return {
         "work": name,
@@ -75,13 +80,15 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         "flops_per_step": flops,
         "product_flops_per_second": product,
         "share_of_product": rate * flops / product,
-        **memory,
-        **timing._asdict(),
+        "resident_bytes": resident_bytes(),
+        "peak_bytes": peak_bytes(),
+        "iterations": iterations,
+        "seconds": seconds,
         "compile_seconds": compile_seconds,
-        "evaluate_seconds": evaluate_seconds,
+        "evaluate_seconds": sum(evaluate_seconds),
         "updates_per_iteration": lanes.updates() / lanes.t,
-        "steps_per_iteration": lanes.steps_per_iteration,
-        "devices": jax.local_device_count(),
+        "steps_per_iteration": seeds * algorithm.steps_per_iteration,
+        "devices": devices,
         "batches": len(batches),
         "width": batches[0].width,
         "settings": algorithm.parameters(),
@@ -97,15 +104,15 @@ def report(rows: list[dict[str, Any]]) -> Group:
             row["work"],
             f"{row['seeds']:,}",
             number(row["steps_per_second"]),
-            f"{max(row['seconds']) / min(row['seconds']) - 1:.0%}",
+            f"{max(map(max, row['seconds'])) / min(map(min, row['seconds'])) - 1:.0%}",
             f"{row['share_of_product']:.1%}" if row["flops_per_step"] else "",
             f"{row['compile_seconds']:.1f} s",
-            f"{statistics.median(row['evaluate_seconds']):.3f} s",
+            f"{row['evaluate_seconds']:.3f} s",
             shown_bytes(row["peak_bytes"]),
         )
     product = statistics.median(row["product_flops_per_second"] for row in rows) / 1e9
     note = (
-        f"medians of {len(rows[0]['seconds'])} calls, each line a process; of a product: operations of the "
+        f"medians of at least {CALLS} calls, each line a process; of a product: operations of the "
         f"matrix products a second, by those of one large float32 product (here {product:,.0f} G); "
         f"evaluation: {EPISODES} episodes of every seed"
     )

@@ -105,26 +105,26 @@ def rollout(
     key: Array,
     num_steps: int,
     act: Callable[..., tuple[Array, Any]],
-    *of_envs: Any,
+    *of_steps: Any,
 ) -> tuple[Episode, Transition, Any]:
     """num_steps steps in each of the episodes [num_envs], by a policy that stays the same.
 
-    `act` maps (obs, key, *of_env) to an action and a pytree of whatever is to be kept beside it, where
-    the leaves of `of_envs` are [num_envs, ...]. Gives the episodes that go on, the transitions and what
-    `act` kept: [num_envs], then [num_steps, num_envs].
+    `act` maps (obs, key, *of_step) to an action and a pytree of whatever is to be kept beside it, where
+    the leaves of `of_steps` are [num_steps, num_envs, ...]. Gives the episodes that go on, the transitions
+    and what `act` kept: [num_envs], then [num_steps, num_envs].
     """
 
-    def act_and_step(episode: Episode, key: Array, *of_env: Any) -> tuple[Episode, tuple[Transition, Any]]:
+    def act_and_step(episode: Episode, key: Array, *of_step: Any) -> tuple[Episode, tuple[Transition, Any]]:
         key_act, key_env = random.split(key)
-        action, kept = act(episode.obs, key_act, *of_env)
+        action, kept = act(episode.obs, key_act, *of_step)
         episode, transition = episode.step(env, key_env, action)
         return episode, (transition, kept)
 
-    def step_all(episodes: Episode, keys: Array) -> tuple[Episode, tuple[Transition, Any]]:
-        return jax.vmap(act_and_step)(episodes, keys, *of_envs)
+    def step_all(episodes: Episode, of_step: Any) -> tuple[Episode, tuple[Transition, Any]]:
+        return jax.vmap(act_and_step)(episodes, *of_step)
 
     keys = random.split(key, (num_steps, *episodes.episode_length.shape))
-    episodes, (transitions, kept) = lax.scan(step_all, episodes, keys)
+    episodes, (transitions, kept) = lax.scan(step_all, episodes, (keys, *of_steps))
     return episodes, transitions, kept
 
 

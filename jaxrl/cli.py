@@ -84,8 +84,7 @@ def train(
         environment: a name from `jaxrl list`, or several joined by commas.
         seeds: a count (128 is 0 to 127) or a range (100:200).
         steps: environment steps of each run.
-        set: a hyper-parameter as field=value, or field=value,value,... for a grid. The parts of a
-            tuple are joined by '/'. May be given several times.
+        set: field=value, or field=value,value,... for a grid; a tuple's parts are joined by '/'. Repeatable.
         env: the same for a constant of the environment.
         out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
@@ -96,17 +95,13 @@ def train(
         prng: the random number generator: pcg4x32 if not given, or threefry2x32.
         dry_run: prints the plan and trains nothing.
     """
-    from jaxrl import registry, training
+    from jaxrl import plan, registry, study, training
     from jaxrl.memory import parse_bytes
-    from jaxrl.plan import make_plan
-    from jaxrl.study import make_study
 
     _prepare()
-    algorithms = [registry.algorithm(name) for name in algorithm.split(",")]
-    environments = [registry.environment(name) for name in environment.split(",")]
-    study: dict[str, Any] = {
-        "algorithm": [config for each in algorithms for config in _grid(each, "--set", set)],
-        "environment": [config for each in environments for config in _grid(each, "--env", env)],
+    what: dict[str, Any] = {
+        "algorithm": _grids(algorithm, registry.algorithm, "--set", set),
+        "environment": _grids(environment, registry.environment, "--env", env),
         "seeds": seeds,
         "steps": _integer("steps", steps),
         "evaluate_every": _optional(_integer, "evaluate_every", evaluate_every),
@@ -115,10 +110,11 @@ def train(
     }
     lanes = _optional(_integer, "width", width)
     if dry_run:
-        print(make_plan(make_study(**study), lanes, None if memory is None else parse_bytes(memory)))
+        limit = None if memory is None else parse_bytes(memory)
+        print(plan.make_plan(study.make_study(**what), lanes, limit))
         return
     results = training.train(
-        **study,
+        **what,
         out=out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}",
         width=lanes,
         memory=memory,
@@ -372,6 +368,13 @@ def _print_fields(names: Sequence[str]) -> None:
 def _summary(cls: type) -> str:
     """The first line of what a class's file, or else the class, says of itself."""
     return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]
+
+
+def _grids(
+    names: str, look_up: Callable[[str], "Config"], option: str, assignments: Sequence[str]
+) -> list[Any]:
+    """The configs that assignments make of each of the names "a,b"."""
+    return [config for name in names.split(",") for config in _grid(look_up(name), option, assignments)]
 
 
 def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:

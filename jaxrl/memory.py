@@ -18,7 +18,7 @@ from jaxrl.study import Run
 MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
 # Bytes beside the state that a batch on a processor may work on: with more, a core waits for memory. With 128
 # lanes, a step of one seed of PPO, DQN and SAC cost 1.4, 1.5 and 2.3 times what it does with 16, 16 and 7.
-CACHE = 8 * 10**6
+CACHE = 5 * 10**6
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Of these the compiler makes no array: they write into the buffer they are given, or are computed where
 # they are used.

@@ -244,8 +244,8 @@ COMPILED = [dict.fromkeys(compilation.PARTS, 1.5)]
 CURVE = [{"steps": 1_000, "seconds": 1.0, "share": 0.5}, {"steps": 2_000, "seconds": 2.0, "share": 1.0}]
 TRAINED = {
     "steps_per_second": 1e5,
-    "seconds": [1.0, 1.1],
-    "evaluate_seconds": [0.1],
+    "seconds": [[1.0, 1.1]],
+    "evaluate_seconds": 0.1,
     "compile_seconds": 2.0,
     "flops_per_step": 1e4,
     "product_flops_per_second": 1e11,

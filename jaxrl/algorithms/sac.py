@@ -49,7 +49,7 @@ class SAC(Collector):
     temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
     tune_temperature: bool = static(True, "towards the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
-    warmup_hold: int = static(1, "iterations (num_steps each) for which a warm-up's action is held", low=1)
+    warmup_hold: int = static(1, "steps of an environment for which a warm-up's action is held", low=1)
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
@@ -118,8 +118,6 @@ class SAC(Collector):
     def collect(self, env: Environment, state: State, t: Array) -> tuple[Episode, Transition, Experience]:
         """Episodes, transitions and experience, whose actions are in (-1, 1), of [num_steps, num_envs]."""
         key_rollout, _, _ = random.split(random.fold_in(state.key, t), 3)
-        # Of the iteration in which the hold began, so that its actions are drawn again.
-        _, key_uniform, _ = random.split(random.fold_in(state.key, t - t % self.warmup_hold), 3)
 
         def act(obs: Array, key: Array, key_uniform: Array) -> tuple[Array, Array]:
             uniform = partial(self.uniform, env, key_uniform)
@@ -127,9 +125,16 @@ class SAC(Collector):
             action = lax.cond(self.warming(t), uniform, sample)
             return self.executed(env, action), action
 
-        keys = random.split(key_uniform, self.num_envs)
+        steps = t * self.num_steps + jnp.arange(self.num_steps)
+        keys = jax.vmap(self.warmup_keys, (None, 0))(state.key, steps)
         episodes, transitions, action = rollout(env, state.episodes, key_rollout, self.num_steps, act, keys)
         return episodes, transitions, transitions.experience.replace(action=action)
+
+    def warmup_keys(self, key: Array, step: Array) -> Array:
+        """Of a step's uniform actions, the same as long as these are held: [num_envs]."""
+        t, offset = jnp.divmod(step - step % self.warmup_hold, self.num_steps)
+        _, key_uniform, _ = random.split(random.fold_in(key, t), 3)
+        return random.split(random.fold_in(key_uniform, offset), self.num_envs)
 
     def warming(self, t: Array) -> Array:
         """Whether iteration t belongs to the warm-up: [] bool."""
