@@ -1,10 +1,12 @@
 """Seconds until each program is compiled: for the first time, and from the persistent cache."""
 
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 from rich.console import Group
 from rich.table import Table
 
@@ -13,6 +15,7 @@ from benchmarks.processes import in_fresh_process
 from benchmarks.timing import timed
 from benchmarks.training import WORK
 from jaxrl import enable_compilation_cache
+from jaxrl.cores import MAX_DEVICES
 
 SEEDS = 64
 ROUNDS = 3
@@ -20,16 +23,18 @@ PARTS = ("initialise", "advance", "evaluate")
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`."""
+    """A row for each piece of work whose name contains `only`: on one core, and on all at once."""
     chosen = [name for name in WORK if only in name]
     for name in chosen[:1] if smoke else chosen:
-        times: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
-        for _ in range(1 if smoke else ROUNDS):
-            with tempfile.TemporaryDirectory() as folder:
-                for state in times:
-                    seconds = in_fresh_process(compile_all, name, SEEDS, JAX_COMPILATION_CACHE_DIR=folder)
-                    times[state].append(seconds)
-        yield {"work": name, "seeds": SEEDS, **times, "settings": WORK[name][0].parameters()}
+        for devices in (1,) if smoke else sorted({1, min(os.cpu_count() or 1, MAX_DEVICES)}):
+            times: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
+            for _ in range(1 if smoke else ROUNDS):
+                with tempfile.TemporaryDirectory() as folder:
+                    variables = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_NUM_CPU_DEVICES": str(devices)}
+                    for of_state in times.values():
+                        of_state.append(in_fresh_process(compile_all, name, SEEDS, **variables))
+            settings = WORK[name][0].parameters()
+            yield {"work": name, "seeds": SEEDS, "devices": devices, **times, "settings": settings}
 
 
 def compile_all(name: str, seeds: int) -> dict[str, float]:
@@ -38,7 +43,7 @@ def compile_all(name: str, seeds: int) -> dict[str, float]:
     Tracing, compiling or loading, and running once: nothing, but for the first evaluation's episodes.
     """
     enable_compilation_cache()
-    batches, made = planned(*WORK[name], seeds), list[Lanes]()
+    batches, made = planned(*WORK[name], seeds)[: jax.local_device_count()], list[Lanes]()
     seconds = {"initialise": timed(lambda: made.append(Lanes(batches)))}
     (lanes,) = made
     return seconds | {"advance": timed(lanes.advance, 0), "evaluate": timed(lanes.evaluate)}
@@ -51,10 +56,12 @@ def medians(row: dict[str, Any], state: str) -> dict[str, float]:
 
 def report(rows: list[dict[str, Any]]) -> Group:
     """A table with a line for each piece of work and state of the cache."""
-    table = Table("work", "seeds", "cache", "all", *PARTS, box=None)
+    table = Table("work", "devices", "cache", "all", *PARTS, box=None)
     for row in rows:
         for state, cache in (("cold", "empty"), ("cached", "full")):
             parts = medians(row, state)
             cells = (f"{seconds:.2f} s" for seconds in (sum(parts.values()), *parts.values()))
-            table.add_row(row["work"], str(row["seeds"]), cache, *cells)
-    return Group(table, f"medians of {len(rows[0]['cold'])} pairs of processes, on every device at once")
+            table.add_row(row["work"], str(row["devices"]), cache, *cells)
+    return Group(
+        table, f"medians of {len(rows[0]['cold'])} pairs of processes, {SEEDS} seeds, on all devices at once"
+    )

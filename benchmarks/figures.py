@@ -131,7 +131,8 @@ def compilation(rows: list[Row]) -> Figure:
                 left += seconds
             cache = "empty cache" if state == "cold" else "full cache"
             axes.text(left, place, f" {left:.1f} s, {cache}", va="center", fontsize="small")
-    axes.set_yticks(range(len(rows)), [row["work"] for row in rows])
+    names = [f"{row['work']}\n{counted(row['devices'], 'device')}" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
     axes.set(xlabel=f"seconds to compile, {rows[0]['seeds']} seeds")
     axes.margins(x=0.3)
     axes.invert_yaxis()

@@ -90,7 +90,7 @@ def train(
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
         width: lanes of a batch; the bits of a run depend on it. At most 256 if not given.
-        memory: what the lanes of one device may take, such as 4GB; half of the free memory if not given.
+        memory: of the lanes of one device, such as 4GB; half of what is free if not given, 0.9 of a GPU's.
         checkpoint_every: seconds between two checkpoints; so that they take 3 % of the time if not given.
         prng: the random number generator: pcg4x32 if not given, or threefry2x32.
         dry_run: prints the plan and trains nothing.

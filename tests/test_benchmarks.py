@@ -252,7 +252,7 @@ TRAINED = {
     "peak_bytes": 5e8,
 }
 ROWS = {
-    "compile": [{"work": POLE, "seeds": 64, "cold": COMPILED, "cached": COMPILED}],
+    "compile": [{"work": POLE, "seeds": 64, "devices": 2, "cold": COMPILED, "cached": COMPILED}],
     "environments": [
         {
             "environment": "CartPole-v1",
