@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
 
-from jaxrl import enable_compilation_cache, load, resume
+from jaxrl import InputError, Results, enable_compilation_cache, load, resume
+from jaxrl.checkpoints import plain
+from jaxrl.plan import make_batches
 from jaxrl.statistics import share_interval
+from jaxrl.study import study_of
 
 SEEDS, KILLS = 64, 50
 OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000"]
@@ -36,15 +40,16 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     chosen = {name: options for name, options in WORK.items() if only in name}
     for name, options in [*chosen.items()][: 1 if smoke else None]:
         with tempfile.TemporaryDirectory() as folder:
-            whole, again = Path(folder) / "whole", Path(folder) / "again"
+            whole, killed = Path(folder) / "whole", Path(folder) / "killed"
             finish(start(name, options, whole))
-            begin = time.monotonic()
-            finish(start(name, options, again))  # compiled by now, so as long as those that are killed
-            seconds = time.monotonic() - begin
+            # Compiled by now, as those that are killed are.
+            seconds = seconds_of(name, options, Path(folder) / "again")
             outcomes = [
-                killed_and_resumed(name, options, Path(folder) / "killed", rng.uniform(0, seconds), whole)
+                killed_and_resumed(name, options, killed, rng.uniform(0, seconds), whole)
                 for _ in range(2 if smoke else KILLS)
             ]
+        if smoke and not all(equal for equal, _ in outcomes):
+            raise RuntimeError(f"{name}: a study that was killed and resumed ended with other bits")
         yield {
             "work": name,
             "seeds": SEEDS,
@@ -68,23 +73,47 @@ def report(rows: list[dict[str, Any]]) -> Group:
 def killed_and_resumed(
     name: str, options: list[str], out: Path, seconds: float, whole: Path
 ) -> tuple[bool, bool]:
-    """Kills a study that long after its start; whether it ends as `whole`, and whether it had begun
-    without being complete."""
+    """Kills a study that long after its manifest is there; whether it then ends as `whole`, and whether it
+    was not complete."""
     process = start(name, options, out)
+    await_status(process, out, "running", "complete")
     try:
-        process.wait(timeout=seconds)
+        finish(process, seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    begun = (out / "manifest.json").exists()
-    middle = begun and json.loads((out / "manifest.json").read_text())["status"] != "complete"
-    if begun:
-        resume(out, checkpoint_every=0)
-    else:
-        finish(start(name, options, out))
+    middle = status(out) != "complete"
+    resume(out, checkpoint_every=0)
     equal = same(out, whole)
     shutil.rmtree(out)
     return equal, middle
+
+
+def seconds_of(name: str, options: list[str], out: Path) -> float:
+    """How long a study that is left alone takes from its manifest to its end."""
+    process = start(name, options, out)
+    await_status(process, out, "running", "complete")
+    begin = time.monotonic()
+    await_status(process, out, "complete")
+    seconds = time.monotonic() - begin
+    finish(process)
+    return seconds
+
+
+def await_status(process: subprocess.Popen[bytes], out: Path, *awaited: str) -> None:
+    """Waits for one of these in the manifest of a process's study. Raises RuntimeError if it never comes."""
+    ended = False
+    while status(out) not in awaited:
+        if ended:
+            raise RuntimeError(f"{process.args!r} ended before its study was {awaited[0]}")
+        ended = process.poll() is not None  # the status is read once more after that
+        time.sleep(0.005)
+
+
+def status(out: Path) -> str | None:
+    """Of a study; None before it has begun."""
+    manifest = out / "manifest.json"
+    return json.loads(manifest.read_text())["status"] if manifest.exists() else None
 
 
 def start(name: str, options: list[str], out: Path) -> subprocess.Popen[bytes]:
@@ -94,21 +123,25 @@ def start(name: str, options: list[str], out: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    if process.wait():
+def finish(process: subprocess.Popen[bytes], timeout: float | None = None) -> None:
+    """Waits for the end of a process, which must be a good one."""
+    if process.wait(timeout):
         raise RuntimeError(f"{process.args!r} ended with exit code {process.returncode}")
 
 
 def same(one: Path, two: Path) -> bool:
     """Whether two studies agree in every bit of curves, statuses and final states."""
-    tables = [(load(path).runs, load(path).curves) for path in (one, two)]
-    states = [
-        [json.loads(file.read_text())["hashes"] for file in sorted(path.glob("checkpoints/*.json"))]
-        for path in (one, two)
-    ]
+    there, here = load(one), load(two)
     try:
-        for there, here in zip(*tables, strict=True):
-            pd.testing.assert_frame_equal(there, here, check_exact=True)
-    except AssertionError:
+        pd.testing.assert_frame_equal(there.runs, here.runs, check_exact=True)
+        pd.testing.assert_frame_equal(there.curves, here.curves, check_exact=True)
+        return states(there) == states(here)
+    except (AssertionError, InputError):  # the latter of a state that is damaged
         return False
-    return states[0] == states[1]
+
+
+def states(results: Results) -> list[bytes]:
+    """All bits of the saved states, array by array."""
+    batches = make_batches(study_of(results.manifest), results.manifest["plan"]["width"])
+    saved = [plain(results.state(batch)[2]) for batch in batches]
+    return [leaf.tobytes() for leaf in jax.tree.leaves(saved)]

@@ -148,7 +148,7 @@ def resume(
     _prepare()
     results = training.resume(
         folder,
-        more_seeds=extend_seeds or (),
+        more_seeds=extend_seeds,
         steps=_optional(_integer, "extend_steps", extend_steps),
         rerun=int(rerun) if rerun and rerun.isdecimal() else rerun,
         force=force,
@@ -206,7 +206,7 @@ def report(folder: tyro.conf.Positional[Directory], smallest_effect: Effects = N
     Args:
         folder: the folder.
         smallest_effect: the least difference of mean returns that matters, one for all environments or one
-            of each; without it no two settings are called equivalent.
+            of each, by its name or its label; without it no two settings are called equivalent.
     """
     from jaxrl.report import write_report
 
@@ -226,8 +226,8 @@ def compare(
         folders: results folders of the same environments and budget.
         metric: what a run scores: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        smallest_effect: the least difference of means that matters, for all environments or for each; half
-            the standard deviation between the runs of a setting if not given.
+        smallest_effect: the least difference of means that matters, for all environments or for each by its
+            name or label; half the standard deviation between the runs of a setting if not given.
         out: where the three files go; the first folder if not given.
     """
     from jaxrl import comparing

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from jaxrl.errors import InputError, unknown
 from jaxrl.results import Results
-from jaxrl.scoring import PathLike, kept_apart, read, score_table
+from jaxrl.scoring import PathLike, join, kept_apart, read, score_table
 from jaxrl.statistics import Interval, compare_all, describe
 from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.tables import write_text
 from jaxrl.text import bounds, number, percent
 
 DEFAULT_EFFECT = 0.5  # standard deviations between the runs of a setting: what Cohen (1988) calls medium
@@ -44,17 +45,19 @@ def compare(
     """Compares all settings of some results folders, and writes compare.csv, compare.md and compare.tex.
 
     metric: what a run scores, as in `jaxrl.scoring.score_table`; greater is better. smallest_effect: the
-    least difference of means that matters, one for all or one of each environment; by default half the
-    standard deviation between the runs of a setting. out: a folder for the files, by default the first of
-    the folders. A setting that several folders hold is taken for several. Raises InputError for folders of
-    different environments or budgets, a single setting, a setting of one run, or an unknown metric.
+    least difference of means that matters, one for all or one of each environment, by its name or its label
+    (`CartPole-v1 pole_length=0.5`); by default half the standard deviation between the runs of a setting.
+    out: a folder for the files, by default the first of the folders. A setting that several folders hold is
+    taken for several. Raises InputError for folders of different environments or budgets, a single setting, a
+    setting of one run, or an unknown metric.
     """
     studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
     table = kept_apart(score_table(studies, metric))
     _require_comparable(studies, table)
     effects = _default_effects(table) if smallest_effect is None else smallest_effect
     if isinstance(effects, Mapping):
-        _require_named(effects, list(table["environment"].unique()))
+        runs, _ = join(studies)
+        effects = _by_label(effects, dict(zip(table["environment"], runs["environment"], strict=True)))
     rng = np.random.default_rng(RESAMPLING_SEED)
     pairs = compare_all(table, rng, effects)
     return Comparisons(describe(table, rng), pairs, _write(pairs, Path(out or studies[0].path)))
@@ -132,13 +135,18 @@ def _budget(spec: Mapping[str, Any]) -> int:
     return int([spec["steps"], *spec["more_steps"]][-1])  # with its extensions
 
 
-def _require_named(effects: Mapping[str, float], environments: Sequence[str]) -> None:
+def _by_label(effects: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
+    """The effect of each environment's label, given by that or by its name. names: by label.
+
+    Raises InputError for an effect of another environment, or a label without one.
+    """
     for name in effects:
-        if name not in environments:
-            raise unknown("environment", name, environments)
-    for name in environments:
-        if name not in effects:
-            raise InputError(f"smallest_effect has no value for {name}: give one of each environment")
+        if name not in (*names, *names.values()):
+            raise unknown("environment", name, {*names, *names.values()})
+    for label, name in names.items():
+        if not {label, name} & {*effects}:
+            raise InputError(f"smallest_effect has no value for {label}: give one of each environment")
+    return {label: effects[label if label in effects else name] for label, name in names.items()}
 
 
 def _default_effects(table: pd.DataFrame) -> dict[str, float]:
@@ -160,7 +168,7 @@ def _write(pairs: pd.DataFrame, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in zip(files, texts.values(), strict=True):
-            file.write_text(text, encoding="utf-8")
+            write_text(file, text)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from None
     return files

@@ -11,7 +11,7 @@ import itertools
 import math
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
@@ -54,6 +54,8 @@ class Config:
     Every subclass becomes one by itself. Field types are float, int, bool, str or a tuple of one of
     these; traced fields are numbers, and a field that is not marked is traced.
     """
+
+    packages: ClassVar[tuple[str, ...]] = ()  # of whose versions, beside its source, depends what it computes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -21,6 +21,7 @@ from jaxrl.errors import InputError, unknown
 from jaxrl.results import Results
 from jaxrl.scoring import PathLike, join, kept_apart, read, score_table
 from jaxrl.sinks import Sink, TensorBoard, WeightsAndBiases
+from jaxrl.tables import appearing_whole, write_text
 
 SINKS: Mapping[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
@@ -116,12 +117,12 @@ def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
 
 def _write_rliable(studies: Sequence[Results], path: Path) -> None:
     scores, environments = rliable_scores(studies)
-    with path.open("wb") as file:  # given a path, it would add .npz
+    with appearing_whole(path) as temporary, temporary.open("wb") as file:  # given a path, it would add .npz
         np.savez(file, allow_pickle=False, environments=np.array(environments), **scores)
 
 
 def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:
-    path.write_text(json.dumps(marl_eval_tree(studies), allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(marl_eval_tree(studies), allow_nan=False))
 
 
 def _stream(studies: Sequence[Results], sink: Sink) -> None:

@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import filelock
 import jax
@@ -36,7 +36,7 @@ from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.plan import Batch, Plan
 from jaxrl.study import Study, require_count, source_hash
-from jaxrl.tables import appearing_whole, file_hash, read_table, runs_table, write_table
+from jaxrl.tables import file_hash, read_table, runs_table, write_table, write_text
 from jaxrl.version import VERSION
 
 FORMAT = 3  # of the folder; a reader refuses another
@@ -45,16 +45,20 @@ TABLES = {
     "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
     "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
 }
+KINDS = ("compile", "train", "evaluate", "save")  # of the seconds that a batch takes
 # Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
-# Entries of the manifest and of its parts, without which it is damaged.
+# Entries of the manifest and of its parts, of a list those of each item, without which it is damaged.
 ENTRIES = {
+    "jaxrl": [],
+    "created": [],
     "study": [field.name for field in dataclasses.fields(Study)],
     "plan": ["programs", "batches", "width", "devices"],
-    "machine": [],
-    "resumed": [],
+    "machine": ["jax", "python", "device"],
+    "resumed": ["at", "batches", "differing"],
 }
-ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": []}
+ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": ["runs", *KINDS]}
+LISTS = ("resumed", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +68,21 @@ class Progress:
     iteration: int  # of the saved state
     files: str  # hash of its files
     hashes: dict[str, str]  # run -> hash of its state
-    seconds: dict[str, float]  # spent so far, by kind
+    seconds: dict[str, float]  # spent so far, by KINDS
     failed: dict[str, tuple[int, str]]  # run -> iteration and metric where it was first not finite
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises ValueError, KeyError, TypeError or AttributeError unless it is the JSON of one."""
+        values = json.loads(text)
+        failed = {str(int(run)): (int(at), str(metric)) for run, (at, metric) in values["failed"].items()}
+        progress = cls(**(values | {"failed": failed}))
+        typed: list[tuple[Any, type]] = [(progress.iteration, int), (progress.files, str)]
+        typed += [(value, str) for value in progress.hashes.values()]
+        typed += [(progress.seconds[kind], float) for kind in KINDS]
+        if not all(type(value) is kind for value, kind in typed):
+            raise TypeError
+        return progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,34 +174,25 @@ class Folder:
         """Writes manifest and table of runs into an empty folder."""
         if not self.empty:
             raise InputError(f"{self.path} is not empty; choose another folder")
-        manifest = {
-            "format": FORMAT,
-            "jaxrl": VERSION,
-            "created": _now(),
-            "status": "running",
-            "study": study.spec(),
-            "plan": {
-                "programs": plan.programs,
-                "batches": len(plan.batches),
-                "width": plan.width,
-                "devices": plan.devices,
-            },
-            "machine": machine(),
-            "resumed": [],
-        }
-        self._begin(manifest, study)
+        self._begin(_new_manifest(study, plan), study)
 
-    def reopen(self, study: Study, batches: Sequence[Batch], differing: Mapping[str, Any]) -> None:
+    def reopen(self, study: Study, plan: Plan, differing: Mapping[str, Any]) -> None:
         """Marks the study as under way again.
 
-        Notes when, what differs from where it began, and which batches are trained from now on.
+        Notes when, what differs from where it began, which batches are trained from now on, and which of them
+        anew. What it began with stays, unless nothing is left of that.
         """
-        manifest = self.manifest()
-        unfinished = [batch.index for batch in batches if not self._finished(study, batch)]
-        manifest["resumed"].append({"at": _now(), "batches": unfinished, "differing": dict(differing)})
-        manifest |= {"status": "running", "study": study.spec()}
-        manifest["plan"]["batches"] = len(batches)
-        self._begin(manifest, study)
+        manifest, spec = self.manifest(), study.spec()
+        unfinished = [batch.index for batch in plan.batches if not self._finished(study, batch)]
+        anew = [batch.index for batch in plan.batches if self.progress(batch) is None]
+        if len(anew) == len(plan.batches):
+            manifest = _new_manifest(study, plan) | {"created": manifest["created"]}
+        else:
+            note = {"at": _now(), "batches": unfinished, "anew": anew, "differing": dict(differing)}
+            manifest["resumed"].append(note)
+            manifest["study"] |= {name: spec[name] for name in ("more_seeds", "more_steps")}
+            manifest["plan"]["batches"] = len(plan.batches)
+        self._begin(manifest | {"status": "running"}, study)
 
     def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
         """What must be there before training; the manifest first, with which the folder is a study's."""
@@ -243,14 +251,10 @@ class Folder:
         """How far a batch is, None if nothing of it was saved."""
         file = self.path / "checkpoints" / f"{_name(batch)}.json"
         try:
-            values = json.loads(file.read_text())
-            failed = {
-                run: (int(iteration), str(metric)) for run, (iteration, metric) in values["failed"].items()
-            }
-            return Progress(**(values | {"failed": failed}))
+            return Progress.read(file.read_text())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise self._damaged(batch, f"{file} cannot be read") from None
 
     def state(self, batch: Batch, prng: str) -> tuple[Algorithm, Environment, State]:
@@ -375,8 +379,26 @@ class Folder:
             raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        with appearing_whole(self.path / name) as temporary:
-            temporary.write_text(json.dumps(values, indent=2))
+        write_text(self.path / name, json.dumps(values, indent=2))
+
+
+def _new_manifest(study: Study, plan: Plan) -> dict[str, Any]:
+    """Of a study that begins here and now."""
+    return {
+        "format": FORMAT,
+        "jaxrl": VERSION,
+        "created": _now(),
+        "status": "running",
+        "study": study.spec(),
+        "plan": {
+            "programs": plan.programs,
+            "batches": len(plan.batches),
+            "width": plan.width,
+            "devices": plan.devices,
+        },
+        "machine": machine(),
+        "resumed": [],
+    }
 
 
 def machine() -> dict[str, str]:
@@ -422,13 +444,31 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
     return found
 
 
+def trained_elsewhere(manifest: Mapping[str, Any], study: Study, batch: int) -> dict[str, tuple[str, str]]:
+    """As `differences`, but from wherever the saved state of a batch was trained, in a resumed study too."""
+    stretches: list[Mapping[str, Any]] = [{}]  # with what each of them differs from where the study began
+    for note in manifest["resumed"]:
+        if batch in note["batches"]:
+            earlier = [] if batch in note.get("anew", ()) else stretches  # older notes do not say
+            stretches = [*earlier, note["differing"]]
+    now, found = differences(manifest, study), {}
+    for then in stretches:
+        for name in {**now, **then}:
+            began = (now.get(name) or then[name])[0]
+            there, here = (side.get(name, (began, began))[1] for side in (then, now))
+            if there != here:
+                found[name] = (there, here)
+    return found
+
+
 def _require_whole(manifest: Mapping[str, Any]) -> None:
     """Raises KeyError for an entry that a manifest lacks, InputError for a width that is none."""
     complete = manifest["status"] == "complete"
     for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
-        for name in names:
-            if name not in manifest[part]:
-                raise KeyError(f"{part}.{name}")
+        for holder in manifest[part] if part in LISTS else [manifest[part]]:
+            for name in names:
+                if name not in holder:
+                    raise KeyError(f"{part}.{name}")
     require_count("width", manifest["plan"]["width"])
 
 

@@ -16,10 +16,11 @@ from jaxrl.algorithm import Algorithm, State
 from jaxrl.checkpoints import plain
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
-from jaxrl.folder import differences
+from jaxrl.folder import trained_elsewhere
 from jaxrl.plan import Batch, make_batches
 from jaxrl.results import Results
 from jaxrl.study import Run, require_count, study_of
+from jaxrl.text import counted
 from jaxrl.training import visits
 
 
@@ -30,6 +31,7 @@ class Reproduction:
     run: int
     first: str | None  # what differed first, or is missing on one side; None if every bit agrees
     deviation: float  # the largest absolute one of a metric or a number of the final state
+    one_sided: int  # values without a deviation, as they are missing or NaN on one side alone
     machine: Mapping[str, tuple[str, str]]  # what differs of machine and versions: name -> (there, here)
 
     @property
@@ -41,7 +43,8 @@ class Reproduction:
         if self.first is None:
             return f"run {self.run}: curve and final state reproduced bit for bit"
         most = f", at most by {self.deviation:.3g}" if self.deviation else ""
-        text = f"run {self.run}: differs, first in {self.first}{most}"
+        lone = f", {counted(self.one_sided, 'value')} missing or NaN on one side" if self.one_sided else ""
+        text = f"run {self.run}: differs, first in {self.first}{most}{lone}"
         here = [f"{name} ({there!r} there, {here!r} here)" for name, (there, here) in self.machine.items()]
         why = (
             f"as may be with another {', '.join(here)}"
@@ -104,13 +107,9 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
         batch, lane = results.find(number)
         chosen.setdefault(batch.index, (batch, []))[1].append(lane)
     study = study_of(results.manifest)
-    here = differences(results.manifest, study)
     for batch, lanes in chosen.values():
         saved = plain(results.state(batch)[2])
-        machine = dict(here)
-        for note in results.manifest["resumed"]:
-            if batch.index in note["batches"]:
-                machine |= {name: tuple(pair) for name, pair in note["differing"].items()}
+        machine = trained_elsewhere(results.manifest, study, batch.index)
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
         for visit in visits(study, dataclasses.replace(batch, runs=members), defaultdict(float)):
@@ -125,7 +124,8 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
             ]
             differing = [name for name, there, here in pairs if not _same(there, here)]
             deviation = max(_deviation(there, here) for _, there, here in pairs)
-            yield Reproduction(run.id, differing[0] if differing else None, deviation, machine)
+            one_sided = sum(_one_sided(there, here) for _, there, here in pairs)
+            yield Reproduction(run.id, differing[0] if differing else None, deviation, one_sided, machine)
 
 
 def _curve_pairs(
@@ -160,6 +160,14 @@ def _deviation(there: Any, here: Any) -> float:
     with np.errstate(invalid="ignore"):
         difference = np.abs(np.asarray(there, np.float64) - np.asarray(here, np.float64))
     return float(np.max(difference, initial=0.0, where=~np.isnan(difference)))
+
+
+def _one_sided(there: Any, here: Any) -> int:
+    """How many numbers are missing or NaN on one side alone."""
+    there, here = np.asarray(there, np.float64), np.asarray(here, np.float64)
+    if there.shape != here.shape:
+        return 1
+    return int(np.count_nonzero(np.isnan(there) != np.isnan(here)))
 
 
 def write_gif(results: Results, run: int, file: str | os.PathLike[str]) -> Path:

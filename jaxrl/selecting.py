@@ -44,10 +44,10 @@ def select(
     already is not trained again. The width is the folder's, or that of all fresh runs if they are fewer.
 
     Gives one row a setting, from the best of each algorithm on: environment, algorithm, setting, runs,
-    failed, score, probability_best and optimism of jaxrl.statistics.select, and for the chosen ones fresh,
-    fresh_low, fresh_high, fresh_runs, fresh_failed, fresh_folder. Raises InputError if there is nothing to
-    choose from, a setting has a single run, for a seed that had its part in the choice, an unknown metric,
-    or code that has changed.
+    failed, mean, score, probability_best and optimism of jaxrl.statistics.select, and for the chosen ones
+    fresh, fresh_low, fresh_high, fresh_runs, fresh_failed, fresh_folder. Raises InputError if there is
+    nothing to choose from, a setting has a single run, for a seed that had its part in the choice, an unknown
+    metric, or code that has changed.
     """
     searched = load(folder)
     study = study_of(searched.manifest)
@@ -87,7 +87,8 @@ def show(ranking: pd.DataFrame) -> None:
         columns = ("selection score", "P(best)", "optimism up to", "fresh score [95 %]", "fresh runs")
         table = Table(escape(str(environment)), *columns, box=None)
         for row in settings.head(SHOWN).to_dict("records"):
-            cells = [number(row["score"]), f"{100 * row['probability_best']:.3g} %"]
+            failed = f", {row['failed']} failed" if row["failed"] else ""
+            cells = [f"{number(row['mean'])}{failed}", f"{100 * row['probability_best']:.3g} %"]
             if not np.isnan(row["fresh_runs"]):
                 fresh = f"{number(row['fresh'])} {bounds(row['fresh_low'], row['fresh_high'])}"
                 failed = f", {row['fresh_failed']:.0f} failed" if row["fresh_failed"] else ""
@@ -97,6 +98,9 @@ def show(ranking: pd.DataFrame) -> None:
         Console(width=200).print(table, "")
         if len(settings) > SHOWN:
             print(f"and {len(settings) - SHOWN} more settings\n")
+    if ranking["failed"].any():
+        print("a failed run ranks below all others, and beside it settings are chosen by ranks; scores are")
+        print("means of the other runs\n")
     print(f"fresh runs: {', '.join(ranking['fresh_folder'].dropna().unique())}")
 
 

@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import inspect
 import itertools
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -202,11 +204,9 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
     spec = manifest["study"]
 
     def configured(entry: Mapping[str, Any], find: Callable[[str], Config]) -> Any:
-        parameters = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in entry["parameters"].items()
-        }
-        return find(entry["name"]).with_values(**parameters)
+        name, values, _ = operator.itemgetter("name", "parameters", "code")(entry)
+        lists = {field: tuple(value) for field, value in values.items() if isinstance(value, list)}
+        return find(name).with_values(**(values | lists))
 
     try:
         check_prng(spec["prng"])
@@ -299,13 +299,23 @@ def _require(kind: type[Config], configs: Sequence[Any]) -> None:
             )
 
 
-def code_hash(cls: type) -> str:
-    """A hash of the source of a class and of those it derives from, as far as there are files of it."""
-    sources = []
+def code_hash(cls: type[Config]) -> str:
+    """A hash of the source of the modules of a class and of its bases, as far as there are files of it, and
+    of the versions of its `packages`."""
+    sources: dict[str, None] = {}  # of each module once, in order
     for ancestor in cls.__mro__:
         with contextlib.suppress(OSError, TypeError):
-            sources.append(inspect.getsource(ancestor))
-    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
+            sources[inspect.getsource(_source_of(ancestor))] = None
+    versions = [importlib.metadata.version(package) for package in cls.packages]
+    return hashlib.sha256("".join([*sources, *versions]).encode()).hexdigest()[:16]
+
+
+def _source_of(cls: type) -> Any:
+    """The module of a class, as its helpers and constants are part of it; the class alone where the module is
+    a script, which also says what is trained, or has no file."""
+    module = sys.modules.get(cls.__module__)
+    has_file = getattr(module, "__file__", None) is not None
+    return module if has_file and cls.__module__ != "__main__" else cls
 
 
 def source_hash() -> str:

@@ -57,6 +57,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    with appearing_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
     """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it cannot."""
     try:

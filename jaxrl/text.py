@@ -1,9 +1,12 @@
 """How numbers and names are written."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 
 import numpy as np
+
+LONGEST = 80  # characters of a label in the name of a file
 
 
 def number(value: float) -> str:
@@ -62,5 +65,9 @@ def wrapped(name: str, newline: str, width: int = 20) -> str:
 
 
 def file_name(label: str) -> str:
-    """A label as a part of a file's name."""
-    return re.sub(r"[^\w.=+-]+", "-", label)[:80].strip("-")
+    """A label as a part of a file's name; one that is cut short ends in a hash of the whole."""
+    name = re.sub(r"[^\w.=+-]+", "-", label).strip("-")
+    if len(name) <= LONGEST:
+        return name
+    ending = hashlib.sha256(label.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 9]}-{ending}"

@@ -24,7 +24,7 @@ from jaxrl.algorithm import Algorithm, Metrics, State
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.evaluate import evaluate
-from jaxrl.folder import Folder, differences
+from jaxrl.folder import KINDS, Folder, differences
 from jaxrl.generators import DEFAULT
 from jaxrl.interruption import interruptible
 from jaxrl.memory import parse_bytes
@@ -102,7 +102,7 @@ def train(
 def resume(
     path: str | os.PathLike[str],
     *,
-    more_seeds: int | str | Iterable[int] = (),
+    more_seeds: int | str | Iterable[int] | None = None,
     steps: int | None = None,
     rerun: int | str | None = None,
     force: bool = False,
@@ -128,14 +128,13 @@ def resume(
     with folder.locked():
         manifest = folder.manifest()
         study, width = study_of(manifest), manifest["plan"]["width"]
-        extended = more_seeds != () or steps is not None
+        extended = more_seeds is not None or steps is not None
         if manifest["status"] == "complete" and rerun is None and not extended:
             return _read_again(folder, study, width)
         if manifest["status"] == "complete" and rerun != "all":  # or else what is new would join damage
             folder.table("curves.parquet", manifest["sha256"]["curves.parquet"])
         if extended:
-            first = max(run.seed for run in study.runs()) + 1
-            study = study.extended(parse_seeds(more_seeds, first) if more_seeds != () else (), steps)
+            study = _extended(folder, study, more_seeds, steps)
         plan = make_plan(study, width, sys.maxsize)  # the memory was seen to when its width was chosen
         again = _chosen(plan.batches, rerun)
         differing = differences(manifest, study)
@@ -150,7 +149,7 @@ def resume(
         if rerun == "all":
             folder.forget_curves()
         folder.curves(study, plan.batches)  # or else what is lost would be noticed when all is trained
-        folder.reopen(study, plan.batches, differing)
+        folder.reopen(study, plan, differing)
         _say(str(plan))
         train_batches(study, plan.batches, folder, checkpoint_every)
     return load(path)
@@ -163,6 +162,20 @@ def _read_again(folder: Folder, study: Study, width: int) -> Results:
     else:
         _say(f"{folder.path} holds its study, complete: nothing to resume")
     return load(folder.path)
+
+
+def _extended(
+    folder: Folder, study: Study, more_seeds: int | str | Iterable[int] | None, steps: int | None
+) -> Study:
+    """The study in a folder, extended. Raises InputError for an extension that does not fit."""
+    first = max(run.seed for run in study.runs()) + 1
+    seeds = () if more_seeds is None else parse_seeds(more_seeds, first)
+    try:
+        return study.extended(seeds, steps)
+    except InputError as error:
+        if folder.manifest()["status"] == "complete":
+            raise
+        raise InputError(f"{error}, or finish what was begun with: jaxrl resume {folder.path}") from None
 
 
 def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:
@@ -225,7 +238,7 @@ def train_batch(
     """Trains one batch from its last checkpoint on; evaluates and records every chunk, saves some."""
     per_iteration = batch.runs[0].algorithm.steps_per_iteration
     progress, state = folder.progress(batch), None
-    seconds, failed, at = dict.fromkeys(("compile", "train", "evaluate", "save"), 0.0), {}, 0
+    seconds, failed, at = dict.fromkeys(KINDS, 0.0), {}, 0
     if progress is not None:
         seconds, failed, at = progress.seconds, progress.failed, progress.iteration
         state = folder.state(batch, study.prng)[2]
@@ -235,11 +248,13 @@ def train_batch(
     saved = time.monotonic()
     for visit in visits(study, batch, seconds, state, at):
         chunk = visit.chunk
-        folder.record(batch, chunk.stop * per_iteration, visit.values)
+        with timed(seconds, "save"):
+            folder.record(batch, chunk.stop * per_iteration, visit.values)
         for lane, metric in visit.broken.items():
             if lane < len(batch.runs):
                 failed.setdefault(str(batch.runs[lane].id), (chunk.stop, metric))
-        if chunk.stop == last or stop.is_set() or time.monotonic() - saved >= wait:
+        stopping = stop.is_set()  # once, or it could be set between saving and returning
+        if chunk.stop == last or stopping or time.monotonic() - saved >= wait:
             with timed(seconds, "save"):
                 start = time.monotonic()
                 folder.save(batch, chunk.stop, visit.state, seconds, failed)
@@ -247,7 +262,7 @@ def train_batch(
             wait = (saved - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
         steps = (chunk.stop - chunk.start) * per_iteration * len(batch.runs)
         progressed(steps, visit.values.get("return", np.empty(0)))
-        if stop.is_set():
+        if stopping:
             return
 
 

@@ -45,3 +45,10 @@ def made_study(path, scores, points=5, solved=475.0, metrics=("eval_return", "re
         "seconds": [{"runs": runs.run.to_list(), "train": 2.0}],
     }
     return Results(path, manifest, runs.assign(**parameters), pd.concat(curves, ignore_index=True))
+
+
+def full_after_half(file, text, **_):
+    """In the place of Path.write_text, as if the disk were full after half of the text."""
+    with file.open("w") as opened:
+        opened.write(text[: len(text) // 2])
+    raise OSError(28, "No space left on device")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from subprocess import Popen
 from types import SimpleNamespace
 
 import jax
@@ -15,6 +17,7 @@ from benchmarks import (
     command,
     compilation,
     environments,
+    kills,
     lanes,
     reporting,
     seeds,
@@ -236,6 +239,48 @@ def test_an_installed_package_has_no_benchmarks(monkeypatch, tmp_path):
     monkeypatch.setattr(cli, "__file__", str(tmp_path / "jaxrl" / "cli.py"))
     with pytest.raises(InputError, match="needs a checkout"):
         cli.bench("training")
+
+
+def small_study(out, **changes):
+    settings = {"seeds": 3, "steps": 40, "evaluate_every": 20, "out": out}
+    return train(QLearning(), GridWorld(), **(settings | changes)).path
+
+
+def test_studies_are_the_same_if_their_saved_states_are(tmp_path):
+    """The states themselves, though all that is noted of them agrees."""
+    one, two = small_study(tmp_path / "one"), small_study(tmp_path / "two")
+    assert kills.same(one, two)
+    assert not kills.same(one, small_study(tmp_path / "other", seeds="1:4"))
+    for file in two.glob("checkpoints/batch-00000-*/d/*"):
+        file.write_bytes(file.read_bytes()[:-40])
+    assert not kills.same(one, two)
+
+
+def test_a_kill_that_loses_bits_fails_the_smoke_run(monkeypatch):
+    moments = []
+
+    def killed(*arguments):
+        moments.append(arguments[3])
+        return False, True
+
+    for name in ("enable_compilation_cache", "start", "finish"):
+        monkeypatch.setattr(kills, name, lambda *_: None)
+    monkeypatch.setattr(kills, "seconds_of", lambda *_: 8.0)
+    monkeypatch.setattr(kills, "killed_and_resumed", killed)
+    with pytest.raises(RuntimeError, match=r"q_learning GridWorld-v0: a study that was killed .* other bits"):
+        [*kills.measure(smoke=True, only="q_learning")]
+    (row,) = kills.measure(smoke=False, only="q_learning")
+    assert (row["kills"], row["equal"], row["in_the_middle"]) == (kills.KILLS, 0, kills.KILLS)
+    assert 0 < min(moments) < 1 < 7 < max(moments) < 8
+
+
+def test_a_study_that_fails_by_itself_was_not_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "start", lambda *_: Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+    with pytest.raises(RuntimeError, match="ended before its study was running"):
+        kills.killed_and_resumed("", [], tmp_path, 60.0, tmp_path)
+    (tmp_path / "manifest.json").write_text('{"status": "running"}')
+    with pytest.raises(RuntimeError, match="ended with exit code 3"):
+        kills.killed_and_resumed("", [], tmp_path, 60.0, tmp_path)
 
 
 GRID, POLE = "q_learning GridWorld-v0", "ppo CartPole-v1"

@@ -1,18 +1,20 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from envs import FrozenLake, GridWorld
-from jaxrl import InputError, compare, grid, load, train
+from jaxrl import InputError, compare, grid, load, train, write_report
 from jaxrl.algorithms import QLearning
 from jaxrl.cli import main
 from jaxrl.scoring import score_table
 from jaxrl.statistics import difference_interval
 from jaxrl.tables import file_hash
+from tests.studies import full_after_half
 
 WORLDS = [FrozenLake(is_slippery=False), GridWorld(size=3)]
 SETTINGS = {"seeds": 6, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 2}
@@ -224,3 +226,22 @@ def test_a_metric_that_one_algorithm_lacks(folder, tmp_path):
     write(source, curves=curves[curves.metric != "td_error"])
     with pytest.raises(InputError, match="has no value of the metric 'td_error'"):
         compare([folder / "rates", source], "td_error", out=tmp_path)
+
+
+def test_the_smallest_effect_goes_by_the_environments_name_or_its_label(tmp_path):
+    worlds, rates = grid(GridWorld(), size=[3, 5]), grid(QLearning(), learning_rate=[0.1, 0.5])
+    train(rates, worlds, out=tmp_path, **SETTINGS)
+    effects = {"GridWorld-v0": 1.25, "GridWorld-v0 size=5": 2.75}
+    assert compare(tmp_path, smallest_effect=effects).pairs.smallest_effect.to_list() == [1.25, 2.75]
+    page = write_report(tmp_path, effects).read_text()
+    assert "runs needed for 1.25" in page
+    assert "runs needed for 2.75" in page
+
+
+def test_a_full_disk_leaves_the_earlier_tables(folder, tmp_path, monkeypatch):
+    before = [file.read_bytes() for file in compare(folder / "rates", out=tmp_path).files]
+    monkeypatch.setattr(Path, "write_text", full_after_half)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        compare(folder / "rates", out=tmp_path, smallest_effect=7)
+    names = ("compare.csv", "compare.md", "compare.tex")
+    assert [(tmp_path / name).read_bytes() for name in names] == before

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from jaxrl import InputError, export, grid, load, train
 from jaxrl.algorithms import QLearning
 from jaxrl.cli import main
 from jaxrl.exporting import marl_eval_tree, rliable_scores
+from tests.studies import full_after_half
 
 SETTINGS = {"steps": 300, "evaluate_every": 100, "evaluation_episodes": 2}
 NAMES = ["q_learning learning_rate=0.1", "q_learning learning_rate=0.5"]
@@ -171,3 +173,19 @@ def test_printed(folder, tmp_path, capsys):
     main(["export", str(folder / "all"), "--to", "rliable", "--out", str(tmp_path / "deep" / "a.npz")])
     assert capsys.readouterr().out == f"{tmp_path / 'deep' / 'a.npz'}\n"
     assert pd.Series(np.load(tmp_path / "deep" / "a.npz").files).isin([*NAMES, "environments"]).all()
+
+
+@pytest.mark.parametrize("form", ["rliable", "marl-eval"])
+def test_a_full_disk_leaves_the_earlier_file(form, folder, tmp_path, monkeypatch):
+    path = export(folder / "all", form, tmp_path / "file")
+    before = path.read_bytes()
+
+    def full(file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(Path, "write_text", full_after_half)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        export(folder / "all", form, tmp_path / "file")
+    assert path.read_bytes() == before

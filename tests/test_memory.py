@@ -1,7 +1,10 @@
 """The memory of a lane is known before anything is compiled."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
+import psutil
 import pytest
 from jax import random
 
@@ -9,7 +12,7 @@ from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.evaluate import evaluate
 from jaxrl.generators import DEFAULT
-from jaxrl.memory import lane_bytes, peak_bytes
+from jaxrl.memory import device_budget, lane_bytes, peak_bytes
 from jaxrl.study import Run
 from jaxrl.training import advance
 from tests.lanes import SMALL, batch_of, start
@@ -90,3 +93,14 @@ def test_estimates_are_near_what_the_compiler_takes(algorithm, name, width):
         measured = max(measured, account.argument_size_in_bytes + account.temp_size_in_bytes)
     estimate = width * lane_bytes(Run(0, environment, algorithm, 0), EPISODES).total
     assert estimate == pytest.approx(measured, rel=0.25 if measured / width > 30_000 else 0.4)
+
+
+def test_the_budget_is_most_of_a_gpu_or_a_share_of_half_of_what_is_free(monkeypatch):
+    def on(stats):
+        monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: stats)])
+        return device_budget()
+
+    monkeypatch.setattr(jax, "local_device_count", lambda: 4)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8_000))
+    assert on({"bytes_limit": 1_000}) == 900
+    assert on(None) == on({}) == 1_000

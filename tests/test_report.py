@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from jaxrl.statistics import (
     within_run_iqr,
 )
 from jaxrl.text import bounds, file_name, listed, number, percent, short_names, wrapped
-from tests.studies import made_study
+from tests.studies import full_after_half, made_study
 
 NAN = np.nan
 TRAINED = {"seeds": 5, "steps": 600, "evaluate_every": 100, "evaluation_episodes": 4}
@@ -455,6 +456,23 @@ def test_the_smallest_effect_is_checked(folder):
             write_report(folder / "tables", effect)
 
 
+def test_each_environment_may_have_its_smallest_effect_by_name_or_label(tmp_path):
+    results = pole(tmp_path, [1.0, 2.0, 3.0, 4.0], **{"env.pole_length": [0.5, 0.5, 1.0, 1.0]})
+    effects = {"CartPole-v1": 5.0, "CartPole-v1 pole_length=0.5": 3.0}
+    sections = summarise(results, rng(), effects).sections
+    assert [section.smallest_effect for section in sections] == [3.0, 5.0]
+
+
+def test_a_full_disk_leaves_the_earlier_page(tmp_path, monkeypatch):
+    results = pole(tmp_path, [1.0, 2.0])
+    page = write_studies([results], tmp_path)
+    before = page.read_bytes()
+    monkeypatch.setattr(Path, "write_text", full_after_half)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        write_studies([results], tmp_path)
+    assert page.read_bytes() == before
+
+
 def test_a_folder_without_a_study(tmp_path):
     with pytest.raises(InputError, match="holds no study"):
         write_report(tmp_path)
@@ -495,6 +513,8 @@ def test_text():
     assert wrapped("aa bb cc" + "x" * 9, "|", width=5) == "aa bb|ccxx…"
     assert file_name("gymnax:Breakout-MinAtar rows=('S', 'G')") == "gymnax-Breakout-MinAtar-rows=-S-G"
     assert len(file_name("x" * 500)) == 80
+    assert file_name("x" * 80) == "x" * 80
+    assert file_name("x" * 100 + "1") != file_name("x" * 100 + "2")
     assert marked("`<b>` has 5 %") == "<b>&lt;b&gt;</b> has 5\N{NO-BREAK SPACE}%"
     assert '"seeds": "0, 1, ..., 99 (100 numbers)"' in abridged({"seeds": [*range(100)], "few": [1, 2]})
 

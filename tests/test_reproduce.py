@@ -16,6 +16,7 @@ from jaxrl.algorithms import PPO, QLearning
 from jaxrl.reproduce import replay, verify, write_gif
 from jaxrl.tables import file_hash
 from tests.lanes import SMALL
+from tests.test_resume import other_code
 
 SETTINGS = {"seeds": 5, "steps": 640, "evaluate_every": 320, "evaluation_episodes": 2, "width": 3}
 
@@ -64,22 +65,59 @@ def test_a_damaged_state_is_reported_and_the_others_are_verified(copy):
 
 
 def test_a_forced_resume_excuses_only_what_it_trained(copy):
-    there = copy.manifest["machine"] | {"jaxlib": "0.1"}
-    (copy.path / "manifest.json").write_text(json.dumps(copy.manifest | {"machine": there}))
-    resume(copy.path, rerun=3, force=True)
-    manifest = load(copy.path).manifest | {"machine": copy.manifest["machine"]}
-    (copy.path / "manifest.json").write_text(json.dumps(manifest))
-    assert not replay(altered(load(copy.path), 0, 640), 0).acceptable
-    assert replay(altered(load(copy.path), 8, 640), 8).acceptable
+    """The first batch is of the code that the study began with, the last one of another."""
+    with other_code():
+        resume(copy.path, rerun=3, force=True)
+    changed = altered(altered(load(copy.path), 0, 640), 8, 640)
+    assert not replay(changed, 0).acceptable
+    assert "as may be with another the code of GridWorld-v0 ('0000" in str(replay(changed, 8))
+    with other_code():
+        assert replay(changed, 0).acceptable
+        assert "though machine and versions are the same" in str(replay(changed, 8))
+
+
+def test_what_was_trained_by_two_programs_need_not_come_back_by_either(copy):
+    with other_code():
+        resume(copy.path, steps=1_280, force=True)
+        changed = altered(load(copy.path), 0, 1_280)
+        assert replay(changed, 0).acceptable
+    assert replay(changed, 0).acceptable
+
+
+def test_a_run_of_an_extended_study_comes_back(copy):
+    """One of the first seeds and one of the further ones, trained on with both."""
+    extended = resume(resume(copy.path, more_seeds=[9]).path, steps=1_280)
+    for run in (4, 11):
+        assert replay(extended, run).first is None
+
+
+def test_a_failed_run_comes_back(tmp_path):
+    algorithm = PPO(num_steps=16, learning_rate=1e38, max_grad_norm=1e38)
+    results = train(algorithm, CartPole(), seeds=2, steps=640, evaluate_every=128, out=tmp_path / "failed")
+    assert set(results.runs.status) == {"failed"}
+    assert replay(results, 1).first is None
 
 
 def test_what_is_missing_on_one_side_is_said(study):
     gone = study.curves[(study.curves.step != 320) | (study.curves.metric != "eval_return")]
     reproduction = replay(dataclasses.replace(study, curves=gone), 0)
     assert reproduction.first == "eval_return at step 320, which is missing there"
-    assert "missing there, though machine and versions are the same" in str(reproduction)
+    assert "which is missing there, 1 value missing or NaN on one side, though" in str(reproduction)
     more = pd.concat([study.curves, gone[gone.step == 320].assign(step=333)])
     assert "at step 333, which is missing here" in replay(dataclasses.replace(study, curves=more), 0).first
+
+
+def test_values_on_one_side_alone_are_counted_with_other_versions_too(study):
+    """Beside a first difference, and though they have no deviation."""
+    manifest = study.manifest | {"machine": study.manifest["machine"] | {"jaxlib": "0.1"}}
+    points = [
+        (study.curves.step == 640) & (study.curves.metric == name) for name in ("eval_return", "eval_length")
+    ]
+    values = study.curves.value + 1e-6 * (study.curves.step == 320)
+    curves = study.curves.assign(value=values.mask(points[0]))[~points[1]]
+    reproduction = replay(dataclasses.replace(study, curves=curves, manifest=manifest), 0)
+    assert reproduction.acceptable
+    assert "at most by 1e-06, 2 values missing or NaN on one side, as may be with" in str(reproduction)
 
 
 def altered(results, run, step):

@@ -1,3 +1,5 @@
+import importlib
+import importlib.metadata
 import inspect
 import json
 import shutil
@@ -9,11 +11,11 @@ import pytest
 from jax import random
 
 from envs import CartPole, FrozenLake, GridWorld
-from jaxrl import InputError, grid, load, registry, resume, train
+from jaxrl import InputError, grid, load, registry, resume, train, write_report
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.config import static
 from jaxrl.evaluate import evaluate
-from jaxrl.study import parse_seeds
+from jaxrl.study import code_hash, parse_seeds
 from tests.lanes import bits, equal, trained
 
 # Goals all around, so that even a few random steps find the goal and fill the table.
@@ -180,6 +182,28 @@ def test_changed_code_is_another_study(tmp_path, monkeypatch):
         train(QLearning(), LAKE, out=tmp_path / "code", **SETTINGS)
 
 
+def test_the_code_of_a_class_is_that_of_its_whole_module(tmp_path, monkeypatch):
+    """A helper or a constant beside it, too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "from envs import GridWorld\nBONUS = 1\nclass World(GridWorld):\n    pass\n"
+
+    def hashed(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return code_hash(importlib.import_module(name).World)
+
+    one = hashed("one_world", source)
+    assert hashed("same_world", source) == one
+    assert hashed("other_world", source.replace("BONUS = 1", "BONUS = 2")) != one
+
+
+def test_versions_behind_a_door_are_part_of_its_code(monkeypatch):
+    classes = (*registry.doors().values(), GridWorld)
+    before = [code_hash(cls) for cls in classes]
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
+    changed = [code_hash(cls) != then for cls, then in zip(classes, before, strict=True)]
+    assert changed == [True] * (len(classes) - 1) + [False]
+
+
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
@@ -258,7 +282,13 @@ def test_manifests_that_were_altered_inside(study, tmp_path):
         ({"sha256": {}}, "damaged: it lacks 'sha256.runs.parquet'"),
         ({"study": spec | {"steps": "many"}}, "steps must be an integer of at least 1, got 'many'"),
         ({"study": spec | {"algorithms": [{"name": "ppo"}]}}, "an entry of its study lacks 'parameters'"),
+        (
+            {"study": spec | {"algorithms": [without("code", spec["algorithms"][0])]}},
+            "its study lacks 'code'",
+        ),
         ({"study": spec | {"algorithms": 3}}, "manifest is damaged: its study cannot be read"),
+        ({"machine": {}}, "damaged: it lacks 'machine.jax'"),
+        ({"resumed": [{}]}, "damaged: it lacks 'resumed.at'"),
     ]
     for number, (changes, sentence) in enumerate(altered):
         folder = edited(study, tmp_path / str(number), **(changes | {"status": "running"}))
@@ -266,6 +296,15 @@ def test_manifests_that_were_altered_inside(study, tmp_path):
             folder = edited(study, tmp_path / "complete", **changes)
         with pytest.raises(InputError, match=sentence):
             resume(folder)
+
+
+@pytest.mark.parametrize(
+    "key", ["status", "jaxrl", "created", "study", "plan", "machine", "resumed", "sha256", "seconds"]
+)
+def test_manifests_that_lack_an_entry(key, study, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(without(key, study.manifest)))
+    with pytest.raises(InputError, match=rf"manifest\.json is damaged: it lacks '{key}'$"):
+        write_report(tmp_path)
 
 
 def edited(results, tmp_path, **changes):

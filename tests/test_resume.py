@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 
 from envs import CartPole, GridWorld
-from jaxrl import InputError, load, registry, resume, train
+from jaxrl import InputError, load, registry, resume, study, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.checkpoints import files_hash, read_state
 from jaxrl.folder import Folder
@@ -62,6 +63,10 @@ class Crash(Exception):
     """Instead of a power cut."""
 
 
+def crash(*_):
+    raise Crash
+
+
 @pytest.mark.parametrize(
     ("name", "method", "call"),
     [(name, "save", 7) for name in sorted(SMALL)]
@@ -89,6 +94,10 @@ def test_a_study_that_crashed_goes_on_to_the_same_bits(name, method, call, tmp_p
     assert_same(resumed, trained(name, tmp_path / "whole"))
 
 
+COMMANDS = {
+    "q_learning": "q_learning GridWorld-v0",
+    "dqn": "dqn CartPole-v1 --set warmup=20 --set batch_size=16 --set capacity=60 --set hidden=16",
+}
 SLOW_STUDY = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
@@ -99,15 +108,16 @@ def slow(self, batch, step, values):
     time.sleep(PAUSE if step else 0)
     record(self, batch, step, values)
 Folder.record = slow
-cli.main([*"train q_learning GridWorld-v0 --seeds 5 --steps 640 --evaluate-every 64 --width 3".split(),
+cli.main([*"train STUDY --seeds 5 --steps 640 --evaluate-every 64 --width 3".split(),
           *"--evaluation-episodes 2 --checkpoint-every 0 --out".split(), OUT])
 """
 
 
 @contextlib.contextmanager
-def training_slowly(out, pause=0.3):
+def training_slowly(out, pause=0.3, name="q_learning"):
     """A process that trains the study with a pause in each chunk after the first, which it has saved."""
-    code = SLOW_STUDY.replace("OUT", repr(str(out))).replace("PAUSE", str(pause))
+    code = SLOW_STUDY.replace("STUDY", COMMANDS[name])
+    code = code.replace("OUT", repr(str(out))).replace("PAUSE", str(pause))
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 120
@@ -121,10 +131,11 @@ def training_slowly(out, pause=0.3):
         process.communicate()
 
 
-def test_a_killed_study_goes_on_to_the_same_bits(whole, tmp_path):
-    with training_slowly(tmp_path / "killed") as process:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_killed_study_goes_on_to_the_same_bits(name, tmp_path):
+    with training_slowly(tmp_path / "killed", name=name) as process:
         process.kill()
-    assert_same(resume(tmp_path / "killed"), whole)
+    assert_same(resume(tmp_path / "killed"), trained(name, tmp_path / "whole"))
 
 
 def test_ctrl_c_once_saves_and_says_how_to_go_on(whole, tmp_path):
@@ -174,7 +185,9 @@ def test_a_complete_study_is_only_read(whole, capsys):
 
 
 def test_further_seeds_leave_the_others_alone(copy, whole, tmp_path):
+    states = {file: file.read_bytes() for file in copy.path.glob("checkpoints/**/*") if file.is_file()}
     resumed = resume(copy.path, more_seeds="100:104")
+    assert states == {file: file.read_bytes() for file in states}
     assert resumed.runs.seed.to_list() == [0, 1, 2, 3, 4, 100, 101, 102, 103]
     assert resumed.curves[resumed.curves.run < 5].equals(whole.curves)
     alone = trained("q_learning", tmp_path / "alone", seeds="100:104")
@@ -294,6 +307,25 @@ def test_a_count_of_further_seeds_is_that_many_after_the_largest(copy):
     assert resume(copy.path, more_seeds="1").runs.seed.to_list()[-1] == 7
 
 
+def test_further_seeds_may_be_any_integers(copy):
+    assert resume(copy.path, more_seeds=np.array([5, 6])).runs.seed.to_list() == [0, 1, 2, 3, 4, 5, 6]
+    assert resume(copy.path, more_seeds=iter((8,))).runs.seed.to_list()[-1] == 8
+    with pytest.raises(InputError, match=r"seeds must be .* at least one, got "):
+        resume(copy.path, more_seeds=[])
+
+
+def test_an_extension_that_was_interrupted_is_finished_without_its_options(copy, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "save", crash)
+        with pytest.raises(Crash):
+            resume(copy.path, more_seeds="100:102", steps=1_280)
+    remedy = f"or finish what was begun with: jaxrl resume {re.escape(str(copy.path))}$"
+    for again in ({"more_seeds": "100:102"}, {"steps": 1_280}):
+        with pytest.raises(InputError, match=remedy):
+            resume(copy.path, **again)
+    assert resume(copy.path).runs.seed.to_list() == [0, 1, 2, 3, 4, 100, 101]
+
+
 def test_an_altered_state_is_found_by_its_hash(copy):
     file = copy.path / "checkpoints" / "batch-00000.json"
     progress = json.loads(file.read_text())
@@ -306,6 +338,18 @@ def test_an_altered_state_is_found_by_its_hash(copy):
 def test_an_unreadable_note_of_progress(copy):
     (copy.path / "checkpoints" / "batch-00000.json").write_text("{")
     with pytest.raises(InputError, match=r"is damaged: .*batch-00000.json cannot be read"):
+        copy.policy(run=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"failed": []}, {"iteration": "5"}, {"hashes": ["0"]}, {"seconds": {}}, {"files": None}],
+    ids=str,
+)
+def test_a_note_of_progress_with_values_of_other_types(changes, copy):
+    file = copy.path / "checkpoints" / "batch-00000.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(InputError, match=r"is damaged: .*batch-00000.json cannot be read; .* --rerun 0"):
         copy.policy(run=0)
 
 
@@ -353,6 +397,42 @@ def test_other_versions_are_refused_unless_forced(copy):
     assert note["differing"]["jaxlib"][0] == "0.1"
     assert note["batches"] == [2]
     assert len(forced.runs) == 6
+
+
+@contextlib.contextmanager
+def other_code():
+    """As if the environments and algorithms were others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "code_hash", lambda _: "0" * 16)
+        yield
+
+
+def test_what_a_study_began_with_stays_though_a_resume_was_forced(copy):
+    with other_code():
+        resume(copy.path, more_seeds=[9], force=True)
+        with pytest.raises(
+            InputError, match=r"was trained with the code of GridWorld-v0 '.*', here it is '0000"
+        ):
+            resume(copy.path, more_seeds=[10])
+    manifest = resume(copy.path, more_seeds=[10]).manifest
+    assert manifest["machine"] == copy.manifest["machine"]
+    assert manifest["study"]["environments"] == copy.manifest["study"]["environments"]
+    forced, later = manifest["resumed"]
+    names = ["the code of GridWorld-v0", "the code of q_learning"]
+    assert [*forced["differing"]] == names
+    assert later["differing"] == {}
+    assert [note["batches"] for note in (forced, later)] == [[2], [3]]
+
+
+def test_a_study_that_is_all_trained_again_begins_here_and_now(copy):
+    with other_code():
+        manifest = resume(copy.path, rerun="all", force=True).manifest
+        assert {entry["code"] for entry in manifest["study"]["algorithms"]} == {"0" * 16}
+        assert manifest["resumed"] == []
+        assert manifest["created"] == copy.manifest["created"]
+        assert len(resume(copy.path, more_seeds=[9]).runs) == 6
+    with pytest.raises(InputError, match="was trained with the code of GridWorld-v0 '0000"):
+        resume(copy.path, more_seeds=[10])
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):

@@ -8,7 +8,9 @@ from envs import GridWorld
 from jaxrl import InputError, grid, load, registry, resume, select, train
 from jaxrl.algorithms import QLearning
 from jaxrl.cli import main
+from jaxrl.selecting import show
 from jaxrl.statistics import expected_optimism, mean_interval
+from tests.test_comparing import changed
 
 BUDGET = {"steps": 700, "evaluate_every": 100, "evaluation_episodes": 2}
 RATES = [0.0, 0.5]  # the first learns nothing
@@ -167,3 +169,24 @@ def test_an_extended_study_is_selected_with_all_its_seeds_and_extended_again(tmp
     assert fresh.metric("eval_return").columns[-1] == 900
     with pytest.raises(InputError, match="seed 3 had its part in the selection: take fresh ones, as 4:8"):
         select(folder, seeds=[3])
+
+
+def test_beside_a_failed_run_scores_are_means_too(folder, tmp_path, capsys):
+    """The choice is by ranks there, which are no returns; what is printed is on the scale of the fresh score."""
+    search = changed(
+        folder,
+        tmp_path / "search",
+        status=lambda runs: np.where(runs.run == 0, "failed", "complete"),
+        eval_return=lambda rows: 200.0 + rows.seed + 100 * (rows.learning_rate == 0.5),
+    )
+    ranking = select(search, "auc", out=tmp_path / "fresh")
+    show(ranking)
+    printed = capsys.readouterr().out
+    assert "207.5, 1 failed" in printed  # of the seeds 6 to 9
+    assert "307" in printed
+    here = ranking[(ranking.environment == "GridWorld-v0 max_steps=20") & (ranking.algorithm == "q_learning")]
+    assert here["mean"].to_list() == pytest.approx([307.0, 207.5])
+    assert (here.score < 1).all()
+    spread = np.sqrt(np.mean([np.var([5, 6, 7, 8, 9], ddof=1), np.var([6, 7, 8, 9], ddof=1)]))
+    assert here.optimism.to_list() == pytest.approx([expected_optimism(2, 4) * spread] * 2)
+    assert "a failed run ranks below all others" in printed

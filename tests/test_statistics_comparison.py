@@ -302,3 +302,20 @@ def test_bad_input_is_refused():
         compare([1.0], [1.0], rng(), 0)
     with pytest.raises(InputError, match="two settings in one environment"):
         compare_all(score_table({("A", "x"): [1.0], ("B", "y"): [1.0]}), rng(), 1)
+
+
+def test_a_clear_difference_is_found_among_however_many_pairs():
+    """Of 253 pairs, whose smallest p-value Holm multiplies by 253; of as many equal settings none."""
+    scores = {("A", f"s{i:02}"): rng(i).normal(size=12) for i in range(23)}
+    scores["A", "s07"] += 20
+    pairs = compare_all(score_table(scores), rng(), smallest_effect=None)
+    apart = (pairs.a == "s07") | (pairs.b == "s07")
+    assert list(pairs.verdict[apart]) == ["worse"] * 7 + ["better"] * 15
+    assert set(pairs.verdict[~apart]) == {"undecided"}
+
+
+def test_more_permutations_are_drawn_for_small_p_values_alone():
+    a, b = rng(1).normal(size=(2, 12))
+    assert permutation_p(a, b, rng(), permutations=50_000) == permutation_p(a, b, rng()) > 0.02
+    assert permutation_p(a + 20, b, rng()) == 2 / 10_000
+    assert permutation_p(a + 20, b, rng(), permutations=50_000) == 2 / 50_001

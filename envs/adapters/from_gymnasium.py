@@ -33,6 +33,7 @@ class FromGymnasium(Environment):
     reset. So runs are resumed and replayed like any others. Numbers of 64 bits become numbers of 32.
     """
 
+    packages = ("gymnasium",)
     name: str = static("CartPole-v1", "Gymnasium's id of the environment")
     # Static, as the state has room for so many actions.
     max_steps: int = static(1_000, "time limit of an episode; Gymnasium's own from `from_name`", low=1)

@@ -25,6 +25,7 @@ class FromGymnax(Environment):
     a time limit. `max_steps` takes the place of `max_steps_in_episode`, of which a few observations make use.
     """
 
+    packages = ("gymnax",)
     name: str = static("CartPole-v1", "gymnax's name of the environment")
     max_steps: int = traced(1_000, "time limit of an episode; gymnax's own from `from_name`", low=1)
 

@@ -19,8 +19,9 @@ from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.figures import COLOURS, LETTERS, Figure, figures_of, figures_over
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.results import Results, load
-from jaxrl.statistics import RESAMPLES, Interval
+from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.tables import write_text
 from jaxrl.text import bounds, file_name, number, percent
 
 LISTED = 200  # failed runs in the page
@@ -29,14 +30,17 @@ LISTED = 200  # failed runs in the page
 def write_report(path: str | os.PathLike[str], smallest_effect: Effect = None) -> Path:
     """Writes `report.html` and `figures/` into a results folder, or into a folder of such folders.
 
-    smallest_effect: the least difference of mean returns that matters, of all environments or by name;
-    without it no two settings are called equivalent. Gives the page's path. Raises InputError if there is no
-    complete study, if nothing can be written there, or for an effect that is not above 0 or of an unknown
-    environment.
+    smallest_effect: the least difference of mean returns that matters, of all environments or of each, by its
+    name or its label (`CartPole-v1 pole_length=0.5`); without it no two settings are called equivalent. Gives
+    the page's path. Raises InputError if there is no complete study, if nothing can be written there, or for
+    an effect that is not above 0 or of an unknown environment.
     """
     folder = Path(path)
     studies = find_studies(folder)
-    require_effect(smallest_effect, {name for results in studies for name in results.runs["environment"]})
+    names: set[str] = set()
+    for results in studies:
+        names.update(results.runs["environment"], label_settings(results.runs)["environment"])
+    require_effect(smallest_effect, names)
     return write_studies(studies, folder, smallest_effect)
 
 
@@ -48,7 +52,7 @@ def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Eff
     page, figures = folder / "report.html", folder / "figures"
     try:
         figures.mkdir(exist_ok=True)
-        page.write_text(html, encoding="utf-8")
+        write_text(page, html)
         taken: set[str] = set()
         for summary in summaries:
             study = [summary.name] if len(summaries) > 1 else []
@@ -57,7 +61,8 @@ def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Eff
                 for figure in plans:
                     static.save(figure, shown, figures, f"{file_name(figure.name)}-{ending}")
     except OSError as error:
-        raise InputError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        blocked = error.filename2 or error.filename or folder  # the second, of a file that would be replaced
+        raise InputError(f"{blocked} cannot be written: {error.strerror}") from None
     return page
 
 

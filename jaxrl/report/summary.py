@@ -133,7 +133,8 @@ class Summary:
 def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
     """All numbers of a study.
 
-    smallest_effect: the least difference of mean returns that matters, of all environments or by name.
+    smallest_effect: the least difference of mean returns that matters, of all environments or of each, by its
+    name or its label.
     """
     scores, metric = scores_of(results)
     times = times_of(results)
@@ -241,7 +242,7 @@ def effect_in(results: Results, scores: pd.DataFrame, smallest_effect: Effect) -
     """The smallest effect that matters among the runs of one environment, if it is known."""
     if isinstance(smallest_effect, Mapping):
         name = results.runs.set_index("run").loc[scores["run"].iloc[0], "environment"]
-        return smallest_effect.get(name)
+        return smallest_effect.get(scores["environment"].iloc[0], smallest_effect.get(name))
     return smallest_effect
 
 

@@ -5,6 +5,7 @@ the verdict is by ranks, in which a failed run is below every finite score.
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from jaxrl.statistics.intervals import Interval, Scores, draw_counts, draws, per
 from jaxrl.statistics.power import runs_needed
 from jaxrl.statistics.samples import any_failed, counts, require_scores
 from jaxrl.statistics.significance import (
+    PERMUTATIONS,
     equivalence_p,
     holm,
     mann_whitney_p,
@@ -24,6 +26,9 @@ from jaxrl.statistics.significance import (
     two_samples,
     welch_p,
 )
+
+# The least p-value of n draws is 2 / (n + 1), which Holm multiplies by the number of pairs: this leaves 0.01.
+PERMUTATIONS_PER_PAIR = 200
 
 
 class Comparison(NamedTuple):
@@ -53,19 +58,20 @@ def compare(
     rng: np.random.Generator,
     smallest_effect: float | None,
     confidence: float = 0.95,
+    permutations: int = PERMUTATIONS,
 ) -> Comparison:
     """Compares the scores of two settings' runs, [runs of a] and [runs of b].
 
     smallest_effect: the least difference of means that matters, above 0; if None, nothing is equivalent, and
-    p_equivalence and runs_needed are NaN. Raises InputError for no runs, or for scores that are not one
-    number a run.
+    p_equivalence and runs_needed are NaN. permutations: as in permutation_p. Raises InputError for no runs,
+    or for scores that are not one number a run.
     """
     if smallest_effect is not None and not 0 < smallest_effect < np.inf:
         raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
     a, b = two_samples(a, b)
     result = Comparison(
         difference=difference_interval(a, b, rng, confidence),
-        p_permutation=permutation_p(a, b, rng),
+        p_permutation=permutation_p(a, b, rng, permutations=permutations),
         p_equivalence=np.nan if smallest_effect is None else equivalence_p(a, b, rng, smallest_effect),
         improvement=improvement_interval(a, b, rng, confidence),
         p_welch=welch_p(a, b),
@@ -86,13 +92,16 @@ def compare_all(
     """Every pair of settings within each environment of a score table: one row a pair, a against b.
 
     smallest_effect: one for all, or one of each environment, whose returns differ in scale; or None. p_holm
-    is p_permutation after Holm's correction over all rows, and the verdict takes it instead. Raises
-    InputError for a table that is not one row a run or has no pair, or an environment that smallest_effect
-    lacks.
+    is p_permutation, of so many draws that it can be small enough, after Holm's correction over all rows, and
+    the verdict takes it instead. Raises InputError for a table that is not one row a run or has no pair, or
+    for an environment that smallest_effect lacks.
     """
     require_scores(table)
     pairs: list[dict[str, Any]] = []
     results = []
+    settings = table.groupby("environment")["setting"].nunique()
+    tests = sum(math.comb(number, 2) for number in settings)
+    permutations = max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * tests)
     for environment, runs in table.groupby("environment", sort=False):
         effect = _effect_in(str(environment), smallest_effect)
         groups = runs.groupby("setting", sort=False)
@@ -102,7 +111,7 @@ def compare_all(
                 | {f"{name}_a": count for name, count in counts(a).items()}
                 | {f"{name}_b": count for name, count in counts(b).items()}
             )
-            results.append(compare(a["score"], b["score"], rng, effect, confidence))
+            results.append(compare(a["score"], b["score"], rng, effect, confidence, permutations))
     if not pairs:
         raise InputError("a comparison needs two settings in one environment")
     p_holm = holm(np.array([result.p_permutation for result in results]))

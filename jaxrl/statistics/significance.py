@@ -15,7 +15,8 @@ from jaxrl.errors import InputError
 from jaxrl.statistics.intervals import Scores
 from jaxrl.statistics.samples import any_failed, comparable, sample
 
-PERMUTATIONS = 9_999
+PERMUTATIONS = 9_999  # at least; where there are no more ways to deal the runs out, all of them
+SMALL = 0.02  # a p-value, below which it pays to draw more
 
 
 def two_samples(a: Scores, b: Scores) -> tuple[np.ndarray, np.ndarray]:
@@ -40,25 +41,35 @@ def permutation_p(
     b: Scores,
     rng: np.random.Generator,
     alternative: Literal["two-sided", "less", "greater"] = "two-sided",
+    permutations: int = PERMUTATIONS,
 ) -> float:
     """Permutation test of the difference of means, a - b; NaN for a single run.
 
-    Exact if there are fewer than PERMUTATIONS ways to deal the runs out to the groups.
+    Exact if there are at most PERMUTATIONS ways to deal the runs out to the groups. Else by as many draws, or
+    by `permutations` of them where the first leave a p-value below SMALL: whatever the level, one of the two
+    numbers of draws decides, so that the test keeps it.
     """
     a, b = comparable(*two_samples(a, b))
     if min(len(a), len(b)) < 2:
         return np.nan
     pooled = np.append(a, b)
-    exact = math.comb(len(pooled), len(a)) <= PERMUTATIONS
-    sums = _all_sums(pooled, len(a)) if exact else _drawn_sums(pooled, len(a), rng)
     rounding = 1e-12 * np.abs(pooled).sum()
-    observed = 0 if exact else 1  # among the draws, so that no p-value is 0 (Phipson & Smyth 2010)
-    tails = {
-        "less": np.count_nonzero(sums <= a.sum() + rounding),
-        "greater": np.count_nonzero(sums >= a.sum() - rounding),
-    }
-    shares = {name: (count + observed) / (len(sums) + observed) for name, count in tails.items()}
-    return float(min(1.0, 2 * min(shares.values())) if alternative == "two-sided" else shares[alternative])
+    if math.comb(len(pooled), len(a)) <= PERMUTATIONS:
+        return _share(_all_sums(pooled, len(a)), a.sum(), rounding, alternative)
+    # Among the draws is what was observed, so that no p-value is 0 (Phipson & Smyth 2010).
+    sums = np.append(_drawn_sums(pooled, len(a), PERMUTATIONS, rng), a.sum())
+    p = _share(sums, a.sum(), rounding, alternative)
+    if p < SMALL and permutations > PERMUTATIONS:
+        sums = np.append(sums, _drawn_sums(pooled, len(a), permutations - PERMUTATIONS, rng))
+        p = _share(sums, a.sum(), rounding, alternative)
+    return p
+
+
+def _share(sums: np.ndarray, observed: float, rounding: float, alternative: str) -> float:
+    """The p-value of an observed sum of a group among those of groups dealt out by chance."""
+    less = float(np.mean(sums <= observed + rounding))
+    greater = float(np.mean(sums >= observed - rounding))
+    return {"less": less, "greater": greater, "two-sided": min(1.0, 2 * min(less, greater))}[alternative]
 
 
 def _all_sums(pooled: np.ndarray, size: int) -> np.ndarray:
@@ -66,11 +77,11 @@ def _all_sums(pooled: np.ndarray, size: int) -> np.ndarray:
     return np.array([*itertools.combinations(pooled, size)]).sum(axis=1)
 
 
-def _drawn_sums(pooled: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Of PERMUTATIONS groups of `size` runs, drawn without replacement."""
+def _drawn_sums(pooled: np.ndarray, size: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Of `count` groups of `size` runs, drawn without replacement."""
     sums, batch = [], 1_000
-    for start in range(0, PERMUTATIONS, batch):
-        shape = (min(batch, PERMUTATIONS - start), len(pooled))
+    for start in range(0, count, batch):
+        shape = (min(batch, count - start), len(pooled))
         sums.append(rng.permuted(np.broadcast_to(pooled, shape), axis=1)[:, :size].sum(axis=1))
     return np.concatenate(sums)
 
