@@ -22,6 +22,7 @@ from jaxrl.algorithms import PPO
 from jaxrl.environment import Box, Discrete, Episode, check_contract
 from jaxrl.errors import InputError
 from tests.test_devices import in_a_process_with_devices
+from tests.test_readme import blocks
 
 LANES, STEPS = 3, 250
 
@@ -442,29 +443,29 @@ def test_actions_that_do_not_exist():
         vector.step(np.array([0, 2]))
 
 
+@pytest.mark.parametrize("torque", [0.5, [[0.5]], [0.5, 0.5], ["left"], [None], [1j], [np.nan]], ids=str)
+def test_actions_that_are_no_array_of_the_space(torque):
+    env, vector = ToGymnasium(Pendulum()), ToGymnasiumVector(Pendulum(), 2)
+    env.reset()
+    vector.reset()
+    with pytest.raises(InputError) as error:
+        env.step(torque)
+    assert str(error.value) == f"action must be numbers of shape (1,), got {torque!r}"
+    with pytest.raises(InputError, match=r"^action must be numbers of shape \(2, 1\), got "):
+        vector.step([torque, [0.5]])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.filterwarnings("default")  # whatever Stable-Baselines3 and PyTorch say
-def test_stable_baselines_learns_our_cartpole():
-    """Its PPO at rl-zoo's settings for CartPole; 30,000 of their 100,000 steps."""
-    sb3 = pytest.importorskip("stable_baselines3")
-    from stable_baselines3.common.env_util import make_vec_env
+def test_stable_baselines_learns_to_balance_our_pole():
+    """As the README's own lines make it."""
+    pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    agent = sb3.PPO(
-        "MlpPolicy",
-        make_vec_env(lambda: ToGymnasium(CartPole()), n_envs=8, seed=0),
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        learning_rate=1e-3,
-        seed=0,
-        device="cpu",
-    )
-    agent.learn(30_000)
-    mean, _ = evaluate_policy(
-        agent, make_vec_env(lambda: ToGymnasium(CartPole()), seed=1), n_eval_episodes=10
-    )
+    (block,) = [block for block in blocks("py") if "stable_baselines3" in block]
+    namespace = {}
+    exec(block, namespace)
+    agent = namespace["agent"]
+    mean, _ = evaluate_policy(agent, agent.get_env(), n_eval_episodes=20)
     assert mean >= CartPole().solved_return

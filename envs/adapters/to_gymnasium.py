@@ -59,7 +59,7 @@ class ToGymnasium(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         """(observation, reward, terminated, truncated, {}).
 
-        Raises InputError before the first reset, or for a discrete action that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or that does not exist.
         """
         if self.lane is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
@@ -117,7 +117,7 @@ class ToGymnasiumVector(VectorEnv):
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """(observations, rewards, terminated, truncated, info), each with a leading axis [num_envs].
 
-        Raises InputError before the first reset, or for a discrete action that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or that does not exist.
         """
         if self.lanes is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
