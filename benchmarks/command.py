@@ -1,5 +1,6 @@
 """Runs a benchmark by its name: a table on the terminal; a figure and every raw time in a folder."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -12,6 +13,7 @@ import jax
 from matplotlib.figure import Figure
 from rich.console import Console, Group
 
+import envs
 from benchmarks import (
     compilation,
     environments,
@@ -24,6 +26,7 @@ from benchmarks import (
     training,
 )
 from benchmarks.peers import compare
+from benchmarks.processes import in_fresh_process
 from jaxrl.errors import InputError, unknown
 from jaxrl.folder import machine
 
@@ -38,18 +41,19 @@ class Benchmark(NamedTuple):
     measure: Callable[[bool, str], Iterator[Row]]  # (smoke, only); nothing has used jax before
     report: Callable[[list[Row]], Group]
     draw: Callable[[list[Row]], Figure]
+    workers: bool  # whether it measures in processes of their own, whose devices are all cores
 
 
 BENCHMARKS = {
-    "compile": Benchmark(compilation.measure, compilation.report, figures.compilation),
-    "environments": Benchmark(environments.measure, environments.report, figures.environments),
-    "kills": Benchmark(kills.measure, kills.report, figures.kills),
-    "numpy": Benchmark(tabular.measure, tabular.report, figures.tabular),
-    "peers": Benchmark(compare.measure, compare.report, figures.peers),
-    "randomness": Benchmark(randomness.measure, randomness.report, figures.randomness),
-    "reporting": Benchmark(reporting.measure, reporting.report, figures.reporting),
-    "seeds": Benchmark(seeds.measure, seeds.report, figures.seeds),
-    "training": Benchmark(training.measure, training.report, figures.training),
+    "compile": Benchmark(compilation.measure, compilation.report, figures.compilation, True),
+    "environments": Benchmark(environments.measure, environments.report, figures.environments, False),
+    "kills": Benchmark(kills.measure, kills.report, figures.kills, True),
+    "numpy": Benchmark(tabular.measure, tabular.report, figures.tabular, True),
+    "peers": Benchmark(compare.measure, compare.report, figures.peers, True),
+    "randomness": Benchmark(randomness.measure, randomness.report, figures.randomness, False),
+    "reporting": Benchmark(reporting.measure, reporting.report, figures.reporting, False),
+    "seeds": Benchmark(seeds.measure, seeds.report, figures.seeds, True),
+    "training": Benchmark(training.measure, training.report, figures.training, True),
 }
 
 
@@ -77,12 +81,20 @@ def run(name: str, only: str, smoke: bool, out: str | None) -> None:
 
 
 def write(folder: Path, name: str, rows: list[Row]) -> None:
-    """The machine, the versions and every row as JSON, and the figure beside it."""
+    """The machine as it was measured on, the versions and every row as JSON, and the figure beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    content = {"machine": machine(), "versions": versions, "rows": rows}
+    versions |= {"envs": hash_of_environments()}
+    measured_on = in_fresh_process(machine) if BENCHMARKS[name].workers else machine()
+    content = {"machine": measured_on, "versions": versions, "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     figures.save(BENCHMARKS[name].draw, rows, folder / f"{name}.png")
+
+
+def hash_of_environments() -> str:
+    """Of the source of envs, as the machine's "code" is one of jaxrl's."""
+    files = sorted(Path(envs.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def device_name() -> str:

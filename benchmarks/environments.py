@@ -54,9 +54,14 @@ def contenders(name: str, copies: int) -> dict[str, Call]:
     calls = {generator: our_steps(name, copies, impl) for generator, impl in GENERATORS.items()}
     if name in gymnax.registered_envs:
         calls["gymnax"] = gymnax_steps(name, copies)
-    if name in gymnasium.registry and copies <= COPIES_OF_GYMNASIUM:
+    if gymnasium_id(name) in gymnasium.registry and copies <= COPIES_OF_GYMNASIUM:
         calls["gymnasium"] = gymnasium_steps(name, copies)
     return calls
+
+
+def gymnasium_id(name: str) -> str:
+    """What Gymnasium calls a world of ours: its Taxi of today has another version, but the same rules."""
+    return "Taxi-v4" if name == "Taxi-v3" and name not in gymnasium.registry else name
 
 
 def our_steps(name: str, copies: int, impl: Any) -> Call:
@@ -111,7 +116,7 @@ def random_steps(
 
 def gymnasium_steps(name: str, copies: int) -> Call:
     """By its own vector environment of that world where it has one (CartPole), else a SyncVectorEnv."""
-    envs = gymnasium.make_vec(name, num_envs=copies)
+    envs = gymnasium.make_vec(gymnasium_id(name), num_envs=copies)
     envs.reset(seed=0)
     envs.action_space.seed(0)
 

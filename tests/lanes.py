@@ -14,7 +14,8 @@ from jaxrl.study import Run
 from jaxrl.training import advance, initialise
 
 # An environment each registered algorithm can act in, and settings small enough for a test.
-OFF_POLICY = {"warmup": 20, "batch_size": 16, "capacity": 60, "hidden": (16,)}
+# Within ITERATIONS their rings wrap around and most iterations update.
+OFF_POLICY = {"num_envs": 8, "warmup": 16, "batch_size": 16, "capacity": 64, "hidden": (16,)}
 SMALL = {
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
@@ -22,6 +23,7 @@ SMALL = {
     "q_learning": (QLearning(), "GridWorld-v0"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
 }
+ITERATIONS = 12
 
 
 def batch_of(algorithms, env, seeds):

@@ -6,6 +6,7 @@ import sys
 from subprocess import Popen
 from types import SimpleNamespace
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,10 +28,11 @@ from benchmarks import (
 )
 from benchmarks.peers import compare, on_jaxrl, work
 from benchmarks.processes import ROOT
-from envs import CartPole, GridWorld
+from envs import ENVIRONMENTS, CartPole, GridWorld
 from jaxrl import InputError, cli, registry, train
 from jaxrl.algorithms import DQN, QLearning
 from jaxrl.cli import main
+from jaxrl.cores import MAX_DEVICES
 from jaxrl.plan import make_batches
 from jaxrl.study import make_study
 
@@ -210,6 +212,19 @@ def test_ratios_are_ours_by_theirs():
     assert environments.ratios(rates) == {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 4.0}}
 
 
+def test_gymnasium_has_all_our_worlds_but_one():
+    strange = {name for name in ENVIRONMENTS if environments.gymnasium_id(name) not in gymnasium.registry}
+    assert strange == {"GridWorld-v0"}
+
+
+def test_workers_say_on_how_many_devices_they_ran(tmp_path):
+    """Which this process, of one device, does not know."""
+    command.write(tmp_path, "training", ROWS["training"])
+    written = json.loads((tmp_path / "training.json").read_text())
+    assert written["machine"]["devices"] == str(min(os.cpu_count(), MAX_DEVICES))
+    assert len(written["versions"]["envs"]) == len(written["machine"]["code"])
+
+
 def test_a_device_names_its_results(monkeypatch):
     def on(platform, kind):
         device = SimpleNamespace(platform=platform, device_kind=kind)
@@ -370,6 +385,7 @@ def test_a_benchmark_prints_a_table_and_writes_figure_and_times(name, tmp_path, 
     measured = command.BENCHMARKS[name]._replace(measure=lambda *_: ROWS[name])
     monkeypatch.setitem(command.BENCHMARKS, name, measured)
     monkeypatch.setattr(command, "RESULTS", tmp_path)
+    monkeypatch.setattr(command, "in_fresh_process", lambda function: function())  # a process takes seconds
     command.run(name, only="", smoke=True, out=None)
     assert not [*tmp_path.iterdir()]
     command.run(name, only="", smoke=False, out=None)

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from jax import lax, random
 
-from envs import CartPole, FrozenLake, GridWorld, Pendulum
+from envs import CartPole, FrozenLake, Pendulum
 from envs.adapters import from_gymnasium
 from envs.adapters.from_gymnasium import Host, host_of
 from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
@@ -21,14 +21,16 @@ from jaxrl import load, registry, train
 from jaxrl.algorithms import PPO
 from jaxrl.environment import Box, Discrete, Episode, check_contract
 from jaxrl.errors import InputError
+from tests.test_devices import in_a_process_with_devices
+from tests.test_readme import blocks
 
 LANES, STEPS = 3, 250
 
 
 class Counting(gymnasium.Env):
-    """Adds up its actions, in one array that it keeps writing into; slower in every episode after the first.
+    """Adds up its actions, in one array that it keeps writing into; ahead and slower in every later episode.
 
-    So does BipedalWalker-v3's physics remember earlier episodes.
+    So does BipedalWalker-v3's physics remember earlier episodes, from its resets on.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -37,11 +39,12 @@ class Counting(gymnasium.Env):
     def __init__(self, truncates=False, space=None):
         self.observation_space = space or gymnasium.spaces.Box(0, 100, (1,))
         self.truncates, self.total = truncates, np.zeros(1, np.float32)
-        self.steps = self.worn = 0
+        self.steps = self.worn = self.resets = 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.total[:] = self.np_random.integers(10)
+        self.total[:] = self.np_random.integers(10) + self.resets
+        self.resets += 1
         self.worn = self.steps
         return self.total, {}
 
@@ -62,8 +65,9 @@ def counting():
     }
     for name, options in variants.items():
         gymnasium.register(name, Counting, kwargs=options)
+    gymnasium.register("Ours-v0", ToGymnasium, kwargs={"env": CartPole()})
     yield
-    for name in variants:
+    for name in (*variants, "Ours-v0"):
         del gymnasium.registry[name]
 
 
@@ -158,7 +162,7 @@ def test_few_instances_serve_many_episodes():
     pasts = [np.zeros(100, np.int32) for _ in twins]
     running = dict.fromkeys(range(7))
     for seed, twin in enumerate(twins):
-        assert host.reset(np.uint32(seed)) == twin.reset(seed=seed)[0]
+        assert host.first(np.uint32(seed), np.int32(0)) == twin.reset(seed=seed)[0]
     for count in range(20):
         for seed in list(running):
             action = np.int32(rng.integers(4))
@@ -180,6 +184,31 @@ def test_a_step_that_is_asked_for_again_costs_nothing(monkeypatch):
     first, again = host.step(*arguments), host.step(*arguments)
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert len(calls) == 2  # the past's one action, and the step
+
+
+def test_a_first_observation_comes_from_the_instance_that_serves_the_episode(monkeypatch):
+    """One is made for each episode, none for a reset that is thrown away."""
+    made, make = [], from_gymnasium._make
+    host = Host("Counting-v0")
+    monkeypatch.setattr(from_gymnasium, "_make", lambda name: made.append(make(name)) or made[-1])
+    seeds, none = np.arange(3, dtype=np.uint32), np.zeros(3, np.int32)
+    starts = [gymnasium.make("Counting-v0").reset(seed=seed)[0].copy() for seed in range(3)]
+    np.testing.assert_array_equal(host.first(seeds, none), starts)
+    np.testing.assert_array_equal(host.first(seeds, none), starts)
+    assert not host.first(seeds, none + 1).any()
+    obs, *_ = host.step(seeds, none, np.zeros((3, 9), np.int32), none)
+    np.testing.assert_array_equal(obs, np.array(starts) + 5)
+    assert len(made) == 3
+
+
+def test_large_arguments_on_two_devices():
+    """Two batches at once, each of whose callbacks is given the actions so far, 128 KB."""
+    code = (
+        "from jaxrl import registry, train; from jaxrl.algorithms import QLearning;"
+        "env = registry.environment('gymnasium:FrozenLake-v1').replace(max_steps=1_000);"
+        "train(QLearning(), env, seeds=64, steps=40, evaluate_every=40, evaluation_episodes=1, width=32)"
+    )
+    assert "2 batches of width 32, 2 at a time" in in_a_process_with_devices(2, code)
 
 
 def test_beyond_the_time_limit():
@@ -246,6 +275,12 @@ def test_it_says_once_that_it_is_slow():
         ("a b", "Gymnasium cannot make 'a b': Malformed environment ID"),
         ("nowhere:A-v0", "Gymnasium cannot make 'nowhere:A-v0': No module named 'nowhere'"),
         ("phys2d/CartPole-v1", "gymnasium:phys2d/CartPole-v1 calls jax"),
+        ("Ours-v0", "gymnasium:Ours-v0 calls jax, which inside a callback of jax can block for ever"),
+        pytest.param(
+            "ALE/Pong-v5",
+            "'ALE/Pong-v5': Namespace ALE not found. Have you installed the proper package for ALE?",
+            marks=pytest.mark.skipif(find_spec("ale_py") is not None, reason="Atari is installed"),
+        ),
         pytest.param(
             "LunarLander-v3",
             'pip install "gymnasium[box2d]"',
@@ -273,15 +308,14 @@ def test_spaces_we_do_not_have():
 # Ours through Gymnasium's door.
 
 
-@pytest.mark.parametrize("env", [CartPole(), FrozenLake(), Pendulum(), GridWorld()])
+@pytest.mark.parametrize("name", sorted(registry.environments()))
 @pytest.mark.filterwarnings(
     "ignore:.*A Box .* space:UserWarning", "ignore:.*For Box action spaces:UserWarning"
 )
-def test_gymnasium_finds_nothing_to_complain_of(env):
+def test_gymnasium_finds_nothing_to_complain_of(name):
     """Registered, since it checks less of an environment that is not."""
-    gymnasium.register("Ours-v0", ToGymnasium, kwargs={"env": env})
-    check_env(gymnasium.make("Ours-v0", render_mode="rgb_array").unwrapped)
-    del gymnasium.registry["Ours-v0"]
+    env = registry.environment(name)
+    check_env(gymnasium.make("Ours-v0", env=env, render_mode="rgb_array").unwrapped)
 
 
 def test_our_steps_in_gymnasium():
@@ -409,29 +443,29 @@ def test_actions_that_do_not_exist():
         vector.step(np.array([0, 2]))
 
 
+@pytest.mark.parametrize("torque", [0.5, [[0.5]], [0.5, 0.5], ["left"], [None], [1j], [np.nan]], ids=str)
+def test_actions_that_are_no_array_of_the_space(torque):
+    env, vector = ToGymnasium(Pendulum()), ToGymnasiumVector(Pendulum(), 2)
+    env.reset()
+    vector.reset()
+    with pytest.raises(InputError) as error:
+        env.step(torque)
+    assert str(error.value) == f"action must be numbers of shape (1,), got {torque!r}"
+    with pytest.raises(InputError, match=r"^action must be numbers of shape \(2, 1\), got "):
+        vector.step([torque, [0.5]])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.filterwarnings("default")  # whatever Stable-Baselines3 and PyTorch say
-def test_stable_baselines_learns_our_cartpole():
-    """Its PPO at rl-zoo's settings for CartPole; 30,000 of their 100,000 steps."""
-    sb3 = pytest.importorskip("stable_baselines3")
-    from stable_baselines3.common.env_util import make_vec_env
+def test_stable_baselines_learns_to_balance_our_pole():
+    """As the README's own lines make it."""
+    pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    agent = sb3.PPO(
-        "MlpPolicy",
-        make_vec_env(lambda: ToGymnasium(CartPole()), n_envs=8, seed=0),
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        learning_rate=1e-3,
-        seed=0,
-        device="cpu",
-    )
-    agent.learn(30_000)
-    mean, _ = evaluate_policy(
-        agent, make_vec_env(lambda: ToGymnasium(CartPole()), seed=1), n_eval_episodes=10
-    )
+    (block,) = [block for block in blocks("py") if "stable_baselines3" in block]
+    namespace = {}
+    exec(block, namespace)
+    agent = namespace["agent"]
+    mean, _ = evaluate_policy(agent, agent.get_env(), n_eval_episodes=20)
     assert mean >= CartPole().solved_return

@@ -10,7 +10,7 @@ from jax import random
 from scipy import stats
 
 from jaxrl.environment import Box, Discrete
-from jaxrl.networks import MLP, Orthogonal, features, gram_schmidt
+from jaxrl.networks import MLP, Convolution, Orthogonal, features, gram_schmidt, is_image
 
 SHAPES = [(256, 256), (256, 64), (64, 256), (33, 7), (3, 3), (7, 1), (1, 7), (1, 1), (3, 3, 2, 8)]
 SIZE, KEYS = 4, 4_000
@@ -121,3 +121,43 @@ def test_features_of_a_box_are_flat_floats():
     x = features(Box(0, 10, (2, 3), jnp.int32), jnp.arange(6).reshape(2, 3))
     assert x.dtype == jnp.float32
     np.testing.assert_array_equal(x, [0, 1, 2, 3, 4, 5])
+
+
+def test_convolution_equals_a_loop_over_positions():
+    rng = np.random.default_rng(0)
+    images, bias = rng.normal(size=(2, 6, 5, 3)).astype(np.float32), rng.normal(size=16).astype(np.float32)
+    filters = rng.normal(size=(3, 3, 3, 16)).astype(np.float32)  # of rows, columns and channels
+    expected = np.zeros((2, 4, 3, 16))
+    for image, row, column, unit in np.ndindex(expected.shape):
+        patch = images[image, row : row + 3, column : column + 3]
+        expected[image, row, column, unit] = max(0, (patch * filters[..., unit]).sum() + bias[unit])
+    params = {"params": {"Dense_0": {"kernel": filters.reshape(27, 16), "bias": bias}}}
+    outputs = Convolution().apply(params, images)
+    np.testing.assert_allclose(outputs, expected.reshape(2, -1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Box(0, 1, (10, 10, 4)), True),
+        (Box(0, 255, (3, 3, 1), jnp.uint8), True),
+        (Box(0, 1, (2, 10, 4)), False),
+        (Box(0, 1, (10, 2, 4)), False),
+        (Box(0, 1, (10, 10)), False),
+        (Box(0, 1, (1, 10, 10, 4)), False),
+        (Discrete(4), False),
+    ],
+    ids=str,
+)
+def test_images_are_at_least_as_large_as_a_filter(space, expected):
+    assert is_image(space) is expected
+
+
+def test_bytes_of_an_image_become_numbers_up_to_1():
+    pixels = jnp.array([0, 51, 255] * 3, jnp.uint8)
+    image = features(Box(0, 255, (3, 3, 1), jnp.uint8), pixels.reshape(3, 3, 1))
+    assert image.dtype == jnp.float32
+    np.testing.assert_allclose(image[..., 0], [[0.0, 0.2, 1.0]] * 3, rtol=1e-6)
+    real = jnp.full((3, 3, 1), 255.0)
+    np.testing.assert_array_equal(features(Box(0.0, 255.0, (3, 3, 1)), real), real)
+    np.testing.assert_array_equal(features(Box(0, 255, (9,), jnp.uint8), pixels), pixels)  # no image

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax import lax, random
 
+from benchmarks.environments import gymnasium_id
 from envs import ENVIRONMENTS, Acrobot, CliffWalking, MountainCar, MountainCarContinuous, Pendulum, Taxi
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl.environment import Box, Episode
@@ -21,8 +22,7 @@ CLASSIC = {
 
 
 def twin_of(name):
-    """Gymnasium's environment; its Taxi of today has another version, but the same rules."""
-    return gymnasium.make("Taxi-v4" if name == "Taxi-v3" and "Taxi-v3" not in gymnasium.registry else name)
+    return gymnasium.make(gymnasium_id(name))
 
 
 def rollout(env, key):

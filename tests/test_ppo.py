@@ -6,10 +6,12 @@ import numpy as np
 import optax
 import pytest
 from jax import random
+from scipy import stats
 
 from envs import CartPole
 from jaxrl.algorithms import PPO
 from jaxrl.algorithms.ppo import clipped_surrogate, clipped_value_loss
+from jaxrl.environment import Box, Environment
 from jaxrl.normalise import standardised
 from jaxrl.shuffle import permutation
 
@@ -123,3 +125,45 @@ def test_an_iteration_equals_a_plain_implementation(changes):
     ):
         np.testing.assert_allclose(ours, plain, atol=2e-5)
         assert np.abs(ours - before).max() > 1e-3
+
+
+class Recording(Environment):
+    """Its state, which is observed, is the last action that it was given."""
+
+    @property
+    def observation_space(self):
+        return Box(-jnp.inf, jnp.inf, (2,))
+
+    @property
+    def action_space(self):
+        return Box(jnp.array([-0.5, -0.1]), 0.5, (2,))
+
+    def reset(self, key):
+        return jnp.zeros(2)
+
+    def step(self, key, state, action):
+        return action, 0.0, False
+
+    def observe(self, state):
+        return state
+
+
+def test_actions_are_learned_from_as_drawn_and_executed_within_bounds():
+    """Of a deviation of 1, so that most draws lie beyond the bounds."""
+    algorithm, env = SMALL, Recording()
+    state = algorithm.init(env, random.key(0))
+    _, transitions, (drawn, log_prob) = algorithm.rollout(env, state, random.key(1))
+    drawn = np.asarray(drawn)
+    executed = np.clip(drawn, np.float32([-0.5, -0.1]), np.float32(0.5))
+    assert (drawn != executed).any(axis=-1).mean() > 0.5
+    np.testing.assert_array_equal(transitions.next_obs, executed)
+    np.testing.assert_array_equal(transitions.obs[1:], executed[:-1])
+
+    mean, log_std = algorithm.actor(env).apply(state.actor, transitions.obs)
+    density = stats.norm.logpdf(drawn, mean, np.exp(log_std)).sum(axis=-1)
+    np.testing.assert_allclose(log_prob, density, rtol=1e-5, atol=1e-5)
+    _, samples = algorithm.samples(env, state, transitions, (jnp.asarray(drawn), log_prob))
+    np.testing.assert_array_equal(samples.action, drawn.reshape(-1, 2))
+    _, metrics = algorithm.loss((state.actor, state.critic), env, samples)
+    assert metrics["approx_kl"] == pytest.approx(0, abs=1e-5)  # the ratios of the policy to itself are 1
+    assert metrics["clip_fraction"] == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from envs import CartPole, GridWorld
-from jaxrl import InputError, load, registry, resume, train
+from jaxrl import InputError, cli, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.reproduce import replay, verify, write_gif
 from jaxrl.tables import file_hash
@@ -40,6 +40,20 @@ def test_a_run_in_the_middle_comes_back_bit_for_bit(name, tmp_path):
     assert str(reproduction) == "run 4: curve and final state reproduced bit for bit"
     assert reproduction.acceptable
     assert reproduction.deviation == 0
+
+
+def test_another_generator_gives_other_bits_which_come_back(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_prepare", lambda: None)  # it would stay so for the tests that follow
+    options = [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
+    options += ["--prng", "threefry2x32", "--out", str(tmp_path / "threefry")]
+    cli.main(["train", "q_learning", "GridWorld-v0", *options])
+    results = load(tmp_path / "threefry")
+    assert [each.manifest["study"]["prng"] for each in (results, study)] == ["threefry2x32", "pcg4x32"]
+    same_seeds = study.curves[study.curves.run < SETTINGS["seeds"]].reset_index(drop=True)
+    assert same_seeds.drop(columns="value").equals(results.curves.drop(columns="value"))
+    assert not same_seeds.value.equals(results.curves.value)
+    assert all(outcome.acceptable for outcome in verify(results, 5))
+    assert replay(results, 4).first is None
 
 
 def test_every_run_of_a_study_can_be_verified(study):

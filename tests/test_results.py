@@ -109,6 +109,12 @@ def test_policy_plays_as_well_as_the_last_evaluation(tmp_path):
     recorded = results.metric("eval_return").iloc[2, -1]
     assert returns[lane].mean() == pytest.approx(recorded, rel=0.35)
     assert returns[lane].mean() > 100
+    for obs in (np.zeros(3), np.zeros((1, 4)), 0.0):
+        with pytest.raises(InputError, match=r"^observation must have shape \(4,\), got \("):
+            results.policy(run=2)(obs, random.key(0))
+    for obs in (["x"] * 4, [1j] * 4, [None] * 4):
+        with pytest.raises(InputError, match=r"^observation must be made of float32, got \["):
+            results.policy(run=2)(obs, random.key(0))
 
 
 def test_policy_refuses_what_it_cannot_take(study):

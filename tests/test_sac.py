@@ -249,13 +249,14 @@ def test_policy_is_that_of_its_outputs():
     assert policy.mean.shape == policy.log_std.shape == (1,)
 
 
-def test_actions_of_the_warm_up_are_held():
-    """For warmup_hold iterations each environment repeats its own, while the states move on."""
+@pytest.mark.parametrize(("num_steps", "hold"), [(1, 5), (2, 5), (4, 1)])
+def test_actions_of_the_warm_up_are_held(num_steps, hold):
+    """For warmup_hold steps, of however many iterations, each environment repeats its own as states move on."""
     algorithm, env = PAIRS[0]
-    algorithm = algorithm.replace(warmup=40, capacity=40, num_envs=2, warmup_hold=5)
-    replay = after(20, algorithm, env).replay
+    settings = {"warmup": 40, "capacity": 40, "num_envs": 2, "num_steps": num_steps, "warmup_hold": hold}
+    replay = after(20 // num_steps, algorithm.replace(**settings), env).replay
     actions, obs = np.asarray(replay.action)[..., 0], np.asarray(replay.obs)
-    blocks = actions.reshape(4, 5, 2)
+    blocks = actions.reshape(20 // hold, hold, 2)
     assert (blocks == blocks[:, :1]).all()
-    assert len(np.unique(blocks[:, 0])) == 4 * 2
+    assert len(np.unique(blocks[:, 0])) == 20 // hold * 2
     assert len(np.unique(obs[..., 0])) == 40

@@ -3,6 +3,7 @@
 import chex
 import jax
 import numpy as np
+import optax
 import pytest
 from jax import random
 
@@ -13,9 +14,8 @@ from jaxrl.evaluate import evaluate
 from jaxrl.plan import Batch
 from jaxrl.study import Run
 from jaxrl.training import advance, advance_chunk, initialise, train
-from tests.lanes import SMALL, batch_of, bits, equal, small, start, trained
+from tests.lanes import ITERATIONS, SMALL, batch_of, bits, equal, small, start, trained
 
-ITERATIONS = 12
 SEEDS = (3, 1, 4, 15, 9, 2)
 
 
@@ -26,6 +26,19 @@ def name(request):
 
 def test_every_algorithm_is_covered():
     assert set(SMALL) == set(registry.algorithms())
+
+
+def test_every_lane_updates_and_every_replay_wraps(name):
+    """Or the tests below would compare learners that learn nothing."""
+    algorithm, env = small(name)
+    batch = batch_of([algorithm] * len(SEEDS), env, SEEDS)
+    _, _, before = start(batch)
+    after = trained(batch, ITERATIONS)
+    if name == "q_learning":
+        assert (after.q != before.q).any(axis=(1, 2, 3)).all()
+    else:
+        assert (optax.tree.get(after.optimiser, "count") >= 3).all()
+    assert ITERATIONS * algorithm.steps_per_iteration > getattr(algorithm, "capacity", 0)
 
 
 def test_state_and_metrics_have_one_entry_a_lane(name):
@@ -94,20 +107,32 @@ def test_a_padded_batch_equals_a_full_one(name):
     assert equal(bits(trained(batch, ITERATIONS), slice(4)), bits(state, slice(4)))
 
 
-def test_seeds_give_distinct_weights_and_trajectories():
-    batch = batch_of([PPO(num_steps=16)] * len(SEEDS), CartPole(), SEEDS)
+def distinct(array):
+    """How many of an array's first axis there are that no other equals."""
+    return len(np.unique(np.asarray(array).reshape(len(array), -1), axis=0))
+
+
+def test_seeds_give_distinct_weights_and_trajectories(name):
+    """But for Q-learning's tables, which all start alike; what they become tells its trajectories apart."""
+    algorithm, env = small(name)
+    batch = batch_of([algorithm] * len(SEEDS), env, SEEDS)
     _, _, initial = start(batch)
-    for leaf in jax.tree.leaves(initial.actor):
-        if leaf.ndim > 2:  # biases all start at zero
-            assert len(np.unique(np.asarray(leaf).reshape(len(SEEDS), -1), axis=0)) == len(SEEDS)
-    after = trained(batch, 2)
-    assert len(np.unique(np.asarray(after.episodes.obs).reshape(len(SEEDS), -1), axis=0)) == len(SEEDS)
+    if name == "q_learning":
+        assert distinct(initial.q) == 1
+        assert distinct(trained(batch, ITERATIONS, total=1_000).q) == len(SEEDS)
+        return
+    networks = jax.tree_util.tree_leaves_with_path(initial.replace(optimiser=None))
+    kernels = [leaf for path, leaf in networks if "kernel" in jax.tree_util.keystr(path)]  # biases start at 0
+    assert len(kernels) >= 2
+    assert {distinct(kernel) for kernel in kernels} == {len(SEEDS)}
+    assert distinct(trained(batch, 2).episodes.obs) == len(SEEDS)
 
 
-def test_environments_of_one_run_differ():
-    batch = batch_of([PPO(num_steps=16)], CartPole(), [0])
-    obs = np.asarray(trained(batch, 2).episodes.obs)[0]
-    assert len(np.unique(obs, axis=0)) == len(obs)
+@pytest.mark.parametrize("name", sorted({*SMALL} - {"q_learning"}))  # which has one environment a run
+def test_environments_of_one_run_differ(name):
+    algorithm, env = small(name)
+    obs = trained(batch_of([algorithm] * len(SEEDS), env, SEEDS), 2).episodes.obs[0]
+    assert distinct(obs) == len(obs) == algorithm.num_envs > 1
 
 
 def test_a_run_depends_on_seed_alone_within_a_study(tmp_path):

@@ -23,7 +23,7 @@ class State(struct.PyTreeNode):
     seed: Array  # [] uint32, of Gymnasium's reset
     count: Array  # [] int32, actions so far
     actions: Array  # [max_steps, *action], of which the first `count` were taken
-    obs: Array  # [*obs]
+    obs: Array  # [*obs], after the last action; nothing before the first one
 
 
 class FromGymnasium(Environment):
@@ -61,13 +61,11 @@ class FromGymnasium(Environment):
         return _translated(f"actions of {self.title}", host_of(self.name).action_space)
 
     def reset(self, key: Array) -> State:
+        """The start of an episode, of which only `observe` asks Gymnasium: most are thrown away unseen."""
+        obs, action = self.observation_space, self.action_space
+        actions = jnp.zeros((self.max_steps, *action.shape), action.dtype)
         seed = random.bits(key, (), jnp.uint32)
-        obs = jax.pure_callback(
-            host_of(self.name).reset, _shape(self.observation_space), seed, vmap_method="broadcast_all"
-        )
-        space = self.action_space
-        actions = jnp.zeros((self.max_steps, *space.shape), space.dtype)
-        return State(seed, jnp.int32(0), actions, obs)
+        return State(seed, jnp.int32(0), actions, jnp.zeros(obs.shape, obs.dtype))
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         """One transition; at most `max_steps` of them after a reset."""
@@ -86,11 +84,18 @@ class FromGymnasium(Environment):
         return State(state.seed, state.count + 1, actions, obs), reward, terminated
 
     def observe(self, state: State) -> Array:
-        return state.obs
+        first = jax.pure_callback(
+            host_of(self.name).first,
+            _shape(self.observation_space),
+            state.seed,
+            state.count,
+            vmap_method="broadcast_all",
+        )
+        return jnp.where(state.count == 0, first, state.obs)
 
 
 class Outcome(NamedTuple):
-    """What one step gave."""
+    """What one step gave, or a reset."""
 
     obs: np.ndarray  # [*obs]
     reward: float
@@ -109,22 +114,31 @@ class Host:
     def __init__(self, name: str) -> None:
         """Raises InputError if Gymnasium cannot make this environment."""
         self.name = name
-        self.scratch = _make(name)  # for first observations alone, most of which are thrown away
-        if self.scratch.metadata.get("jax"):
+        env = _make(name)
+        if env.metadata.get("jax") or env.metadata.get("calls_jax"):  # Gymnasium's environments; ours
             raise InputError(f"gymnasium:{name} calls jax, which inside a callback of jax can block for ever")
-        self.max_steps = _time_limit(self.scratch)
-        self.observation_space = self.scratch.observation_space
-        self.action_space = self.scratch.action_space
+        self.max_steps = _time_limit(env)
+        self.observation_space = env.observation_space
+        self.action_space = env.action_space
+        env.close()
         # By (seed, bytes of all actions), with the last one's outcome; the least recently used first.
         self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
         self.capacity = 2
         self.lock = threading.Lock()
 
-    def reset(self, seeds: Any) -> np.ndarray:
-        """First observations, [*batch, *obs], of episodes with these seeds, [*batch]."""
-        seeds = np.asarray(seeds)
+    def first(self, seeds: Any, counts: Any) -> np.ndarray:
+        """First observations, [*batch, *obs], of episodes with these seeds, [*batch] uint32.
+
+        Zeros where an episode has more than begun: `counts`, of its actions so far, [*batch] int32.
+        """
+        seeds, counts = np.asarray(seeds), np.asarray(counts)
+        nothing = np.zeros(self.observation_space.shape, _canonical(self.observation_space.dtype))
         with self.lock:
-            observations = [self._first(seed) for seed in seeds.ravel().tolist()]
+            self._make_room(seeds.size)
+            observations = [
+                nothing if count else self._first(seed)
+                for seed, count in zip(seeds.ravel().tolist(), counts.ravel().tolist(), strict=True)
+            ]
         return _stacked(observations, seeds.shape)
 
     def step(self, seeds: Any, counts: Any, actions: Any, action: Any) -> tuple[np.ndarray, ...]:
@@ -146,7 +160,7 @@ class Host:
             strict=True,
         )
         with self.lock:
-            self.capacity = max(self.capacity, 2 * seeds.size * jax.local_device_count())
+            self._make_room(seeds.size)
             outcomes = [self._step_one(*row) for row in rows]
         obs, reward, terminated = zip(*outcomes, strict=True)
         return (
@@ -155,9 +169,15 @@ class Host:
             np.asarray(terminated, np.bool_).reshape(batch),
         )
 
+    def _make_room(self, batch: int) -> None:
+        """For what a batch of that many environments holds."""
+        self.capacity = max(self.capacity, 2 * batch * jax.local_device_count())
+
     def _first(self, seed: int) -> np.ndarray:
-        """`reset` for one."""
-        return self._observed(self.scratch.reset(seed=seed)[0])
+        """`first` for one, whose instance then waits for the first action."""
+        if (seed, b"") not in self.running:
+            self.running[seed, b""] = self._begun(seed)
+        return self.running[seed, b""][1].obs
 
     def _step_one(self, seed: int, count: int, actions: np.ndarray, action: np.ndarray) -> Outcome:
         """`step` for one."""
@@ -176,13 +196,17 @@ class Host:
             self.running[after] = env, outcome
         return outcome
 
-    def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
-        """A new instance that has gone through these actions."""
+    def _begun(self, seed: int) -> tuple[Any, Outcome]:
+        """A new instance at the start of its episode."""
         while len(self.running) >= self.capacity:
             _, (oldest, _) = self.running.popitem(last=False)
             oldest.close()
         env = _make(self.name)
-        env.reset(seed=seed)
+        return env, Outcome(self._observed(env.reset(seed=seed)[0]), 0.0, False)
+
+    def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
+        """A new instance that has gone through these actions."""
+        env, _ = self._begun(seed)
         for action in actions:
             self._step_instance(env, action)
         return env
@@ -226,9 +250,11 @@ def _make(name: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # an error that follows says the same
             return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
-    except gymnasium.error.UnregisteredEnv:
-        raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
-    except (gymnasium.error.Error, ImportError) as error:  # of a missing package it names the extra
+    except (gymnasium.error.Error, ImportError) as error:
+        # Of a package that is missing, also of one that would bring a namespace, Gymnasium knows the name.
+        missing = isinstance(error, gymnasium.error.NamespaceNotFound)
+        if isinstance(error, gymnasium.error.UnregisteredEnv) and not missing:
+            raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
         raise InputError(f"Gymnasium cannot make {name!r}: {error}") from None
 
 

@@ -16,8 +16,9 @@ from jax import Array, lax, random
 from jaxrl.environment import Box, Discrete, Environment
 from jaxrl.errors import InputError, unknown
 
-# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second.
-METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}
+# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second. Our door from
+# Gymnasium reads "calls_jax"; Gymnasium's own "jax" would say that observations are arrays of jax's.
+METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30, "calls_jax": True}
 
 
 class Lane(struct.PyTreeNode):
@@ -58,7 +59,7 @@ class ToGymnasium(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         """(observation, reward, terminated, truncated, {}).
 
-        Raises InputError before the first reset, or for a discrete action that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or that does not exist.
         """
         if self.lane is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
@@ -116,7 +117,7 @@ class ToGymnasiumVector(VectorEnv):
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """(observations, rewards, terminated, truncated, info), each with a leading axis [num_envs].
 
-        Raises InputError before the first reset, or for a discrete action that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or that does not exist.
         """
         if self.lanes is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
