@@ -43,7 +43,7 @@ def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
         (grid(PPO(), num_envs=[4, 8]), [CartPole()], 2),
         ([PPO()], grid(CartPole(), pole_length=[0.25, 0.5, 1.0]), 1),
         ([PPO()], [CartPole(), GridWorld()], 2),
-        (grid(PPO(), num_envs=[4, 8], clip=[0.1, 0.2]), [CartPole(), GridWorld()], 4),
+        (grid(PPO(num_steps=16), num_envs=[4, 8], clip=[0.1, 0.2]), [CartPole(), GridWorld()], 4),
     ],
 )
 def test_static_values_split_programs(algorithms, environments, programs):
