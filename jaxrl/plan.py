@@ -60,13 +60,14 @@ class Plan:
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
-        lanes = self.width * min(self.devices, len(self.batches))
+        together = min(self.devices, len(self.batches))
+        lanes = self.width * together
         sizes = f"{shown_bytes(lanes * self.lane.total)}, {shown_bytes(lanes * self.lane.state)} of it states"
         parts = (
             counted(runs, "run"),
             counted(self.programs, "program"),
             f"{counted(len(self.batches), 'batch')} of width {self.width}",
-            *([f"{self.devices} at a time"] if self.devices > 1 else []),
+            *([f"{together} at a time"] if together > 1 else []),
             f"about {sizes}",
             counted(self.steps, "environment step"),
         )
