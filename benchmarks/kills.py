@@ -22,11 +22,11 @@ from jaxrl.plan import make_batches
 from jaxrl.statistics import share_interval
 from jaxrl.study import study_of
 
-SEEDS, KILLS = 64, 50
-OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000"]
+SEEDS, WIDTH, KILLS = 64, 16, 50
+OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000", "--evaluate-every", "250"]
 WORK = {
-    "q_learning GridWorld-v0": ["--steps", "4000"],
-    "ppo CartPole-v1": ["--steps", "20480"],
+    "q_learning GridWorld-v0": ["--steps", "4000", "--evaluate-every", "500"],
+    "ppo CartPole-v1": ["--steps", "20480", "--evaluate-every", "2560"],
     "dqn CartPole-v1": OFF_POLICY,
     "sac Pendulum-v1": [*OFF_POLICY, "--set", "batch_size=64", "--set", "num_envs=8"],
     "discrete_sac CartPole-v1": [*OFF_POLICY, "--set", "batch_size=64", "--set", "num_envs=8"],
@@ -118,7 +118,7 @@ def status(out: Path) -> str | None:
 
 def start(name: str, options: list[str], out: Path) -> subprocess.Popen[bytes]:
     """A process that trains the study, saving after every chunk."""
-    common = ["--seeds", str(SEEDS), "--checkpoint-every", "0", "--out", str(out)]
+    common = ["--seeds", str(SEEDS), "--width", str(WIDTH), "--checkpoint-every", "0", "--out", str(out)]
     command = [sys.executable, "-m", "jaxrl", "train", *name.split(), *options, *common]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
