@@ -89,7 +89,7 @@ def seeds(rows: list[Row]) -> Figure:
     _log(cost, "seeds", "µs of an environment step of one seed", counts, PLAIN)
     _log(memory, "seeds", "resident memory of the process, GB", counts)
     _linear(memory)
-    cost.legend(loc="upper right")
+    cost.legend(loc="center right")
     for i, row in enumerate(row for row in rows if row["work"] == SOLVE):
         for j, process in enumerate(process["curve"] for process in row["processes"]):
             label = counted(row["seeds"], "seed") if j == 0 else None
