@@ -23,7 +23,7 @@ from jaxrl import InputError, load, registry, resume, study, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.checkpoints import files_hash, read_state
 from jaxrl.folder import Folder
-from tests.lanes import SMALL, bits, equal, start
+from tests.lanes import OFF_POLICY, SMALL, bits, equal, start
 
 SETTINGS = {
     "seeds": 5,
@@ -94,10 +94,10 @@ def test_a_study_that_crashed_goes_on_to_the_same_bits(name, method, call, tmp_p
     assert_same(resumed, trained(name, tmp_path / "whole"))
 
 
-COMMANDS = {
-    "q_learning": "q_learning GridWorld-v0",
-    "dqn": "dqn CartPole-v1 --set warmup=20 --set batch_size=16 --set capacity=60 --set hidden=16",
-}
+SMALLER = " ".join(
+    f"--set {name}={value[0] if name == 'hidden' else value}" for name, value in OFF_POLICY.items()
+)
+COMMANDS = {"q_learning": "q_learning GridWorld-v0", "dqn": f"dqn CartPole-v1 {SMALLER}"}
 SLOW_STUDY = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
