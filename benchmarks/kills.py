@@ -22,7 +22,7 @@ from jaxrl.plan import make_batches
 from jaxrl.statistics import share_interval
 from jaxrl.study import study_of
 
-SEEDS, WIDTH, KILLS = 64, 16, 50
+SEEDS, WIDTH, KILLS = 64, 32, 50
 OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000", "--evaluate-every", "250"]
 WORK = {
     "q_learning GridWorld-v0": ["--steps", "4000", "--evaluate-every", "500"],
