@@ -52,16 +52,16 @@ def permutation_p(
     a, b = comparable(*two_samples(a, b))
     if min(len(a), len(b)) < 2:
         return np.nan
-    pooled = np.append(a, b)
+    pooled, observed = np.append(a, b), float(a.sum())
     rounding = 1e-12 * np.abs(pooled).sum()
     if math.comb(len(pooled), len(a)) <= PERMUTATIONS:
-        return _share(_all_sums(pooled, len(a)), a.sum(), rounding, alternative)
+        return _share(_all_sums(pooled, len(a)), observed, rounding, alternative)
     # Among the draws is what was observed, so that no p-value is 0 (Phipson & Smyth 2010).
-    sums = np.append(_drawn_sums(pooled, len(a), PERMUTATIONS, rng), a.sum())
-    p = _share(sums, a.sum(), rounding, alternative)
+    sums = np.append(_drawn_sums(pooled, len(a), PERMUTATIONS, rng), observed)
+    p = _share(sums, observed, rounding, alternative)
     if p < SMALL and permutations > PERMUTATIONS:
         sums = np.append(sums, _drawn_sums(pooled, len(a), permutations - PERMUTATIONS, rng))
-        p = _share(sums, a.sum(), rounding, alternative)
+        p = _share(sums, observed, rounding, alternative)
     return p
 
 
