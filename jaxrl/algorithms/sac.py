@@ -83,7 +83,7 @@ class SAC(Collector):
 
     def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
         episodes, transitions, experience = self.collect(env, state, t)
-        _, _, key_update = random.split(random.fold_in(state.key, t), 3)
+        _, key_update = random.split(random.fold_in(state.key, t))
         rows = (t + 1) * self.num_steps
         ring = replay.write(state.replay, experience, t * self.num_steps)
 
@@ -117,7 +117,7 @@ class SAC(Collector):
 
     def collect(self, env: Environment, state: State, t: Array) -> tuple[Episode, Transition, Experience]:
         """Episodes, transitions and experience, whose actions are in (-1, 1), of [num_steps, num_envs]."""
-        key_rollout, _, _ = random.split(random.fold_in(state.key, t), 3)
+        key_rollout, _ = random.split(random.fold_in(state.key, t))
 
         def act(obs: Array, key: Array, key_uniform: Array) -> tuple[Array, Array]:
             uniform = partial(self.uniform, env, key_uniform)
@@ -126,15 +126,11 @@ class SAC(Collector):
             return self.executed(env, action), action
 
         steps = t * self.num_steps + jnp.arange(self.num_steps)
-        keys = jax.vmap(self.warmup_keys, (None, 0))(state.key, steps)
+        # Of an action that is held, the same; the complement is no iteration, whose keys must be others.
+        held = jax.vmap(random.fold_in, (None, 0))(state.key, ~(steps // self.warmup_hold))
+        keys = jax.vmap(partial(random.split, num=self.num_envs))(held)
         episodes, transitions, action = rollout(env, state.episodes, key_rollout, self.num_steps, act, keys)
         return episodes, transitions, transitions.experience.replace(action=action)
-
-    def warmup_keys(self, key: Array, step: Array) -> Array:
-        """Of a step's uniform actions, the same as long as these are held: [num_envs]."""
-        t, offset = jnp.divmod(step - step % self.warmup_hold, self.num_steps)
-        _, key_uniform, _ = random.split(random.fold_in(key, t), 3)
-        return random.split(random.fold_in(key_uniform, offset), self.num_envs)
 
     def warming(self, t: Array) -> Array:
         """Whether iteration t belongs to the warm-up: [] bool."""
@@ -193,9 +189,8 @@ class SAC(Collector):
         return self.target_entropy * math.prod(env.action_space.shape)
 
     def actor(self, env: Environment) -> ReluMLP:
-        return ReluMLP(
-            self.hidden, 2 * math.prod(env.action_space.shape), image=is_image(env.observation_space)
-        )
+        outputs = 2 * math.prod(env.action_space.shape)
+        return ReluMLP(self.hidden, outputs, image=is_image(env.observation_space))
 
     def critic(self, env: Environment) -> ReluMLP:
         return ReluMLP(self.hidden, 1, image=is_image(env.observation_space))
