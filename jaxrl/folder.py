@@ -55,7 +55,7 @@ ENTRIES = {
     "study": [field.name for field in dataclasses.fields(Study)],
     "plan": ["programs", "batches", "width", "devices"],
     "machine": ["jax", "python", "device"],
-    "resumed": ["at", "batches", "differing"],
+    "resumed": ["at", "batches", "anew", "differing"],
 }
 ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": ["runs", *KINDS]}
 LISTS = ("resumed", "seconds")
@@ -449,7 +449,7 @@ def trained_elsewhere(manifest: Mapping[str, Any], study: Study, batch: int) -> 
     stretches: list[Mapping[str, Any]] = [{}]  # with what each of them differs from where the study began
     for note in manifest["resumed"]:
         if batch in note["batches"]:
-            earlier = [] if batch in note.get("anew", ()) else stretches  # older notes do not say
+            earlier = [] if batch in note["anew"] else stretches
             stretches = [*earlier, note["differing"]]
     now, found = differences(manifest, study), {}
     for then in stretches:
