@@ -347,15 +347,21 @@ def advance(
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, sums = carry
-        state, metrics = jax.vmap(lambda a, e, s: a.step(e, s, t, total))(algorithm, env, state)
+        state, metrics = iterate(algorithm, env, state, t, total)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
-    step = jax.vmap(lambda a, e, s: a.step(e, s, start, total)[1])
-    zeros = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, algorithm, env, state)
-    )
+    _, metrics = jax.eval_shape(iterate, algorithm, env, state, start, total)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
     state, metrics = lax.fori_loop(start, stop, iteration, (state, zeros))
     return state, metrics, jax.vmap(all_finite)(state)
+
+
+@partial(jax.jit, inline=True)  # so that its shapes and the loop need one trace of it, not one each
+def iterate(
+    algorithm: Algorithm, env: Environment, state: State, t: Array | int, total: Array | int
+) -> tuple[State, Metrics]:
+    """Iteration t, of `total` planned ones, in all lanes."""
+    return jax.vmap(lambda a, e, s: a.step(e, s, t, total))(algorithm, env, state)
 
 
 def all_finite(state: State) -> Array:
