@@ -39,7 +39,8 @@ from jaxrl.study import make_study
 
 def report(seconds, iterations=10, steps=100, updates=1.0):
     counts = {"steps_per_iteration": steps, "updates_per_iteration": updates}
-    return {"iterations": iterations, "seconds": seconds, **counts}
+    operations = {"flops_per_iteration": 40, "product_flops_per_second": 400}
+    return {"iterations": iterations, "seconds": seconds, **counts, **operations}
 
 
 def test_a_call_grows_until_it_takes_long_enough(monkeypatch):
@@ -64,6 +65,7 @@ def test_a_row_compares_medians_of_all_calls():
     estimate, low, high = row["ratio"]
     assert estimate == 2.0
     assert low < estimate < high
+    assert row["share_of_product"] == 10 / 2.0 * 40 / 400
 
 
 def test_an_interval_counts_processes_not_calls():
@@ -338,6 +340,7 @@ ROWS = {
             "seeds": 64,
             "steps_per_second": {"jaxrl": 2e5, "rejax": 1e5},
             "ratio": (2.0, 1.9, 2.2),
+            "share_of_product": 0.5,
             "processes": {"jaxrl": [{"seconds": [1.0]}], "rejax": [{"seconds": [2.0]}]},
         }
     ],

@@ -85,7 +85,14 @@ def row(work: str, seeds: int, reports: dict[str, list[dict[str, Any]]]) -> dict
     if len(rates) == 2:
         ours, theirs = rates.values()
         result["ratio"] = ratio_interval(ours, theirs, np.random.default_rng(0))
+    result["share_of_product"] = float(np.median([share_of_product(each) for each in reports["jaxrl"]]))
     return result | {"settings": WORK[work], "processes": reports}
+
+
+def share_of_product(report: dict[str, Any]) -> float:
+    """Operations of jaxrl's matrix products a second, by those of one large product in the same process."""
+    rate = report["iterations"] / float(np.median(report["seconds"]))
+    return rate * report["flops_per_iteration"] / report["product_flops_per_second"]
 
 
 def rates_of(report: dict[str, Any]) -> list[float]:
@@ -116,10 +123,11 @@ def ratio_interval(
 
 def report(rows: list[dict[str, Any]]) -> Group:
     """A table with a line for each row, and what was timed."""
-    table = Table("work", "seeds", "jaxrl steps/s", "peer", "peer steps/s", "ratio", "95 %", box=None)
+    columns = ("jaxrl steps/s", "of a product", "peer", "peer steps/s", "ratio", "95 %")
+    table = Table("work", "seeds", *columns, box=None)
     for row in rows:
         ours, *theirs = row["steps_per_second"].items()
-        cells = [row["work"], str(row["seeds"]), f"{ours[1]:,.0f}"]
+        cells = [row["work"], str(row["seeds"]), f"{ours[1]:,.0f}", f"{row['share_of_product']:.1%}"]
         for peer, rate in theirs:
             ratio, low, high = row["ratio"]
             cells += [peer, f"{rate:,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}"]

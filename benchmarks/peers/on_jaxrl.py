@@ -1,16 +1,25 @@
 """jaxrl's side: the engine's own functions, a batch on each device, as its command line trains."""
 
+import sys
 from typing import Any
 
+from benchmarks.arithmetic import iteration_flops, product_rate
 from benchmarks.lanes import Lanes, planned
-from benchmarks.peers.work import Settings, run_worker
+from benchmarks.peers.work import WORK, Settings, run_worker
 from jaxrl import registry, use_all_cores
+from jaxrl.algorithm import Algorithm
+from jaxrl.environment import Environment
 
 
 def start(work: str, settings: Settings, seeds: int) -> Lanes:
+    return Lanes(planned(*configured(work, settings), seeds))
+
+
+def configured(work: str, settings: Settings) -> tuple[Algorithm, Environment]:
+    """Our algorithm with these settings, and the environment."""
     name, environment = work.split()
     algorithm = registry.algorithms()[name].replace(**fields(name, settings))
-    return Lanes(planned(algorithm, registry.environments()[environment], seeds))
+    return algorithm, registry.environments()[environment]
 
 
 def fields(algorithm: str, settings: Settings) -> dict[str, Any]:
@@ -26,4 +35,10 @@ def fields(algorithm: str, settings: Settings) -> dict[str, Any]:
 
 if __name__ == "__main__":
     use_all_cores()
-    run_worker(start, ("jaxrl", "jax", "jaxlib", "flax", "optax"))
+    flops = iteration_flops(*configured(sys.argv[1], WORK[sys.argv[1]]))
+    run_worker(
+        start,
+        ("jaxrl", "jax", "jaxlib", "flax", "optax"),
+        flops_per_iteration=flops * int(sys.argv[2]),
+        product_flops_per_second=product_rate(),
+    )

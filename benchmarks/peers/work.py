@@ -91,8 +91,10 @@ def steps_per_iteration(settings: Settings) -> int:
     return int(settings["num_envs"] * settings["num_steps"])
 
 
-def run_worker(start: Callable[[str, Settings, int], Trainer], packages: tuple[str, ...]) -> None:
-    """The main function of a worker: `work seeds calls min_seconds` are its arguments."""
+def run_worker(
+    start: Callable[[str, Settings, int], Trainer], packages: tuple[str, ...], **more: Any
+) -> None:
+    """The main function of a worker: `work seeds calls min_seconds` are its arguments. Reports `more` too."""
     work, seeds, calls, min_seconds = sys.argv[1:]
     settings = WORK[work]
     trainer = start(work, settings, int(seeds))
@@ -113,5 +115,6 @@ def run_worker(start: Callable[[str, Settings, int], Trainer], packages: tuple[s
         "steps_per_iteration": int(seeds) * steps_per_iteration(settings),
         **timing._asdict(),
         "compile_seconds": compile_seconds,
+        **more,
     }
     print(json.dumps(report))
