@@ -13,7 +13,7 @@ from jaxrl.algorithm import Algorithm
 from jaxrl.environment import Environment
 from jaxrl.memory import inner_jaxprs
 
-ROUNDS = 5
+ROUNDS = 15  # so that a quiet moment is among them
 
 
 def iteration_flops(algorithm: Algorithm, env: Environment) -> int:

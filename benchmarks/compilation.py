@@ -23,7 +23,7 @@ PARTS = ("initialise", "advance", "evaluate")
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`: on one core, and on all at once."""
+    """A row for each piece of work whose name contains `only`: on one device, and on all at once."""
     chosen = [name for name in WORK if only in name]
     for name in chosen[:1] if smoke else chosen:
         for devices in (1,) if smoke else sorted({1, min(os.cpu_count() or 1, MAX_DEVICES)}):
@@ -38,9 +38,9 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def compile_all(name: str, seeds: int) -> dict[str, float]:
-    """Seconds of each part of a piece of work when it runs for the first time in this process.
+    """Seconds of each program of a piece of work when it runs for the first time in this process.
 
-    Tracing, compiling or loading, and running once: nothing, but for the first evaluation's episodes.
+    Tracing, compiling or loading, and running: `advance` without an iteration, the others their work once.
     """
     enable_compilation_cache()
     batches, made = planned(*WORK[name], seeds)[: jax.local_device_count()], list[Lanes]()

@@ -19,7 +19,7 @@ from jaxrl.generators import GENERATORS
 from jaxrl.text import number
 
 COPIES = (1, 64, 1_024, 16_384)
-COPIES_OF_GYMNASIUM = 1_024  # at most: it steps one after the other
+SYNC_COPIES = 1_024  # at most of a SyncVectorEnv, which steps one after the other
 ROUNDS = 7
 PEERS = ("gymnax", "gymnasium")
 
@@ -54,7 +54,8 @@ def contenders(name: str, copies: int) -> dict[str, Call]:
     calls = {generator: our_steps(name, copies, impl) for generator, impl in GENERATORS.items()}
     if name in gymnax.registered_envs:
         calls["gymnax"] = gymnax_steps(name, copies)
-    if gymnasium_id(name) in gymnasium.registry and copies <= COPIES_OF_GYMNASIUM:
+    theirs = gymnasium.registry.get(gymnasium_id(name))
+    if theirs and (theirs.vector_entry_point or copies <= SYNC_COPIES):
         calls["gymnasium"] = gymnasium_steps(name, copies)
     return calls
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator
 
 from benchmarks.compilation import PARTS, medians
 from benchmarks.seeds import SOLVE
+from benchmarks.solve import SHARE
 from benchmarks.tabular import contender
 from jaxrl.generators import GENERATORS
 from jaxrl.report.figures import COLOURS, NEUTRAL
@@ -27,7 +28,7 @@ GREY = tuple(part / 255 for part in NEUTRAL)
 MARKERS = "osD^vP"
 RATE = EngFormatter(sep=" ")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-SHARE = FuncFormatter(lambda value, _: f"{100 * value:g} %")
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
 def save(draw: Callable[[list[Row]], Figure], rows: list[Row], file: Path) -> None:
@@ -40,16 +41,16 @@ def environments(rows: list[Row]) -> Figure:
     """Steps per second by copies, a panel for each environment and a line for each contender."""
     names = list(dict.fromkeys(row["environment"] for row in rows))
     figure, panels = _panels(len(names), columns=min(len(names), 5), height=2.4, width=2.6)
-    sides = (*GENERATORS, "gymnax", "gymnasium")
-    labels = ["jaxrl, threefry2x32", "jaxrl, pcg4x32", "gymnax", "Gymnasium"]
+    labels = {generator: f"jaxrl, {generator}" for generator in GENERATORS}
+    labels |= {"gymnax": "gymnax", "gymnasium": "Gymnasium"}
     for axes, name in zip(panels, names, strict=False):
-        for i, side in enumerate(sides):
+        for i, (side, label) in enumerate(labels.items()):
             points = [
                 (row["copies"], row["steps_per_second"][side])
                 for row in rows
                 if row["environment"] == name and side in row["steps_per_second"]
             ]
-            _line(axes, points, i, labels[i])
+            _line(axes, points, i, label)
         _log(axes, "copies", "", [row["copies"] for row in rows])
         axes.set_title(name, loc="left")
     figure.supylabel("steps per second, random policy", fontsize="medium")
@@ -71,7 +72,7 @@ def training(rows: list[Row]) -> Figure:
             _line(share, zip(counts, shares, strict=True), i, work)
     counts = [row["seeds"] for row in rows]
     _log(speed, "seeds", "training steps per second, all seeds", counts)
-    _log(share, "seeds", "share of a large matrix product's rate", counts, SHARE)
+    _log(share, "seeds", "share of a large matrix product's rate", counts, PERCENT)
     _log(memory, "seeds", "peak memory of the process, GB", counts)
     _linear(memory)
     figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -86,7 +87,7 @@ def seeds(rows: list[Row]) -> Figure:
         _line(cost, [(row["seeds"], row["microseconds"]) for row in of_work], i, work)
         _line(memory, [(row["seeds"], row["resident_bytes"] / 1e9) for row in of_work], i, work)
     counts = [row["seeds"] for row in costs]
-    _log(cost, "seeds", "µs of an environment step of one seed", counts, PLAIN)
+    _log(cost, "seeds", "wall-clock µs per environment step", counts, PLAIN)
     _log(memory, "seeds", "resident memory of the process, GB", counts)
     _linear(memory)
     cost.legend(loc="center right")
@@ -95,9 +96,9 @@ def seeds(rows: list[Row]) -> Figure:
             label = counted(row["seeds"], "seed") if j == 0 else None
             points = [(0.0, 0.0), *((point["seconds"], point["share"]) for point in process)]
             solved.plot(*zip(*points, strict=True), color=PALETTE[i], marker=".", alpha=0.8, label=label)
-    solved.axhline(0.95, color=GREY, linestyle=":")
+    solved.axhline(SHARE, color=GREY, linestyle=":")
     solved.set(xlabel="seconds without compilation", ylabel="seeds that solve CartPole", ylim=(0, 1.03))
-    solved.yaxis.set_major_formatter(SHARE)
+    solved.yaxis.set_major_formatter(PERCENT)
     solved.legend(loc="lower right")
     return figure
 
@@ -170,7 +171,7 @@ def kills(rows: list[Row]) -> Figure:
         axes.plot(share.estimate, i, "o", color=PALETTE[0], clip_on=False)
     axes.set_yticks(range(len(rows)), [f"{row['work']}\n{row['kills']} kills" for row in rows])
     axes.set(xlim=(0, 1), xlabel="equal to the bit after kill -9 and resume, with 95 % interval")
-    axes.xaxis.set_major_formatter(SHARE)
+    axes.xaxis.set_major_formatter(PERCENT)
     axes.margins(y=0.3)
     axes.invert_yaxis()
     return figure

@@ -30,21 +30,14 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     if only in BAND:
         runs = 50 if smoke else 1_000
         curves = np.random.default_rng(0).normal(size=(runs, POINTS))
-
-        def band(_: int) -> None:
-            curve_band(curves, np.random.default_rng(1))
-
-        yield {"work": BAND, "runs": runs, "seconds": [timed(band, 1) for _ in range(calls)]}
+        seconds = [timed(curve_band, curves, np.random.default_rng(1)) for _ in range(calls)]
+        yield {"work": BAND, "runs": runs, "seconds": seconds}
     for name, shape in SHAPES.items():
         if only in name:
             environments, settings, runs = (min(size, 2) for size in shape) if smoke else shape
             with tempfile.TemporaryDirectory() as folder:
                 study = made_study(Path(folder), environments, settings, runs)
-
-                def report(_: int, study: Results = study) -> None:
-                    write_studies([study], study.path)
-
-                seconds = [timed(report, 1) for _ in range(calls)]
+                seconds = [timed(write_studies, [study], study.path) for _ in range(calls)]
                 size = (study.path / "report.html").stat().st_size
             yield {"work": name, "runs": len(study.runs), "seconds": seconds, "bytes": size}
 

@@ -29,7 +29,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def costs(name: str, smoke: bool) -> Iterator[dict[str, Any]]:
-    """Each number of seeds: microseconds of a step, and memory."""
+    """Each number of seeds: wall-clock microseconds by all seeds' steps, and memory."""
     counts, rounds, calls = ((2,), 1, 1) if smoke else (seed_counts(), ROUNDS, CALLS)
     processes = [
         [in_fresh_process(train, name, seeds, calls, MIN_SECONDS) for seeds in counts] for _ in range(rounds)
@@ -67,7 +67,7 @@ def solutions(smoke: bool) -> Iterator[dict[str, Any]]:
 
 def report(rows: list[dict[str, Any]]) -> Group:
     """A table of costs and one of solutions, as far as there are."""
-    cost = Table("work", "seeds", "µs a step and seed", "resident memory", box=None)
+    cost = Table("work", "seeds", "wall-clock µs per step", "resident memory", box=None)
     solution = Table("work", "seeds", "seconds", "steps of a seed", "solved", box=None)
     for row in rows:
         if row["work"] == SOLVE:

@@ -65,13 +65,14 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
     compile_seconds = time.perf_counter() - start
     lanes.advance(1)  # the first one that trains is slower
     iterations = enough(lanes.advance, min_seconds)
-    seconds, evaluate_seconds = [], []
+    seconds, evaluate_seconds = list[list[float]](), list[float]()
     for i, turn in enumerate(turns):
         lanes = lanes if i == 0 else Lanes(turn)
         seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(turns)))])
         evaluate_seconds.append(timed(lanes.evaluate))
-    calls_of_all = [sum(turn) for turn in zip(*seconds, strict=True)]
-    rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(calls_of_all)
+    of_all_seeds = [sum(round) for round in zip(*seconds, strict=True)]
+    rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(of_all_seeds)
+    memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before the product takes some
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
     return {
         "work": name,
@@ -80,8 +81,7 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         "flops_per_step": flops,
         "product_flops_per_second": product,
         "share_of_product": rate * flops / product,
-        "resident_bytes": resident_bytes(),
-        "peak_bytes": peak_bytes(),
+        **memory,
         "iterations": iterations,
         "seconds": seconds,
         "compile_seconds": compile_seconds,
@@ -112,7 +112,7 @@ def report(rows: list[dict[str, Any]]) -> Group:
         )
     product = statistics.median(row["product_flops_per_second"] for row in rows) / 1e9
     note = (
-        f"medians of at least {CALLS} calls, each line a process; of a product: operations of the "
+        f"at least {CALLS} calls, each line a process; of a product: operations of the "
         f"matrix products a second, by those of one large float32 product (here {product:,.0f} G); "
         f"evaluation: {EPISODES} episodes of every seed"
     )

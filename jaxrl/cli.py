@@ -293,8 +293,9 @@ def bench(
     Args:
         name: compile (with an empty and a full cache), environments (beside gymnax and Gymnasium), kills
             (studies that end with the same bits after kill -9), numpy (Q-learning beside a plain loop), peers
-            (training beside rejax and Stable-Baselines3, installed into the user's cache folder), seeds (time
-            and memory of each, and time until CartPole is solved) or training (steps per second).
+            (training beside rejax and Stable-Baselines3, installed into the user's cache folder), randomness
+            (of every generator, by dieharder), reporting (of 1,000 runs), seeds (time and memory of each, and
+            time until CartPole is solved) or training (steps per second).
         only: of that, the pieces whose name contains this; nothing is then written without --out.
         smoke: little of it and each timed once, to see that it runs; nothing is written without --out.
         out: the folder of the figure and the times; benchmarks/results/<device> if not given.

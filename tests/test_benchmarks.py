@@ -22,6 +22,7 @@ from benchmarks import (
     lanes,
     reporting,
     seeds,
+    solve,
     tabular,
     timing,
     training,
@@ -138,6 +139,77 @@ def test_contenders_meet_the_same_minutes(monkeypatch):
     assert order[-6:] == ["slow", "fast"] * 3
     assert timings["slow"].iterations_per_second == pytest.approx(100)
     assert timings["fast"].iterations_per_second == pytest.approx(400)
+
+
+def test_every_seed_is_timed_in_turns_of_the_devices(monkeypatch):
+    """Three turns of two, two and one batches: the same steps in each, and memory is read before the product."""
+    clock, order = [0.0], []
+
+    class Slow:
+        """Lanes whose iteration takes a second for each batch, and whose compilation takes a hundred."""
+
+        def __init__(self, batches):
+            self.batches, self.t = len(batches), 0
+            clock[0] += 100
+
+        def advance(self, iterations):
+            clock[0] += iterations * self.batches
+            self.t += iterations
+
+        def evaluate(self):
+            clock[0] += 7
+
+        def updates(self):
+            return 3 * self.t
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(training.jax, "local_device_count", lambda: 2)
+    monkeypatch.setattr(training, "Lanes", Slow)
+    monkeypatch.setattr(training, "planned", lambda *_: [SimpleNamespace(width=4)] * 5)
+    for name, value in {"peak_bytes": 5, "resident_bytes": 4, "product_rate": 1e9}.items():
+        monkeypatch.setattr(training, name, lambda name=name, value=value: order.append(name) or value)
+    row = training.train("ppo CartPole-v1", seeds=18, calls=4, min_seconds=10)
+    iterations = row["iterations"]
+    assert row["seconds"] == [[2 * iterations] * 2, [2 * iterations] * 2, [iterations] * 2]
+    assert row["steps_per_second"] == 18 * 512 * iterations / (5 * iterations)
+    assert row["share_of_product"] == row["steps_per_second"] * row["flops_per_step"] / 1e9
+    assert (row["compile_seconds"], row["evaluate_seconds"]) == (107, 21)
+    assert (row["batches"], row["width"], row["updates_per_iteration"]) == (5, 4, 3)
+    assert order[-1] == "product_rate"
+
+
+def test_a_solution_is_timed_until_enough_seeds_are_there(monkeypatch):
+    class Learning:
+        """A fifth of twenty seeds more is solved at each evaluation; the last one never."""
+
+        total, t = 1_000, 0
+
+        def advance(self, iterations):
+            self.t += iterations
+
+        def evaluate(self):
+            solved = min(self.t // solve.EVERY * 4, 19)
+            return (np.repeat(np.where(np.arange(20) < solved, 500.0, 100.0)[:, None], 2, axis=1),)
+
+    monkeypatch.setattr(solve, "planned", lambda *_: ())
+    monkeypatch.setattr(solve, "Lanes", lambda *_: Learning())
+    curve = solve.solve("0:20", 10**6)["curve"]
+    assert [point["share"] for point in curve] == [0.2, 0.4, 0.6, 0.8, 0.95]
+    assert curve[-1]["steps"] == 5 * solve.EVERY * solve.SETTINGS.steps_per_iteration
+
+
+def test_one_process_that_does_not_solve_it_is_not_left_out(monkeypatch):
+    shares = iter([0.95, 1.0, 0.9])  # of the processes of one seed; the others solve it
+
+    def solved(_function, members, _budget):
+        first, end = map(int, members.split(":"))
+        share = next(shares) if end - first == 1 else 1.0
+        return {"seeds": members, "curve": [{"steps": 1_000, "seconds": 2.0, "share": share}]}
+
+    monkeypatch.setattr(seeds, "in_fresh_process", solved)
+    one, *others = seeds.solutions(smoke=False)
+    assert (one["seeds"], one["seconds"], one["steps"], one["share"]) == (1, None, None, 0.95)
+    assert {row["seconds"] for row in others} == {2.0}
 
 
 def test_operations_of_a_small_network_counted_by_hand():
