@@ -188,7 +188,7 @@ def randomness(rows: list[Row]) -> Figure:
         axes.plot(expected, np.maximum(p, 1e-16), ".", color=PALETTE[i], label=f"{generator}, {len(p)} tests")
     axes.plot([1e-3, 1], [1e-3, 1], color=GREY, linestyle=":", label="random bits")
     axes.set(xscale="log", yscale="log", xlabel="expected p-value of that rank", ylabel="p-value")
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left")
     return figure
 
 

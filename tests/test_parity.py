@@ -9,6 +9,7 @@ from jax import lax, random
 
 from benchmarks.environments import gymnasium_id
 from envs import ENVIRONMENTS, Acrobot, CliffWalking, MountainCar, MountainCarContinuous, Pendulum, Taxi
+from envs.acrobot import sine_and_cosine
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl.environment import Box, Episode
 
@@ -106,6 +107,14 @@ def test_fast_states_step_like_gymnasium(name):
         np.testing.assert_allclose(next_obs[i], obs, rtol=1e-5, atol=1e-6)
         assert rewards[i] == pytest.approx(reward, rel=1e-5)
         assert terminated[i] == end
+
+
+def test_acrobots_sines_and_cosines():
+    angles = np.concatenate([np.linspace(-40, 40, 1_000_001), np.linspace(-1e4, 1e4, 100_001)])
+    angles = angles.astype(np.float32)
+    computed = np.asarray(jax.jit(sine_and_cosine)(angles), np.float64)
+    exact = [np.sin(angles.astype(np.float64)), np.cos(angles.astype(np.float64))]
+    np.testing.assert_allclose(computed, exact, rtol=0, atol=1e-7)
 
 
 def outcomes_of(env):
