@@ -24,7 +24,7 @@ FOLDER = Path("runs/learning_table")
 
 class Row(NamedTuple):
     algorithm: Algorithm
-    environment: Environment
+    environment: Environment | str  # a name if making one uses jax, which must see all cores first
     steps: int
     aim: float  # final evaluation that counts as solved
     seeds: int = 64
@@ -79,18 +79,17 @@ ROWS: dict[str, Row] = {
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
-    "ppo Breakout-MinAtar": Row(
-        PPO(num_envs=16), registry.environment("gymnax:Breakout-MinAtar"), 1_000_000, 5, seeds=4
-    ),
+    "ppo Breakout-MinAtar": Row(PPO(num_envs=16), "gymnax:Breakout-MinAtar", 1_000_000, 5, seeds=4),
 }
 
 
 def study(name: str) -> Results:
     """The row's runs, trained or read."""
     row = ROWS[name]
+    env = registry.environment(row.environment) if isinstance(row.environment, str) else row.environment
     return train(
         row.algorithm,
-        row.environment,
+        env,
         seeds=row.seeds,
         steps=row.steps,
         evaluate_every=row.steps // 10,
