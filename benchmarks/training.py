@@ -70,7 +70,7 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         lanes = lanes if i == 0 else Lanes(turn)
         seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(turns)))])
         evaluate_seconds.append(timed(lanes.evaluate))
-    of_all_seeds = [sum(round) for round in zip(*seconds, strict=True)]
+    of_all_seeds = [sum(of_turns) for of_turns in zip(*seconds, strict=True)]
     rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(of_all_seeds)
     memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before the product takes some
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()

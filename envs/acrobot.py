@@ -131,8 +131,7 @@ def sine_and_cosine(angle: Array) -> tuple[Array, Array]:
     On a CPU, XLA calls the C library for every sine and cosine by itself, and a step needs twenty.
     """
     quarters = jnp.round(angle * (2 / math.pi))
-    half_pi = (1.5703125, 4.837512969970703e-4, 7.54978995489188e-8)  # in parts, whose products are exact
-    for part in half_pi:
+    for part in (1.5703125, 4.837512969970703e-4, 7.54978995489188e-8):  # of π/2; exact with the first two
         angle = angle - quarters * part
     x = angle**2
     sine = angle + angle * x * (-1.6666654611e-1 + x * (8.3321608736e-3 - x * 1.9515295891e-4))

@@ -1,6 +1,6 @@
 """Does every algorithm learn what it should? Final scores of 64 seeds each, with intervals.
 
-python experiments/learning_table.py [ROW ...] [--json FILE], about an hour on two cores for all
+python experiments/learning_table.py [ROW ...] [--json FILE], an hour and a half on two cores for all
 rows. A row that was trained before is read from runs/learning_table.
 """
 
