@@ -1,12 +1,10 @@
 """Seconds until each program is compiled: for the first time, and from the persistent cache."""
 
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 from rich.console import Group
 from rich.table import Table
 
@@ -15,7 +13,7 @@ from benchmarks.processes import in_fresh_process
 from benchmarks.timing import timed
 from benchmarks.training import WORK
 from jaxrl import enable_compilation_cache
-from jaxrl.cores import MAX_DEVICES
+from jaxrl.cores import count_cores
 
 SEEDS = 64
 ROUNDS = 3
@@ -26,7 +24,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
     """A row for each piece of work whose name contains `only`: on one device, and on all at once."""
     chosen = [name for name in WORK if only in name]
     for name in chosen[:1] if smoke else chosen:
-        for devices in (1,) if smoke else sorted({1, min(os.cpu_count() or 1, MAX_DEVICES)}):
+        for devices in (1,) if smoke else sorted({1, count_cores()}):
             times: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
             for _ in range(1 if smoke else ROUNDS):
                 with tempfile.TemporaryDirectory() as folder:
@@ -43,8 +41,8 @@ def compile_all(name: str, seeds: int) -> dict[str, float]:
     Tracing, compiling or loading, and running: `advance` without an iteration, the others their work once.
     """
     enable_compilation_cache()
-    batches, made = planned(*WORK[name], seeds)[: jax.local_device_count()], list[Lanes]()
-    seconds = {"initialise": timed(lambda: made.append(Lanes(batches)))}
+    teams, made = planned(*WORK[name], seeds)[:1], list[Lanes]()
+    seconds = {"initialise": timed(lambda: made.append(Lanes(teams)))}
     (lanes,) = made
     return seconds | {"advance": timed(lanes.advance, 0), "evaluate": timed(lanes.evaluate)}
 

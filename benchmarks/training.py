@@ -52,25 +52,24 @@ def seed_counts() -> tuple[int, ...]:
 def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
     """The row of a piece of work, measured in this process, which does nothing else.
 
-    Of batches that the devices train in turns, as the command line does, each turn is timed, all together
-    at least `calls` calls; those of a turn take `min_seconds` each.
+    Each team is timed, all together in at least `calls` calls, of which those of a team take `min_seconds`
+    each.
     """
     algorithm, env = WORK[name]
-    batches, devices = planned(algorithm, env, seeds), jax.local_device_count()
-    turns = [batches[i : i + devices] for i in range(0, len(batches), devices)]
+    teams = planned(algorithm, env, seeds)
     start = time.perf_counter()
-    lanes = Lanes(turns[0])
+    lanes = Lanes(teams[:1])
     lanes.advance(0)
     lanes.evaluate()
     compile_seconds = time.perf_counter() - start
     lanes.advance(1)  # the first one that trains is slower
     iterations = enough(lanes.advance, min_seconds)
     seconds, evaluate_seconds = list[list[float]](), list[float]()
-    for i, turn in enumerate(turns):
-        lanes = lanes if i == 0 else Lanes(turn)
-        seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(turns)))])
+    for i, team in enumerate(teams):
+        lanes = lanes if i == 0 else Lanes([team])
+        seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(teams)))])
         evaluate_seconds.append(timed(lanes.evaluate))
-    of_all_seeds = [sum(of_turns) for of_turns in zip(*seconds, strict=True)]
+    of_all_seeds = [sum(of_teams) for of_teams in zip(*seconds, strict=True)]
     rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(of_all_seeds)
     memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before the product takes some
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
@@ -88,9 +87,9 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         "evaluate_seconds": sum(evaluate_seconds),
         "updates_per_iteration": lanes.updates() / lanes.t,
         "steps_per_iteration": seeds * algorithm.steps_per_iteration,
-        "devices": devices,
-        "batches": len(batches),
-        "width": batches[0].width,
+        "devices": jax.local_device_count(),
+        "batches": sum(len(team.batches) for team in teams),
+        "width": teams[0].batches[0].width,
         "settings": algorithm.parameters(),
     }
 

@@ -45,7 +45,7 @@ TABLES = {
     "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
     "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
 }
-KINDS = ("compile", "train", "evaluate", "save")  # of the seconds that a batch takes
+KINDS = ("compile", "train", "evaluate", "save")  # of the wall-clock seconds of a batch, beside others
 # Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
 # Entries of the manifest and of its parts, of a list those of each item, without which it is damaged.
@@ -183,7 +183,7 @@ class Folder:
         anew. What it began with stays, unless nothing is left of that.
         """
         manifest, spec = self.manifest(), study.spec()
-        unfinished = [batch.index for batch in plan.batches if not self._finished(study, batch)]
+        unfinished = [batch.index for batch in plan.batches if not self.finished(study, batch)]
         anew = [batch.index for batch in plan.batches if self.progress(batch) is None]
         if len(anew) == len(plan.batches):
             manifest = _new_manifest(study, plan) | {"created": manifest["created"]}
@@ -227,20 +227,24 @@ class Folder:
         seconds: Mapping[str, float],
         failed: Mapping[str, tuple[int, str]],
     ) -> None:
-        """Saves the state of a batch after an iteration in place of the one before."""
+        """Saves the state of a batch after an iteration in place of the one before.
+
+        Of `failed` runs, which may be of other batches too, its own are noted: run -> (iteration, metric).
+        """
         start = time.monotonic()
         folder = self.path / "checkpoints"
         path = self._state_path(batch, iteration)
-        hashes = lane_hashes(state, range(len(batch.runs)))
+        ids = [str(run.id) for run in batch.runs]
+        hashes = lane_hashes(state, range(len(ids)))
         with self._using("written"):
             shutil.rmtree(path, ignore_errors=True)  # of a process that was killed right after
             files = write_state(path, state)
             progress = Progress(
                 iteration,
                 files,
-                {str(run.id): value for run, value in zip(batch.runs, hashes, strict=True)},
+                dict(zip(ids, hashes, strict=True)),
                 {**seconds, "save": seconds["save"] + time.monotonic() - start},
-                dict(failed),
+                {run: where for run, where in failed.items() if run in ids},
             )
             self._write_json(f"checkpoints/{_name(batch)}.json", dataclasses.asdict(progress))
             for other in folder.glob(f"{_name(batch)}-*"):
@@ -256,6 +260,12 @@ class Folder:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise self._damaged(batch, f"{file} cannot be read") from None
+
+    def finished(self, study: Study, batch: Batch) -> bool:
+        """Whether a batch is trained to the end."""
+        progress = self.progress(batch)
+        last = study.chunks(batch.runs[0].algorithm)[-1].stop
+        return progress is not None and progress.iteration == last
 
     def state(self, batch: Batch, prng: str) -> tuple[Algorithm, Environment, State]:
         """Algorithm, environment and last saved state of all lanes of a batch."""
@@ -347,11 +357,6 @@ class Folder:
             raise self._damaged(batch, "its checkpoint is missing")
         return progress
 
-    def _finished(self, study: Study, batch: Batch) -> bool:
-        progress = self.progress(batch)
-        last = study.chunks(batch.runs[0].algorithm)[-1].stop
-        return progress is not None and progress.iteration == last
-
     def _part(self, batch: Batch, step: int) -> Path:
         return self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet"
 
@@ -412,12 +417,18 @@ def machine() -> dict[str, str]:
         "platform": platform.platform(),
         "flax": importlib.metadata.version("flax"),
         "optax": importlib.metadata.version("optax"),
-        "device": _processor() if device.platform == "cpu" else device.device_kind,
+        "device": _processor() if device.platform == "cpu" else _accelerators(),
         "devices": str(jax.local_device_count()),
         "cores": str(os.cpu_count()),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "x64": str(jax.config.values["jax_enable_x64"]),
     }
+
+
+def _accelerators() -> str:
+    """Their model and how many: that several give the bits of one has been seen on processors alone."""
+    count, kind = jax.local_device_count(), jax.devices()[0].device_kind
+    return kind if count == 1 else f"{count} x {kind}"
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Memory of a lane, estimated from shapes before anything is compiled, and what the machine has."""
+"""What a lane needs, found out from shapes before anything is compiled, and what memory the machine has."""
 
 import math
 import re
@@ -31,15 +31,17 @@ WITHOUT_MEMORY = {
     "scatter-add",
 }
 LOOPS = {"scan", "while"}
+CALLBACKS = {"io_callback", "pure_callback"}
 
 
-class LaneBytes(NamedTuple):
-    state: int  # parameters, optimiser, replay and episodes
-    total: int  # with the most that an iteration or an evaluation holds beside the state
+class LaneNeeds(NamedTuple):
+    state: int  # bytes of parameters, optimiser, replay and episodes
+    total: int  # bytes, with the most that an iteration or an evaluation holds beside the state
+    host: bool  # whether it calls Python back
 
 
-def lane_bytes(run: Run, episodes: int) -> LaneBytes:
-    """Bytes that a run takes in its lane, evaluated by that many episodes.
+def lane_needs(run: Run, episodes: int) -> LaneNeeds:
+    """What a run needs in its lane, evaluated by that many episodes.
 
     The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
     """
@@ -48,7 +50,10 @@ def lane_bytes(run: Run, episodes: int) -> LaneBytes:
     iteration = jax.make_jaxpr(lambda state: algorithm.step(env, state, t, t))(state)
     evaluation = jax.make_jaxpr(lambda state: evaluate_run(algorithm, env, state, key, episodes))(state)
     resident = sum(map(_size, jax.tree.leaves(state)))
-    return LaneBytes(resident, resident + max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr)))
+    working = max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr))
+    return LaneNeeds(
+        resident, resident + working, calls_host(iteration.jaxpr) or calls_host(evaluation.jaxpr)
+    )
 
 
 def peak_bytes(jaxpr: Jaxpr) -> int:
@@ -73,6 +78,12 @@ def peak_bytes(jaxpr: Jaxpr) -> int:
     return peak
 
 
+def calls_host(jaxpr: Jaxpr) -> bool:
+    """Whether Python is called back anywhere in a jaxpr."""
+    names = {eqn.primitive.name for eqn in jaxpr.eqns}
+    return bool(names & CALLBACKS) or any(calls_host(j) for eqn in jaxpr.eqns for j in inner_jaxprs(eqn))
+
+
 def device_budget() -> int:
     """Bytes that the lanes of one device may take: half of what a CPU has free, most of a GPU's memory."""
     stats = jax.local_devices()[0].memory_stats()
@@ -81,7 +92,7 @@ def device_budget() -> int:
     return psutil.virtual_memory().available // 2 // jax.local_device_count()
 
 
-def most_lanes(lane: LaneBytes, limit: int) -> int:
+def most_lanes(lane: LaneNeeds, limit: int) -> int:
     """The lanes of a batch that fit into `limit` bytes and, on a processor, near its caches; at least 1."""
     widest = limit // lane.total
     if jax.local_devices()[0].platform == "cpu":

@@ -3,24 +3,27 @@
 A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
 structure, static fields included. A batch is a program executed on exactly `width` lanes of one device;
 the bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many
-devices share the batches.
+devices share the batches. Those that are trained side by side, one on each device, are a team.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax import Array, random
+from jax.sharding import Mesh
 
 from jaxrl.algorithm import Algorithm
 from jaxrl.config import stack
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.generators import GENERATORS
-from jaxrl.memory import LaneBytes, device_budget, lane_bytes, most_lanes, shown_bytes
+from jaxrl.memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
+from jaxrl.mesh import lane_mesh, share_of, side_by_side
 from jaxrl.study import Run, Study, require_count
 from jaxrl.text import counted
 
@@ -41,6 +44,37 @@ class Batch:
         return algorithm, stack([run.environment for run in padded]), *keys_of(seeds, prng)
 
 
+@dataclasses.dataclass(frozen=True)
+class Team:
+    """Batches of one program, at most one a device of a mesh; the last one fills what devices are left."""
+
+    batches: tuple[Batch, ...]
+    mesh: Mesh
+
+    @classmethod
+    def alone(cls, batch: Batch) -> Self:
+        """One batch, on one device."""
+        return cls((batch,), lane_mesh(jax.local_devices()[:1]))
+
+    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
+        """As a batch's, of all of them: [devices * width]."""
+        return self.join([batch.lanes(prng) for batch in self.batches])
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """What is [width, ...] of each batch as [devices * width, ...], sharded over the mesh."""
+        return side_by_side([*parts, *[parts[-1]] * (self.mesh.size - len(parts))], self.mesh)
+
+    def split(self, state: Any) -> list[Any]:
+        """What is sharded over the mesh as what it is of each batch, on its device."""
+        return [share_of(state, place) for place in range(len(self.batches))]
+
+    def run_in(self, lane: int) -> Run | None:
+        """The run in one of all lanes; None in those that are filled."""
+        place, lane = divmod(lane, self.batches[0].width)
+        runs = self.batches[place].runs if place < len(self.batches) else ()
+        return runs[lane] if lane < len(runs) else None
+
+
 @partial(jax.jit, static_argnames="prng")
 def keys_of(seeds: Array, prng: str) -> tuple[Array, Array]:
     """Each seed's keys of training and of evaluation: [lanes] each. They depend on nothing else."""
@@ -54,20 +88,20 @@ class Plan:
     programs: int
     width: int  # lanes of a batch
     batches: tuple[Batch, ...]
-    devices: int  # which train batches side by side
-    lane: LaneBytes  # of the program that takes the most
+    devices: int  # that are at work at once, each on a batch
+    shared: bool  # whether they may share a program; one that calls Python back would wait for ever
+    lane: LaneNeeds  # of the program that takes the most
     steps: int  # environment steps of all runs together
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
-        together = min(self.devices, len(self.batches))
-        lanes = self.width * together
+        lanes = self.width * self.devices
         sizes = f"{shown_bytes(lanes * self.lane.total)}, {shown_bytes(lanes * self.lane.state)} of it states"
         parts = (
             counted(runs, "run"),
             counted(self.programs, "program"),
             f"{counted(len(self.batches), 'batch')} of width {self.width}",
-            *([f"{together} at a time"] if together > 1 else []),
+            *([f"{self.devices} at a time"] if self.devices > 1 else []),
             f"about {sizes}",
             counted(self.steps, "environment step"),
         )
@@ -83,8 +117,8 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     Raises InputError for a width below 1, or lanes that do not fit the memory.
     """
     groups = list(_groups(study).values())
-    programs = {jax.tree.structure(members[0][1:3]): members[0] for members in groups}
-    needed = [lane_bytes(run, study.evaluation_episodes) for run in programs.values()]
+    programs = {members[0].program: members[0] for members in groups}
+    needed = [lane_needs(run, study.evaluation_episodes) for run in programs.values()]
     lane = max(needed, key=lambda each: each.total)
     limit, devices = device_budget() if memory is None else memory, jax.local_device_count()
     least = 1 if width is None else require_count("width", width)
@@ -97,7 +131,10 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
         share = math.ceil(max(map(len, groups)) / devices)  # of a program's runs, for each device
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
     steps = sum(len(members) * study.steps_of(members[0].algorithm) for members in groups)
-    return Plan(len(programs), width, make_batches(study, width), devices, lane, steps)
+    batches = make_batches(study, width)
+    shared = not any(each.host for each in needed)
+    _, meshes = make_teams(batches, [None] * len(batches), shared)
+    return Plan(len(programs), width, batches, sum(mesh.size for mesh in meshes), shared, lane, steps)
 
 
 def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
@@ -108,10 +145,39 @@ def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
     return tuple(Batch(index, width, tuple(part)) for index, part in enumerate(parts))
 
 
+def make_teams(
+    batches: Sequence[Batch], iterations: Sequence[int | None], shared: bool
+) -> tuple[list[tuple[Batch, ...]], list[Mesh]]:
+    """Which batches are trained side by side, and on which of the local devices.
+
+    A team is of one program, and has reached the same one of `iterations` (None if nothing was saved). Each
+    mesh can have any of the teams, one device each unless they may share a program.
+    """
+    groups: dict[Any, list[Batch]] = {}
+    for batch, iteration in zip(batches, iterations, strict=True):
+        groups.setdefault((batch.runs[0].program, iteration), []).append(batch)
+    devices = jax.local_devices()
+    size = team_size([len(group) for group in groups.values()], len(devices)) if shared else 1
+    teams = [tuple(group[i : i + size]) for group in groups.values() for i in range(0, len(group), size)]
+    meshes = [lane_mesh(devices[i : i + size]) for i in range(0, len(devices) - size + 1, size)]
+    return teams, meshes[: len(teams)]
+
+
+def team_size(counts: Sequence[int], devices: int) -> int:
+    """With how many devices a team is done first with these numbers of batches, each of a kind.
+
+    The largest such number, for which the least is compiled.
+    """
+
+    def rounds(size: int) -> int:
+        return math.ceil(sum(math.ceil(count / size) for count in counts) / (devices // size))
+
+    return min(range(1, min(devices, max(counts, default=1)) + 1), key=lambda size: (rounds(size), -size))
+
+
 def _groups(study: Study) -> dict[Any, list[Run]]:
     """The runs of each program in each block of seeds, block after block."""
     groups: dict[Any, list[Run]] = {}
     for run in study.runs():
-        program = jax.tree.structure((run.environment, run.algorithm))
-        groups.setdefault((run.block, program), []).append(run)
+        groups.setdefault((run.block, run.program), []).append(run)
     return groups

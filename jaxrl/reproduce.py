@@ -17,7 +17,7 @@ from jaxrl.checkpoints import plain
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.folder import trained_elsewhere
-from jaxrl.plan import Batch, make_batches
+from jaxrl.plan import Batch, Team, make_batches
 from jaxrl.results import Results
 from jaxrl.study import Run, require_count, study_of
 from jaxrl.text import counted
@@ -112,7 +112,8 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
         machine = trained_elsewhere(results.manifest, study, batch.index)
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
-        for visit in visits(study, dataclasses.replace(batch, runs=members), defaultdict(float)):
+        team = Team.alone(dataclasses.replace(batch, runs=members))
+        for visit in visits(study, team, defaultdict(float)):
             step = visit.chunk.stop * members[0].algorithm.steps_per_iteration
             again |= {(step, name): values for name, values in visit.values.items()}
             state = visit.state

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import jax
 import numpy as np
 
 from jaxrl import registry
@@ -49,6 +50,11 @@ class Run(NamedTuple):
     algorithm: Algorithm
     seed: int
     block: int = 0  # of seeds: 0 as the study began, then one for each extension
+
+    @property
+    def program(self) -> Any:
+        """What it shares with all runs that one compilation serves."""
+        return jax.tree.structure((self.environment, self.algorithm))
 
 
 class Chunk(NamedTuple):

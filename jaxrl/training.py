@@ -1,4 +1,4 @@
-"""Training: the compiled chunk, and the host loop around it, which alone prints, times and saves."""
+"""Training: the host loop around what is compiled, which alone prints, times and saves."""
 
 import contextlib
 import itertools
@@ -9,26 +9,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax, random
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jaxrl.algorithm import Algorithm, Metrics, State
+from jaxrl.algorithm import Algorithm, State
+from jaxrl.engine import engine_for
 from jaxrl.environment import Environment
 from jaxrl.errors import InputError
-from jaxrl.evaluate import evaluate
 from jaxrl.folder import KINDS, Folder, differences
 from jaxrl.generators import DEFAULT
 from jaxrl.interruption import interruptible
 from jaxrl.memory import parse_bytes
-from jaxrl.plan import Batch, make_batches, make_plan
+from jaxrl.plan import Batch, Plan, Team, make_batches, make_plan, make_teams
 from jaxrl.results import Results, load
 from jaxrl.study import Chunk, Study, make_study, parse_seeds, study_of
 
@@ -95,7 +93,7 @@ def train(
     with folder.locked():
         folder.create(study, plan)
         _say(str(plan))
-        train_batches(study, plan.batches, folder, checkpoint_every)
+        train_plan(study, plan, folder, checkpoint_every)
     return load(folder.path)
 
 
@@ -151,7 +149,7 @@ def resume(
         folder.curves(study, plan.batches)  # or else what is lost would be noticed when all is trained
         folder.reopen(study, plan, differing)
         _say(str(plan))
-        train_batches(study, plan.batches, folder, checkpoint_every)
+        train_plan(study, plan, folder, checkpoint_every)
     return load(path)
 
 
@@ -187,19 +185,27 @@ def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch
     return [batches[rerun]]
 
 
-def train_batches(
-    study: Study, batches: Sequence[Batch], folder: Folder, checkpoint_every: float | None
-) -> None:
-    """Trains what is left of each batch, one at a time on every device, and finishes the study."""
-    waiting, failures = queue.SimpleQueue[Batch](), list[BaseException]()
-    for batch in batches:
-        waiting.put(batch)
+def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None) -> None:
+    """Trains what is left of each batch, as many at a time as there are devices, and finishes the study."""
+    unfinished, reached = list[Batch](), list[int | None]()
+    for batch in plan.batches:
+        if folder.finished(study, batch):
+            folder.state(batch, study.prng)  # or else damage would be noticed only when somebody wants it
+        else:
+            progress = folder.progress(batch)
+            unfinished.append(batch)
+            reached.append(None if progress is None else progress.iteration)
+    teams, meshes = make_teams(unfinished, reached, plan.shared)
+    waiting, failures = queue.SimpleQueue[tuple[Batch, ...]](), list[BaseException]()
+    for team in teams:
+        waiting.put(team)
 
-    def work(device: jax.Device) -> None:
+    def work(mesh: Mesh) -> None:
         try:
-            with jax.default_device(device), contextlib.suppress(queue.Empty):
+            with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
-                    train_batch(study, waiting.get_nowait(), folder, checkpoint_every, stop, progressed)
+                    team = Team(waiting.get_nowait(), mesh)
+                    train_team(study, team, folder, checkpoint_every, stop, progressed)
         except jax.errors.JaxRuntimeError as failure:
             failures.append(_from_callback(failure))
             stop.set()
@@ -207,10 +213,9 @@ def train_batches(
             failures.append(failure)
             stop.set()
 
-    steps = sum(len(batch.runs) * study.steps_of(batch.runs[0].algorithm) for batch in batches)
+    steps = sum(len(batch.runs) * study.steps_of(batch.runs[0].algorithm) for batch in unfinished)
     with interruptible() as stop, progress_bar(steps) as progressed:
-        devices = jax.local_devices()[: len(batches)]
-        workers = [threading.Thread(target=work, args=(device,), daemon=True) for device in devices]
+        workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
         for worker in workers:
             worker.start()
         try:
@@ -224,46 +229,62 @@ def train_batches(
         raise failures[0]
     if stop.is_set():
         raise KeyboardInterrupt(f"stopped; continue with: jaxrl resume {folder.path}")
-    folder.finish(study, batches)
+    folder.finish(study, plan.batches)
 
 
-def train_batch(
+def train_team(
     study: Study,
-    batch: Batch,
+    team: Team,
     folder: Folder,
     checkpoint_every: float | None,
     stop: threading.Event,
     progressed: Progressed,
 ) -> None:
-    """Trains one batch from its last checkpoint on; evaluates and records every chunk, saves some."""
-    per_iteration = batch.runs[0].algorithm.steps_per_iteration
-    progress, state = folder.progress(batch), None
-    seconds, failed, at = dict.fromkeys(KINDS, 0.0), {}, 0
-    if progress is not None:
-        seconds, failed, at = progress.seconds, progress.failed, progress.iteration
-        state = folder.state(batch, study.prng)[2]
-        progressed(at * per_iteration * len(batch.runs), np.empty(0))
-    last = study.chunks(batch.runs[0].algorithm)[-1].stop
+    """Trains a team from the iteration that all of it has reached; records every chunk, and saves some."""
+    algorithm = team.batches[0].runs[0].algorithm
+    steps = algorithm.steps_per_iteration * sum(len(batch.runs) for batch in team.batches)  # of an iteration
+    saved = [progress for batch in team.batches if (progress := folder.progress(batch))]
+    failed = {run: where for progress in saved for run, where in progress.failed.items()}
+    spent, state, at = dict.fromkeys(KINDS, 0.0), None, 0
+    if saved:
+        at = saved[0].iteration
+        state = _restored(study, team, folder)
+        progressed(at * steps, np.empty(0))
+    earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in team.batches]
+    last = study.chunks(algorithm)[-1].stop
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
-    saved = time.monotonic()
-    for visit in visits(study, batch, seconds, state, at):
+    written = time.monotonic()
+    for visit in visits(study, team, spent, state, at):
         chunk = visit.chunk
-        with timed(seconds, "save"):
-            folder.record(batch, chunk.stop * per_iteration, visit.values)
+        with timed(spent, "save"):
+            for place, batch in enumerate(team.batches):
+                first = place * batch.width
+                values = {name: lanes[first : first + batch.width] for name, lanes in visit.values.items()}
+                folder.record(batch, chunk.stop * algorithm.steps_per_iteration, values)
         for lane, metric in visit.broken.items():
-            if lane < len(batch.runs):
-                failed.setdefault(str(batch.runs[lane].id), (chunk.stop, metric))
+            if run := team.run_in(lane):
+                failed.setdefault(str(run.id), (chunk.stop, metric))
         stopping = stop.is_set()  # once, or it could be set between saving and returning
-        if chunk.stop == last or stopping or time.monotonic() - saved >= wait:
-            with timed(seconds, "save"):
-                start = time.monotonic()
-                folder.save(batch, chunk.stop, visit.state, seconds, failed)
-            saved = time.monotonic()
-            wait = (saved - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
-        steps = (chunk.stop - chunk.start) * per_iteration * len(batch.runs)
-        progressed(steps, visit.values.get("return", np.empty(0)))
+        if chunk.stop == last or stopping or time.monotonic() - written >= wait:
+            start = time.monotonic()
+            with timed(spent, "save"):
+                for batch, share, before in zip(team.batches, team.split(visit.state), earlier, strict=True):
+                    seconds = {kind: before[kind] + spent[kind] for kind in KINDS}
+                    folder.save(batch, chunk.stop, share, seconds, failed)
+            written = time.monotonic()
+            wait = (written - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
+        progressed((chunk.stop - chunk.start) * steps, visit.values.get("return", np.empty(0)))
         if stopping:
             return
+
+
+def _restored(study: Study, team: Team, folder: Folder) -> State:
+    """The last saved states of a team's batches, side by side. No device holds two of them at any time."""
+    states = []
+    for batch, device in zip(team.batches, team.mesh.devices, strict=False):
+        with jax.default_device(device):
+            states.append(folder.state(batch, study.prng)[2])
+    return team.join(states)
 
 
 class Visit(NamedTuple):
@@ -276,26 +297,29 @@ class Visit(NamedTuple):
 
 
 def visits(
-    study: Study, batch: Batch, seconds: dict[str, float], state: State | None = None, at: int = 0
+    study: Study, team: Team, seconds: dict[str, float], state: State | None = None, at: int = 0
 ) -> Iterator[Visit]:
-    """Trains a batch from its start, or from a state after `at` iterations, chunk by chunk.
+    """Trains a team from its start, or from a state after `at` iterations, chunk by chunk.
 
     Adds the time it takes to `seconds`, by kind.
     """
-    algorithm, env, key_train, key_eval = batch.lanes(study.prng)
-    chunks = [chunk for chunk in study.chunks(batch.runs[0].algorithm) if state is None or chunk.stop > at]
+    chunks = study.chunks(team.batches[0].runs[0].algorithm)
+    chunks = [chunk for chunk in chunks if state is None or chunk.stop > at]
+    if not chunks:
+        return
+    engine = engine_for(team.mesh, study.evaluation_episodes)
+    algorithm, env, key_train, key_eval = team.lanes(study.prng)
     with timed(seconds, "compile"):
         if state is None:
-            state = initialise(algorithm, env, key_train)
-        state, _, _ = jax.block_until_ready(advance(algorithm, env, state, at, at, at))
+            state = engine.initialise(algorithm, env, key_train)
+        state, _, _ = jax.block_until_ready(engine.advance(algorithm, env, state, at, at, at))
 
     for chunk in chunks:
         with timed(seconds, "train" if chunk.stop else "compile"):
-            state, metrics, finite = advance_chunk(algorithm, env, state, *chunk)
+            state, metrics, finite = advance_chunk(engine.advance, algorithm, env, state, *chunk)
         with timed(seconds, "evaluate" if chunk.stop else "compile"):
-            keys = _at(key_eval, chunk.stop)
-            evaluation = evaluate(algorithm, env, state, keys, study.evaluation_episodes)
-            returns, lengths = jax.device_get(evaluation)
+            keys = engine.keys_at(key_eval, chunk.stop)
+            returns, lengths = jax.device_get(engine.evaluate(algorithm, env, state, keys))
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
         values |= {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
         yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
@@ -312,64 +336,21 @@ def broken_lanes(
 
 
 def advance_chunk(
-    algorithm: Algorithm, env: Environment, state: State, start: int, stop: int, total: int
+    advance: Callable[..., Any],
+    algorithm: Algorithm,
+    env: Environment,
+    state: State,
+    start: int,
+    stop: int,
+    total: int,
 ) -> tuple[State, dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """`advance` on the host, in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
+    """An engine's `advance` in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
     sums: Any = None
     for begin, end in itertools.pairwise([start, *range(start + MAX_ITERATIONS, stop, MAX_ITERATIONS), stop]):
         state, metrics, finite = advance(algorithm, env, state, begin, end, total)
         metrics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), jax.device_get(metrics))
         sums = metrics if sums is None else jax.tree.map(np.add, sums, metrics)
     return state, sums, np.asarray(finite)
-
-
-@jax.jit
-def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
-    """The states of all lanes before the first iteration. All arguments [lanes]."""
-    return jax.vmap(lambda a, e, key: a.init(e, key))(algorithm, env, keys)
-
-
-@partial(jax.jit, donate_argnames="state")
-def advance(
-    algorithm: Algorithm,
-    env: Environment,
-    state: State,
-    start: Array | int,
-    stop: Array | int,
-    total: Array | int,
-) -> tuple[State, Metrics, Array]:
-    """Iterations start to stop - 1, of `total` planned ones, in all lanes.
-
-    The bounds are traced, so one compilation serves every chunk and every budget; with start = stop
-    it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
-    state is finite ([lanes] bool).
-    """
-
-    def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
-        state, sums = carry
-        state, metrics = iterate(algorithm, env, state, t, total)
-        return state, jax.tree.map(jnp.add, sums, metrics)
-
-    _, metrics = jax.eval_shape(iterate, algorithm, env, state, start, total)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
-    state, metrics = lax.fori_loop(start, stop, iteration, (state, zeros))
-    return state, metrics, jax.vmap(all_finite)(state)
-
-
-@partial(jax.jit, inline=True)  # so that its shapes and the loop need one trace of it, not one each
-def iterate(
-    algorithm: Algorithm, env: Environment, state: State, t: Array | int, total: Array | int
-) -> tuple[State, Metrics]:
-    """Iteration t, of `total` planned ones, in all lanes."""
-    return jax.vmap(lambda a, e, s: a.step(e, s, t, total))(algorithm, env, state)
-
-
-def all_finite(state: State) -> Array:
-    """Whether every real number of a state is finite: [] bool."""
-    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    # By the extremes, which a NaN is too, since isfinite of each entry would be as large as the state.
-    extremes = [extreme(leaf) for leaf in leaves for extreme in (jnp.min, jnp.max)]
-    return jnp.all(jnp.isfinite(jnp.stack(extremes)))
 
 
 @contextlib.contextmanager
@@ -407,12 +388,6 @@ def _from_callback(failure: jax.errors.JaxRuntimeError) -> Exception:
     """The InputError that an environment raised on the host, whose text XLA keeps; else the failure."""
     _, found, text = str(failure).partition(f"{InputError.__name__}: ")
     return InputError(text.splitlines()[0]) if found else failure
-
-
-@jax.jit
-def _at(keys: Array, t: Array | int) -> Array:
-    """Each lane's key for iteration t: [lanes]."""
-    return jax.vmap(random.fold_in, (0, None))(keys, t)
 
 
 def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -33,8 +33,8 @@ from envs import ENVIRONMENTS, CartPole, GridWorld
 from jaxrl import InputError, cli, registry, train
 from jaxrl.algorithms import DQN, QLearning
 from jaxrl.cli import main
-from jaxrl.cores import MAX_DEVICES
-from jaxrl.plan import make_batches
+from jaxrl.cores import count_cores
+from jaxrl.plan import Team, make_batches
 from jaxrl.study import make_study
 
 
@@ -148,8 +148,9 @@ def test_every_seed_is_timed_in_turns_of_the_devices(monkeypatch):
     class Slow:
         """Lanes whose iteration takes a second for each batch, and whose compilation takes a hundred."""
 
-        def __init__(self, batches):
-            self.batches, self.t = len(batches), 0
+        def __init__(self, teams):
+            (team,) = teams
+            self.batches, self.t = len(team.batches), 0
             clock[0] += 100
 
         def advance(self, iterations):
@@ -163,9 +164,9 @@ def test_every_seed_is_timed_in_turns_of_the_devices(monkeypatch):
             return 3 * self.t
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(training.jax, "local_device_count", lambda: 2)
     monkeypatch.setattr(training, "Lanes", Slow)
-    monkeypatch.setattr(training, "planned", lambda *_: [SimpleNamespace(width=4)] * 5)
+    teams = [SimpleNamespace(batches=[SimpleNamespace(width=4)] * count) for count in (2, 2, 1)]
+    monkeypatch.setattr(training, "planned", lambda *_: teams)
     for name, value in {"peak_bytes": 5, "resident_bytes": 4, "product_rate": 1e9}.items():
         monkeypatch.setattr(training, name, lambda name=name, value=value: order.append(name) or value)
     row = training.train("ppo CartPole-v1", seeds=18, calls=4, min_seconds=10)
@@ -250,8 +251,7 @@ def test_what_is_timed_updates(name):
     """No warm-up is left in which an iteration would be cheap."""
     algorithm, env = training.WORK[name]
     small = {"batch_size": 4, "capacity": 40} if hasattr(algorithm, "capacity") else {}
-    batches = lanes.planned(algorithm.replace(**small), env, seeds=2)
-    trained = lanes.Lanes(batches)
+    trained = lanes.Lanes(lanes.planned(algorithm.replace(**small), env, seeds=2))
     trained.advance(2)
     expected = getattr(
         algorithm, "updates", getattr(algorithm, "epochs", 0) * getattr(algorithm, "minibatches", 0)
@@ -265,7 +265,7 @@ def test_lanes_train_what_the_command_line_trains(tmp_path):
     algorithm, env = QLearning(), GridWorld()
     results = train(algorithm, env, seeds=5, steps=40, evaluate_every=40, width=2, out=tmp_path / "runs")
     batches = make_batches(make_study(algorithm, env, seeds=5, steps=40), 2)
-    trained = lanes.Lanes(batches, steps=40)
+    trained = lanes.Lanes([Team.alone(batch) for batch in batches], steps=40)
     trained.advance(40)
     returns, lengths = trained.evaluate()
     assert returns.shape == lengths.shape == (5, lanes.EPISODES)
@@ -295,7 +295,7 @@ def test_workers_say_on_how_many_devices_they_ran(tmp_path):
     """Which this process, of one device, does not know."""
     command.write(tmp_path, "training", ROWS["training"])
     written = json.loads((tmp_path / "training.json").read_text())
-    assert written["machine"]["devices"] == str(min(os.cpu_count(), MAX_DEVICES))
+    assert written["machine"]["devices"] == str(count_cores())
     assert len(written["versions"]["envs"]) == len(written["machine"]["code"])
 
 

@@ -10,9 +10,9 @@ from envs import GridWorld
 from jaxrl import InputError, checkpoints, resume, train, training
 from jaxrl.algorithms import QLearning
 from jaxrl.folder import Folder
-from jaxrl.plan import make_batches
+from jaxrl.plan import Team, make_batches
 from jaxrl.study import make_study, study_of
-from jaxrl.training import FIRST_CHECKPOINT, SAVING_SHARE, Visit, train_batch
+from jaxrl.training import FIRST_CHECKPOINT, SAVING_SHARE, Visit, train_team
 from tests.test_resume import assert_same
 
 
@@ -23,10 +23,10 @@ class Disk:
         self.clock, self.costs = 0.0, {"record": record, "save": save}
         self.recorded, self.saved, self.seconds = [], [], {}
 
-        def visited(study, batch, *_):
-            for chunk in study.chunks(batch.runs[0].algorithm):
+        def visited(study, team, *_):
+            for chunk in study.chunks(team.batches[0].runs[0].algorithm):
                 self.clock += 1.0
-                yield Visit(chunk, None, {}, {})
+                yield Visit(chunk, (), {}, {})
 
         clock = SimpleNamespace(monotonic=lambda: self.clock, perf_counter=lambda: self.clock)
         monkeypatch.setattr(training, "time", clock)
@@ -48,7 +48,9 @@ class Disk:
         """A thousand iterations, each a chunk."""
         study = make_study(QLearning(), GridWorld(), seeds=1, steps=1_000, evaluate_every=1)
         (batch,) = make_batches(study, 1)
-        train_batch(study, batch, self, checkpoint_every, stop or threading.Event(), lambda *_: None)
+        train_team(
+            study, Team.alone(batch), self, checkpoint_every, stop or threading.Event(), lambda *_: None
+        )
 
 
 def test_checkpoints_take_their_share_of_the_time(monkeypatch):
@@ -63,10 +65,13 @@ def test_checkpoints_take_their_share_of_the_time(monkeypatch):
 
 
 def test_what_tables_cost_counts_as_saving(monkeypatch):
+    """What a save costs the folder adds itself."""
+    """What a save costs the folder adds itself."""
+    """What a save costs the folder adds itself."""
     disk = Disk(monkeypatch, record=0.5, save=2.0)
     disk.train(checkpoint_every=1e9)
     assert disk.saved == [1_000]
-    assert disk.seconds["save"] == pytest.approx(0.5 * 1_001 + 2.0)
+    assert disk.seconds["save"] == pytest.approx(0.5 * 1_001)
 
 
 def test_the_chunk_in_which_a_stop_comes_is_saved(monkeypatch):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom to the top; a module may import jaxrl modules of lower layers alone.
 LAYERS = [
     {"jaxrl.errors", "jaxrl.text", "jaxrl.version"},
-    {"jaxrl.config", "jaxrl.compilation_cache", "jaxrl.cores", "jaxrl.generators"},
+    {"jaxrl.config", "jaxrl.compilation_cache", "jaxrl.cores", "jaxrl.generators", "jaxrl.mesh"},
     {
         "jaxrl.distributions",
         "jaxrl.environment",
@@ -32,7 +32,7 @@ LAYERS = [
     },
     {"jaxrl.algorithms.discrete_sac"},
     {"jaxrl.algorithms", "jaxrl.study", "jaxrl.evaluate", "jaxrl.checkpoints", "jaxrl.interruption"},
-    {"jaxrl.memory", "jaxrl.tables"},
+    {"jaxrl.engine", "jaxrl.memory", "jaxrl.tables"},
     {"jaxrl.plan"},
     {"jaxrl.folder"},
     {"jaxrl.results", "jaxrl.statistics.estimators", "jaxrl.statistics.samples"},
@@ -108,9 +108,10 @@ def test_statistics_need_numpy_scipy_and_pandas_alone(file):
 # What a run's bits may depend on; a study that was begun with other code of these is not continued.
 TRAINS = {
     *("algorithm.py", "checkpoints.py", "compilation_cache.py", "config.py", "cores.py", "distributions.py"),
-    *("environment.py", "errors.py", "evaluate.py", "folder.py", "generators.py", "interruption.py"),
-    *("memory.py", "networks.py", "normalise.py", "plan.py", "registry.py", "replay.py", "returns.py"),
-    *("schedules.py", "shuffle.py", "study.py", "tables.py", "training.py", "version.py"),
+    *("engine.py", "environment.py", "errors.py", "evaluate.py", "folder.py", "generators.py"),
+    *("interruption.py", "memory.py", "mesh.py", "networks.py", "normalise.py", "plan.py", "registry.py"),
+    *("replay.py", "returns.py", "schedules.py", "shuffle.py", "study.py", "tables.py", "training.py"),
+    "version.py",
 }
 
 

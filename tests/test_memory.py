@@ -10,11 +10,11 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.engine import advance
 from jaxrl.evaluate import evaluate
 from jaxrl.generators import DEFAULT
-from jaxrl.memory import device_budget, lane_bytes, peak_bytes
+from jaxrl.memory import device_budget, lane_needs, peak_bytes
 from jaxrl.study import Run
-from jaxrl.training import advance
 from tests.lanes import SMALL, batch_of, start
 
 EPISODES = 10
@@ -91,7 +91,7 @@ def test_estimates_are_near_what_the_compiler_takes(algorithm, name, width):
     for program in programs:
         account = program.compile().memory_analysis()
         measured = max(measured, account.argument_size_in_bytes + account.temp_size_in_bytes)
-    estimate = width * lane_bytes(Run(0, environment, algorithm, 0), EPISODES).total
+    estimate = width * lane_needs(Run(0, environment, algorithm, 0), EPISODES).total
     assert estimate == pytest.approx(measured, rel=0.25 if measured / width > 30_000 else 0.4)
 
 

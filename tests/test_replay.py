@@ -6,10 +6,10 @@ from jax import random
 from scipy import stats
 
 from jaxrl import replay
+from jaxrl.engine import advance, initialise
 from jaxrl.environment import Experience, Transition
 from jaxrl.generators import DEFAULT
 from jaxrl.memory import inner_jaxprs
-from jaxrl.training import advance, initialise
 from tests.lanes import batch_of, small, start
 
 ROWS, ENVS, TOGETHER, LENGTH = 12, 3, 2, 3

@@ -10,10 +10,11 @@ from jax import random
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import registry
 from jaxrl.algorithms import PPO, QLearning
+from jaxrl.engine import advance, initialise
 from jaxrl.evaluate import evaluate
 from jaxrl.plan import Batch
 from jaxrl.study import Run
-from jaxrl.training import advance, advance_chunk, initialise, train
+from jaxrl.training import advance_chunk, train
 from tests.lanes import ITERATIONS, SMALL, batch_of, bits, equal, small, start, trained
 
 SEEDS = (3, 1, 4, 15, 9, 2)
@@ -267,7 +268,7 @@ def test_ppo_compiles_once_for_all_traced_values(tmp_path):
 def test_long_chunks_lose_no_digits():
     """Metrics are added in float64 between calls of a limited length."""
     algorithm, envs, state = start(batch_of([QLearning(epsilon_start=0.05)] * 2, GridWorld(), [0, 1]))
-    _, metrics, _ = advance_chunk(algorithm, envs, state, 0, 200_000, 200_000)
+    _, metrics, _ = advance_chunk(advance, algorithm, envs, state, 0, 200_000, 200_000)
     total, weight = metrics["epsilon"]
     assert (weight == 200_000).all()
     np.testing.assert_allclose(total / weight, 0.05, rtol=3e-4)  # a float32 sum of all is 2e-3 off

@@ -1,0 +1,50 @@
+"""Several devices: lanes sharded over a mesh, so that a program is compiled once for all of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+LANES = PartitionSpec("lanes")
+# For several devices XLA's CPU compiler eliminates common subexpressions before it simplifies a program, for
+# one device only afterwards; then it simplifies otherwise, and the last bits of the weights differ.
+SAME_BITS = {"xla_disable_hlo_passes": "cse"}
+
+
+def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """These devices, in a row along the lanes."""
+    return Mesh(np.asarray(devices), ("lanes",))
+
+
+def sharded(
+    function: Callable[..., Any], mesh: Mesh, lanes: int, same: int = 0, donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """A function of lanes, and to lanes, compiled for a mesh.
+
+    Its first `lanes` arguments have a leading axis [lanes], which is sharded; the `same` others are what they
+    are on every device. Each device works on its lanes as it would alone, and none exchanges anything.
+    """
+    specs = (LANES,) * lanes + (PartitionSpec(),) * same
+    # Unchecked, since it would refuse the zeros of a loop that add up what differs between devices.
+    share = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+    return jax.jit(share, donate_argnums=donate, compiler_options=SAME_BITS)
+
+
+def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
+    """Trees of arrays [width, ...], one for each device of a mesh, as one of [devices * width, ...] on it."""
+    if mesh.size == 1:
+        return jax.device_put(parts[0], mesh.devices[0])
+
+    def join(*leaves: jax.Array) -> jax.Array:
+        placed = [jax.device_put(leaf, device) for leaf, device in zip(leaves, mesh.devices, strict=True)]
+        shape = (mesh.size * leaves[0].shape[0], *leaves[0].shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, NamedSharding(mesh, LANES), placed)
+
+    return jax.tree.map(join, *parts)
+
+
+def share_of(tree: Any, place: int) -> Any:
+    """What one device, by its place in the mesh, holds of a tree of arrays: [width, ...]."""
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[place].data, tree)
