@@ -8,8 +8,10 @@ pcg4x32       pcg4d (Jarzynski & Olano 2020) with a finaliser: about 50 integer 
 """
 
 import math
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.extend.random import define_prng_impl
@@ -31,6 +33,7 @@ def pcg4d(x: Array, y: Array, z: Array, w: Array) -> Words:
     return _multiplied(x, y, z, w)
 
 
+@partial(jax.jit, inline=True)  # so that it is traced once, not at every use
 def block(key: Array, counter: Array, purpose: int) -> Words:
     """Four words of a key [2], for each counter: uint32, of the counter's shape.
 
