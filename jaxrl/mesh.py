@@ -8,8 +8,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 LANES = PartitionSpec("lanes")
-# For several devices XLA's CPU compiler eliminates common subexpressions before it simplifies a program, for
-# one device only afterwards; then it simplifies otherwise, and the last bits of the weights differ.
+# Of a program for several devices XLA's CPU compiler (of jax 0.10 and 0.11) eliminates common subexpressions
+# before it simplifies, for one device only afterwards; then it simplifies otherwise, and last bits differ.
 SAME_BITS = {"xla_disable_hlo_passes": "cse"}
 
 

@@ -164,9 +164,9 @@ def make_teams(
 
 
 def team_size(counts: Sequence[int], devices: int) -> int:
-    """With how many devices a team is done first with these numbers of batches, each of a kind.
+    """The size of teams by which all batches, `counts` of them of each kind, are done in the fewest rounds.
 
-    The largest such number, for which the least is compiled.
+    The largest such size, since every mesh compiles for itself.
     """
 
     def rounds(size: int) -> int:
