@@ -9,6 +9,7 @@ import optax
 from jaxrl.algorithm import Algorithm
 from jaxrl.engine import engine_for
 from jaxrl.environment import Environment
+from jaxrl.errors import InputError
 from jaxrl.generators import DEFAULT
 from jaxrl.plan import Team, make_plan, make_teams
 from jaxrl.study import MAX_COUNT, make_study
@@ -21,8 +22,10 @@ def planned(
 ) -> tuple[Team, ...]:
     """The teams that the command line would train; schedules hardly move in a measurement's few `steps`."""
     plan = make_plan(make_study(algorithm, env, seeds=seeds, steps=steps))
-    teams, meshes = make_teams(plan.batches, [None] * len(plan.batches), plan.shared)
-    return tuple(Team(team, meshes[0]) for team in teams)
+    teams, (mesh, *others) = make_teams(plan.batches, [None] * len(plan.batches), plan.shared)
+    if others:
+        raise InputError(f"benchmarks measure one mesh, here are {1 + len(others)}; show them one device")
+    return tuple(Team(members, mesh) for members in teams)
 
 
 class Lanes:

@@ -52,8 +52,7 @@ def seed_counts() -> tuple[int, ...]:
 def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
     """The row of a piece of work, measured in this process, which does nothing else.
 
-    Each team is timed, all together in at least `calls` calls, of which those of a team take `min_seconds`
-    each.
+    Every team is timed: at least `calls` calls in all, of `min_seconds` each.
     """
     algorithm, env = WORK[name]
     teams = planned(algorithm, env, seeds)

@@ -18,5 +18,5 @@ def use_all_cores() -> None:
 
 
 def count_cores() -> int:
-    """The cores that this process may use."""
+    """The cores that this process may use; what a container's quota leaves of them is not seen."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

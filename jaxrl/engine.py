@@ -1,4 +1,4 @@
-"""What is compiled: a batch's start, its iterations and its evaluation, for one device or for several."""
+"""What is compiled: the start, the iterations and the evaluation of lanes, for one device or for several."""
 
 import functools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jaxrl.mesh import sharded
 
 
 class Engine(NamedTuple):
-    """The compiled functions of lanes below, and `evaluate` without its argument `episodes`."""
+    """The compiled functions of all lanes: those below, and `evaluate` with its `episodes` given."""
 
     initialise: Callable[..., State]
     advance: Callable[..., tuple[State, Metrics, Array]]
@@ -33,9 +33,9 @@ def engine_for(mesh: Mesh, episodes: int) -> Engine:
         return Engine(initialise, advance, play, keys_at)
     return Engine(
         sharded(initialise, mesh, lanes=3),
-        sharded(advance, mesh, lanes=3, same=3, donate=(2,)),
+        sharded(advance, mesh, lanes=3, replicated=3, donate=(2,)),
         sharded(play, mesh, lanes=4),
-        sharded(keys_at, mesh, lanes=1, same=1),
+        sharded(keys_at, mesh, lanes=1, replicated=1),
     )
 
 

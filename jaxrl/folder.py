@@ -45,7 +45,12 @@ TABLES = {
     "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
     "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
 }
-KINDS = ("compile", "train", "evaluate", "save")  # of the wall-clock seconds of a batch, beside others
+KINDS = (
+    "compile",
+    "train",
+    "evaluate",
+    "save",
+)  # a batch's wall-clock seconds, beside others
 # Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
 # Entries of the manifest and of its parts, of a list those of each item, without which it is damaged.
@@ -229,7 +234,7 @@ class Folder:
     ) -> None:
         """Saves the state of a batch after an iteration in place of the one before.
 
-        Of `failed` runs, which may be of other batches too, its own are noted: run -> (iteration, metric).
+        `failed` (run -> iteration, metric) may hold runs of other batches, which are left out.
         """
         start = time.monotonic()
         folder = self.path / "checkpoints"
@@ -417,18 +422,12 @@ def machine() -> dict[str, str]:
         "platform": platform.platform(),
         "flax": importlib.metadata.version("flax"),
         "optax": importlib.metadata.version("optax"),
-        "device": _processor() if device.platform == "cpu" else _accelerators(),
+        "device": _processor() if device.platform == "cpu" else device.device_kind,
         "devices": str(jax.local_device_count()),
         "cores": str(os.cpu_count()),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "x64": str(jax.config.values["jax_enable_x64"]),
     }
-
-
-def _accelerators() -> str:
-    """Their model and how many: that several give the bits of one has been seen on processors alone."""
-    count, kind = jax.local_device_count(), jax.devices()[0].device_kind
-    return kind if count == 1 else f"{count} x {kind}"
 
 
 def _processor() -> str:

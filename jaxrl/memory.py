@@ -31,7 +31,7 @@ WITHOUT_MEMORY = {
     "scatter-add",
 }
 LOOPS = {"scan", "while"}
-CALLBACKS = {"io_callback", "pure_callback"}
+CALLBACKS = {"debug_callback", "debug_print", "io_callback", "pure_callback"}
 
 
 class LaneNeeds(NamedTuple):

@@ -8,8 +8,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 LANES = PartitionSpec("lanes")
-# Of a program for several devices XLA's CPU compiler (of jax 0.10 and 0.11) eliminates common subexpressions
-# before it simplifies, for one device only afterwards; then it simplifies otherwise, and last bits differ.
+# In a program for several devices XLA's CPU compiler (of jax 0.10 and 0.11) eliminates common subexpressions
+# before it simplifies, in one for a single device only afterwards. Then the simplifier decides otherwise, and
+# last bits differ; without the elimination they agree.
 SAME_BITS = {"xla_disable_hlo_passes": "cse"}
 
 
@@ -19,17 +20,18 @@ def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def sharded(
-    function: Callable[..., Any], mesh: Mesh, lanes: int, same: int = 0, donate: tuple[int, ...] = ()
+    function: Callable[..., Any], mesh: Mesh, lanes: int, replicated: int = 0, donate: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
-    """A function of lanes, and to lanes, compiled for a mesh.
+    """A function from lanes to lanes, compiled for a mesh.
 
-    Its first `lanes` arguments have a leading axis [lanes], which is sharded; the `same` others are what they
-    are on every device. Each device works on its lanes as it would alone, and none exchanges anything.
+    Its first `lanes` arguments have a leading axis [lanes], which is sharded; the `replicated` ones after
+    them are the same on every device. Each device works on its lanes as it would alone; nothing is exchanged.
     """
-    specs = (LANES,) * lanes + (PartitionSpec(),) * same
-    # Unchecked, since it would refuse the zeros of a loop that add up what differs between devices.
-    share = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
-    return jax.jit(share, donate_argnums=donate, compiler_options=SAME_BITS)
+    specs = (LANES,) * lanes + (PartitionSpec(),) * replicated
+    # Unchecked, since the check refuses a loop that starts from zeros, the same on every device, and ends
+    # with sums that are not.
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+    return jax.jit(mapped, donate_argnums=donate, compiler_options=SAME_BITS)
 
 
 def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
@@ -45,6 +47,6 @@ def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
     return jax.tree.map(join, *parts)
 
 
-def share_of(tree: Any, place: int) -> Any:
+def shard_of(tree: Any, place: int) -> Any:
     """What one device, by its place in the mesh, holds of a tree of arrays: [width, ...]."""
     return jax.tree.map(lambda leaf: leaf.addressable_shards[place].data, tree)

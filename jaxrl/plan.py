@@ -3,7 +3,7 @@
 A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
 structure, static fields included. A batch is a program executed on exactly `width` lanes of one device;
 the bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many
-devices share the batches. Those that are trained side by side, one on each device, are a team.
+devices the batches are trained. Those that are trained side by side, one on each device, are a team.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jaxrl.environment import Environment
 from jaxrl.errors import InputError
 from jaxrl.generators import GENERATORS
 from jaxrl.memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
-from jaxrl.mesh import lane_mesh, share_of, side_by_side
+from jaxrl.mesh import lane_mesh, shard_of, side_by_side
 from jaxrl.study import Run, Study, require_count
 from jaxrl.text import counted
 
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Team:
-    """Batches of one program, at most one a device of a mesh; the last one fills what devices are left."""
+    """Batches of one program, one for each device of a mesh; the last is repeated on those that are left."""
 
     batches: tuple[Batch, ...]
     mesh: Mesh
@@ -57,7 +57,7 @@ class Team:
         return cls((batch,), lane_mesh(jax.local_devices()[:1]))
 
     def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
-        """As a batch's, of all of them: [devices * width]."""
+        """As `Batch.lanes`, of all its batches: [devices * width], sharded."""
         return self.join([batch.lanes(prng) for batch in self.batches])
 
     def join(self, parts: Sequence[Any]) -> Any:
@@ -65,11 +65,11 @@ class Team:
         return side_by_side([*parts, *[parts[-1]] * (self.mesh.size - len(parts))], self.mesh)
 
     def split(self, state: Any) -> list[Any]:
-        """What is sharded over the mesh as what it is of each batch, on its device."""
-        return [share_of(state, place) for place in range(len(self.batches))]
+        """Each batch's part, [width, ...], on its own device."""
+        return [shard_of(state, place) for place in range(len(self.batches))]
 
     def run_in(self, lane: int) -> Run | None:
-        """The run in one of all lanes; None in those that are filled."""
+        """The run in a lane of the team; None where a lane only fills."""
         place, lane = divmod(lane, self.batches[0].width)
         runs = self.batches[place].runs if place < len(self.batches) else ()
         return runs[lane] if lane < len(runs) else None
@@ -88,20 +88,21 @@ class Plan:
     programs: int
     width: int  # lanes of a batch
     batches: tuple[Batch, ...]
-    devices: int  # that are at work at once, each on a batch
-    shared: bool  # whether they may share a program; one that calls Python back would wait for ever
+    devices: int  # that are at work at once, those that only fill included
+    shared: bool  # whether several may run one program together
     lane: LaneNeeds  # of the program that takes the most
     steps: int  # environment steps of all runs together
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
+        together = min(self.devices, len(self.batches))
         lanes = self.width * self.devices
         sizes = f"{shown_bytes(lanes * self.lane.total)}, {shown_bytes(lanes * self.lane.state)} of it states"
         parts = (
             counted(runs, "run"),
             counted(self.programs, "program"),
             f"{counted(len(self.batches), 'batch')} of width {self.width}",
-            *([f"{self.devices} at a time"] if self.devices > 1 else []),
+            *([f"{together} at a time"] if together > 1 else []),
             f"about {sizes}",
             counted(self.steps, "environment step"),
         )
@@ -132,7 +133,9 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
     steps = sum(len(members) * study.steps_of(members[0].algorithm) for members in groups)
     batches = make_batches(study, width)
-    shared = not any(each.host for each in needed)
+    # Callbacks into Python of devices that run one program would wait for each other for ever. And that one
+    # program for several devices gives the bits of one device has been seen on processors alone.
+    shared = jax.default_backend() == "cpu" and not any(each.host for each in needed)
     _, meshes = make_teams(batches, [None] * len(batches), shared)
     return Plan(len(programs), width, batches, sum(mesh.size for mesh in meshes), shared, lane, steps)
 
@@ -150,8 +153,8 @@ def make_teams(
 ) -> tuple[list[tuple[Batch, ...]], list[Mesh]]:
     """Which batches are trained side by side, and on which of the local devices.
 
-    A team is of one program, and has reached the same one of `iterations` (None if nothing was saved). Each
-    mesh can have any of the teams, one device each unless they may share a program.
+    A team's batches share a program and have reached the same of `iterations` (None: nothing saved). Any mesh
+    may train any team. Unless `shared`, teams have one batch and meshes one device.
     """
     groups: dict[Any, list[Batch]] = {}
     for batch, iteration in zip(batches, iterations, strict=True):
@@ -164,9 +167,10 @@ def make_teams(
 
 
 def team_size(counts: Sequence[int], devices: int) -> int:
-    """The size of teams by which all batches, `counts` of them of each kind, are done in the fewest rounds.
+    """The size of teams with which all batches are done in the fewest rounds.
 
-    The largest such size, since every mesh compiles for itself.
+    The largest such, with which the least is compiled. `counts` are the numbers of batches that could be in
+    one team, of each program and progress.
     """
 
     def rounds(size: int) -> int:

@@ -186,19 +186,8 @@ def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch
 
 
 def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None) -> None:
-    """Trains what is left of each batch, as many at a time as there are devices, and finishes the study."""
-    unfinished, reached = list[Batch](), list[int | None]()
-    for batch in plan.batches:
-        if folder.finished(study, batch):
-            folder.state(batch, study.prng)  # or else damage would be noticed only when somebody wants it
-        else:
-            progress = folder.progress(batch)
-            unfinished.append(batch)
-            reached.append(None if progress is None else progress.iteration)
-    teams, meshes = make_teams(unfinished, reached, plan.shared)
+    """Trains what is left of each batch, team by team on the meshes, and finishes the study."""
     waiting, failures = queue.SimpleQueue[tuple[Batch, ...]](), list[BaseException]()
-    for team in teams:
-        waiting.put(team)
 
     def work(mesh: Mesh) -> None:
         try:
@@ -213,12 +202,14 @@ def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float
             failures.append(failure)
             stop.set()
 
-    steps = sum(len(batch.runs) * study.steps_of(batch.runs[0].algorithm) for batch in unfinished)
-    with interruptible() as stop, progress_bar(steps) as progressed:
-        workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
-        for worker in workers:
-            worker.start()
+    with interruptible() as stop, progress_bar(plan.steps) as progressed:
         try:
+            teams, meshes = make_teams(*_unfinished(study, plan, folder, progressed), plan.shared)
+            for members in teams:
+                waiting.put(members)
+            workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
+            for worker in workers:
+                worker.start()
             for worker in workers:
                 while worker.is_alive():  # a join without end would sleep on if another thread got the signal
                     worker.join(timeout=0.1)
@@ -230,6 +221,22 @@ def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float
     if stop.is_set():
         raise KeyboardInterrupt(f"stopped; continue with: jaxrl resume {folder.path}")
     folder.finish(study, plan.batches)
+
+
+def _unfinished(
+    study: Study, plan: Plan, folder: Folder, progressed: Progressed
+) -> tuple[list[Batch], list[int | None]]:
+    """The batches that are left, and how far each of them is. The states of the others are checked."""
+    left, iterations = list[Batch](), list[int | None]()
+    for batch in plan.batches:
+        if folder.finished(study, batch):
+            folder.state(batch, study.prng)  # or else damage would be noticed only when somebody wants it
+            progressed(len(batch.runs) * study.steps_of(batch.runs[0].algorithm), np.empty(0))
+        else:
+            progress = folder.progress(batch)
+            left.append(batch)
+            iterations.append(None if progress is None else progress.iteration)
+    return left, iterations
 
 
 def train_team(
@@ -258,8 +265,9 @@ def train_team(
         chunk = visit.chunk
         with timed(spent, "save"):
             for place, batch in enumerate(team.batches):
-                first = place * batch.width
-                values = {name: lanes[first : first + batch.width] for name, lanes in visit.values.items()}
+                values = {
+                    name: np.split(lanes, team.mesh.size)[place] for name, lanes in visit.values.items()
+                }
                 folder.record(batch, chunk.stop * algorithm.steps_per_iteration, values)
         for lane, metric in visit.broken.items():
             if run := team.run_in(lane):
@@ -268,9 +276,9 @@ def train_team(
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:
             start = time.monotonic()
             with timed(spent, "save"):
-                for batch, share, before in zip(team.batches, team.split(visit.state), earlier, strict=True):
+                for batch, part, before in zip(team.batches, team.split(visit.state), earlier, strict=True):
                     seconds = {kind: before[kind] + spent[kind] for kind in KINDS}
-                    folder.save(batch, chunk.stop, share, seconds, failed)
+                    folder.save(batch, chunk.stop, part, seconds, failed)
             written = time.monotonic()
             wait = (written - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
         progressed((chunk.stop - chunk.start) * steps, visit.values.get("return", np.empty(0)))
@@ -279,12 +287,9 @@ def train_team(
 
 
 def _restored(study: Study, team: Team, folder: Folder) -> State:
-    """The last saved states of a team's batches, side by side. No device holds two of them at any time."""
-    states = []
-    for batch, device in zip(team.batches, team.mesh.devices, strict=False):
-        with jax.default_device(device):
-            states.append(folder.state(batch, study.prng)[2])
-    return team.join(states)
+    """The last saved states of a team's batches, each read, and put on its device, before the next one."""
+    pairs = zip(team.batches, team.mesh.devices, strict=False)
+    return team.join([jax.device_put(folder.state(batch, study.prng)[2], device) for batch, device in pairs])
 
 
 class Visit(NamedTuple):
@@ -305,8 +310,6 @@ def visits(
     """
     chunks = study.chunks(team.batches[0].runs[0].algorithm)
     chunks = [chunk for chunk in chunks if state is None or chunk.stop > at]
-    if not chunks:
-        return
     engine = engine_for(team.mesh, study.evaluation_episodes)
     algorithm, env, key_train, key_eval = team.lanes(study.prng)
     with timed(seconds, "compile"):

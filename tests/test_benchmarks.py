@@ -141,8 +141,8 @@ def test_contenders_meet_the_same_minutes(monkeypatch):
     assert timings["fast"].iterations_per_second == pytest.approx(400)
 
 
-def test_every_seed_is_timed_in_turns_of_the_devices(monkeypatch):
-    """Three turns of two, two and one batches: the same steps in each, and memory is read before the product."""
+def test_every_seed_is_timed_team_by_team(monkeypatch):
+    """Three teams of two, two and one batches: the same steps in each, and memory is read before the product."""
     clock, order = [0.0], []
 
     class Slow:

@@ -65,9 +65,7 @@ def test_checkpoints_take_their_share_of_the_time(monkeypatch):
 
 
 def test_what_tables_cost_counts_as_saving(monkeypatch):
-    """What a save costs the folder adds itself."""
-    """What a save costs the folder adds itself."""
-    """What a save costs the folder adds itself."""
+    """The folder itself adds what a save costs."""
     disk = Disk(monkeypatch, record=0.5, save=2.0)
     disk.train(checkpoint_every=1e9)
     assert disk.saved == [1_000]

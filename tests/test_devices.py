@@ -15,7 +15,9 @@ from jaxrl.plan import Team, make_batches, make_teams, team_size
 from jaxrl.study import make_study
 from tests.lanes import SMALL, bits
 
-EXCHANGE = r"\b(all-(?:gather|reduce|to-all)|reduce-scatter|collective-\w+|send|recv|partition-id)\("
+EXCHANGE = (
+    r"\b(all-(?:gather|reduce|to-all)|reduce-scatter|collective-\w+|send|recv|partition-id)(?:-start)?\("
+)
 PROGRAMS = ["advance", "evaluate", "initialise", "keys_at"]
 
 
@@ -38,7 +40,7 @@ def assert_same_bits(several, one):
 
 @pytest.mark.parametrize(
     ("name", "devices", "batches"),
-    [("q_learning", 8, 9), ("dqn", 2, 3), ("ppo", 2, 5), ("sac", 2, 3), ("discrete_sac", 2, 3)],
+    [("q_learning", 8, 9), ("dqn", 2, 3), ("ppo", 8, 9), ("sac", 2, 3), ("discrete_sac", 2, 3)],
 )
 def test_several_devices_give_the_bits_of_one(name, devices, batches, tmp_path):
     """Batches of two, side by side and one after the other; each program is compiled once, for all devices."""
@@ -62,7 +64,11 @@ def test_several_devices_give_the_bits_of_one(name, devices, batches, tmp_path):
     shared = [text for text in compiled if f"num_partitions={devices}" in text]
     assert sorted(re.match(r"HloModule jit_(\w+)", text)[1] for text in shared) == PROGRAMS
     assert not any(re.search(EXCHANGE, text) for text in shared)
+    (advance,) = (text for text in shared if text.startswith("HloModule jit_advance"))
     one = train(algorithm, registry.environment(environment), out=tmp_path / "one", **settings)
+    assert one.manifest["plan"]["devices"] == 1
+    state = one.state(one.find(0)[0])[2]
+    assert advance.count("may-alias") >= len(jax.tree.leaves(state))  # it is donated
     assert_same_bits(load(out), one)
 
 
@@ -157,6 +163,7 @@ def test_batches_of_one_program_that_are_equally_far_form_teams(monkeypatch):
         ([9], 8, 8),
         ([3], 2, 2),  # one device would do as well, but compile twice
         ([5, 3], 8, 1),  # all at once
+        ([3, 2], 8, 1),
         ([8, *[1] * 7], 8, 1),
         ([1, 1], 2, 1),
         ([64, 64], 8, 8),

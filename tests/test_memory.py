@@ -1,19 +1,21 @@
-"""The memory of a lane is known before anything is compiled."""
+"""What a lane needs is known before anything is compiled."""
 
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import psutil
 import pytest
 from jax import random
+from jax.experimental import io_callback
 
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.engine import advance
 from jaxrl.evaluate import evaluate
 from jaxrl.generators import DEFAULT
-from jaxrl.memory import device_budget, lane_needs, peak_bytes
+from jaxrl.memory import calls_host, device_budget, lane_needs, peak_bytes
 from jaxrl.study import Run
 from tests.lanes import SMALL, batch_of, start
 
@@ -49,6 +51,27 @@ def test_a_loops_body_counts_once():
 
     jaxpr = jax.make_jaxpr(program)(jnp.zeros((100, 100))).jaxpr
     assert peak_bytes(jaxpr) == 4 * 40_000 + 4
+
+
+HOST_CALLS = {
+    "debug_callback": lambda x: jax.debug.callback(str, x),
+    "debug_print": lambda x: jax.debug.print("{}", x),
+    "io_callback": lambda x: io_callback(np.sin, x, x),
+    "pure_callback": lambda x: jax.pure_callback(np.sin, x, x),
+}
+
+
+@pytest.mark.parametrize("name", HOST_CALLS)
+def test_a_call_of_python_is_found_wherever_it_is(name):
+    def step(x, _):
+        HOST_CALLS[name](x)
+        return x + 1, None
+
+    def program(x):
+        return jax.lax.cond(x > 0, lambda x: jax.lax.scan(jax.jit(step), x, length=3)[0], jnp.cos, x)
+
+    assert calls_host(jax.make_jaxpr(program)(1.0).jaxpr)
+    assert not calls_host(jax.make_jaxpr(jnp.cos)(1.0).jaxpr)
 
 
 CASES = [(registry.algorithm(name), environment, 8) for name, (_, environment) in SMALL.items()]

@@ -3,7 +3,6 @@ import importlib.metadata
 import inspect
 import json
 import shutil
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -16,7 +15,6 @@ from jaxrl import InputError, grid, load, registry, resume, train, write_report
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.config import static
 from jaxrl.evaluate import evaluate
-from jaxrl.folder import machine
 from jaxrl.study import code_hash, parse_seeds
 from tests.lanes import bits, equal, trained
 
@@ -79,15 +77,6 @@ def test_manifest_says_how_it_was_made(study):
     assert manifest["machine"]["jax"] == jax.__version__
     assert manifest["study"]["prng"] == "pcg4x32"
     assert sum(len(entry["runs"]) for entry in manifest["seconds"]) == 12
-
-
-@pytest.mark.parametrize(("count", "name"), [(1, "NVIDIA H100"), (8, "8 x NVIDIA H100")])
-def test_the_number_of_accelerators_is_part_of_the_device(monkeypatch, count, name):
-    """As bits may depend on it, until somebody has seen that they do not."""
-    device = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100")
-    monkeypatch.setattr(jax, "devices", lambda: [device] * count)
-    monkeypatch.setattr(jax, "local_device_count", lambda: count)
-    assert machine()["device"] == name
 
 
 def test_saved_states_are_the_trained_ones(study):
