@@ -8,9 +8,9 @@ import sys
 import jax
 import pytest
 
-from envs import CartPole, FrozenLake, GridWorld
-from jaxrl import load, plan, registry, resume, train
-from jaxrl.algorithms import PPO, QLearning
+from envs import FrozenLake, GridWorld
+from jaxrl import grid, load, plan, registry, resume, train
+from jaxrl.algorithms import QLearning
 from jaxrl.plan import Team, make_batches, make_teams, team_size
 from jaxrl.study import make_study
 from tests.lanes import SMALL, bits
@@ -120,22 +120,18 @@ resume({out!r}, steps=640)
 
 
 def test_meshes_beside_each_other_and_failed_runs(tmp_path):
-    """Four devices in two meshes, for two programs of two batches; the runs of every second batch diverge."""
-    settings = {"seeds": 2, "steps": 128, "evaluate_every": 64, "evaluation_episodes": 2, "width": 2}
-    algorithms = [
-        PPO(num_steps=16, hidden=hidden, learning_rate=rate, max_grad_norm=1e38)
-        for hidden in ((8,), (16,))
-        for rate in (1e-3, 1e38)
-    ]
+    """Four devices in two meshes, for two programs of two batches; the returns of every second one overflow."""
+    settings = {"seeds": 2, "steps": 400, "evaluate_every": 200, "evaluation_episodes": 1, "width": 2}
+    algorithms, worlds = grid(QLearning(), double=[False, True]), grid(GridWorld(), goal_reward=[1.0, 3e38])
     said = in_a_process_with_devices(
         4,
-        "from envs import CartPole; from jaxrl import train; from jaxrl.algorithms import PPO;"
-        f"train({algorithms!r}, CartPole(), out={str(tmp_path / 'several')!r}, **{settings})",
+        "from envs import GridWorld; from jaxrl import train; from jaxrl.algorithms import QLearning;"
+        f"train({algorithms!r}, {worlds!r}, out={str(tmp_path / 'several')!r}, **{settings})",
     )
     assert "2 programs, 4 batches of width 2, 4 at a time" in said
     several = load(tmp_path / "several")
-    assert several.runs.status.to_list() == ["complete", "complete", "failed", "failed"] * 2
-    one = train(algorithms, CartPole(), out=tmp_path / "one", **settings)
+    assert several.runs.status.to_list() == ["complete"] * 4 + ["failed"] * 4
+    one = train(algorithms, worlds, out=tmp_path / "one", **settings)
     assert_same_bits(several, one)
     assert several.runs.equals(one.runs)
 
@@ -163,7 +159,7 @@ def test_batches_of_one_program_that_are_equally_far_form_teams(monkeypatch):
         ([9], 8, 8),
         ([3], 2, 2),  # one device would do as well, but compile twice
         ([5, 3], 8, 1),  # all at once
-        ([3, 2], 8, 1),
+        ([3, 2], 8, 3),
         ([8, *[1] * 7], 8, 1),
         ([1, 1], 2, 1),
         ([64, 64], 8, 8),
