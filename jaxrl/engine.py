@@ -29,7 +29,7 @@ class Engine(NamedTuple):
 def engine_for(mesh: Mesh, episodes: int) -> Engine:
     """The functions for lanes that are sharded over a mesh, each compiled once for all of its devices."""
     play = partial(evaluate, episodes=episodes)
-    if mesh.size == 1:
+    if mesh.size == 1:  # which keeps the elimination that several give up
         return Engine(initialise, advance, play, keys_at)
     return Engine(
         sharded(initialise, mesh, lanes=3),
