@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import random
 from jax.extend.core import Jaxpr, JaxprEqn
 
-from jaxrl.algorithm import Algorithm
-from jaxrl.environment import Environment
-from jaxrl.memory import inner_jaxprs
+from jaxrl.compiled.lane_memory import inner_jaxprs
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 
 ROUNDS = 15  # so that a quiet moment is among them
 

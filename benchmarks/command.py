@@ -28,7 +28,7 @@ from benchmarks import (
 from benchmarks.peers import compare
 from benchmarks.processes import in_fresh_process
 from jaxrl.errors import InputError, unknown
-from jaxrl.folder import machine
+from jaxrl.store.provenance import machine
 
 RESULTS = Path(__file__).with_name("results")
 PACKAGES = ("gymnasium", "gymnax", "numpy")  # measured beside ours; the machine lists what ours stands on

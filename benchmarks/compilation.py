@@ -13,7 +13,7 @@ from benchmarks.processes import in_fresh_process
 from benchmarks.timing import timed
 from benchmarks.training import WORK
 from jaxrl import enable_compilation_cache
-from jaxrl.cores import count_cores
+from jaxrl.compiled.cores import count_cores
 
 SEEDS = 64
 ROUNDS = 3

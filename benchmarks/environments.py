@@ -14,8 +14,9 @@ from rich.table import Table
 
 from benchmarks.timing import Call, time_in_turn
 from envs import ENVIRONMENTS
-from jaxrl.environment import Environment, Episode
-from jaxrl.generators import GENERATORS
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Episode
+from jaxrl.random.generators import GENERATORS
 from jaxrl.text import number
 
 COPIES = (1, 64, 1_024, 16_384)

@@ -15,7 +15,7 @@ from benchmarks.compilation import PARTS, medians
 from benchmarks.seeds import SOLVE
 from benchmarks.solve import SHARE
 from benchmarks.tabular import contender
-from jaxrl.generators import GENERATORS
+from jaxrl.random.generators import GENERATORS
 from jaxrl.report.figures import COLOURS, NEUTRAL
 from jaxrl.report.static import STYLE
 from jaxrl.statistics import share_interval

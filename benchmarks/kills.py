@@ -17,10 +17,10 @@ from rich.console import Group
 from rich.table import Table
 
 from jaxrl import InputError, Results, enable_compilation_cache, load, resume
-from jaxrl.checkpoints import plain
-from jaxrl.plan import make_batches
 from jaxrl.statistics import share_interval
-from jaxrl.study import study_of
+from jaxrl.store.manifest import study_of
+from jaxrl.store.states import plain
+from jaxrl.study.plan import make_batches
 
 SEEDS, WIDTH, KILLS = 64, 32, 50
 OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000", "--evaluate-every", "250"]

@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import optax
 
-from jaxrl.algorithm import Algorithm
-from jaxrl.engine import engine_for
-from jaxrl.environment import Environment
+from jaxrl.compiled.engine import engine_for
 from jaxrl.errors import InputError
-from jaxrl.generators import DEFAULT
-from jaxrl.plan import Team, make_plan, make_teams
-from jaxrl.study import MAX_COUNT, make_study
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
+from jaxrl.random.generators import DEFAULT
+from jaxrl.study.plan import make_plan
+from jaxrl.study.seeds import MAX_COUNT
+from jaxrl.study.study import make_study
+from jaxrl.study.teams import Team, make_teams
 
 EPISODES = 10  # of an evaluation, the command line's default
 

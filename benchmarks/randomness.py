@@ -24,9 +24,9 @@ from rich.console import Group
 from rich.table import Table
 from scipy import stats
 
-from jaxrl import generators
 from jaxrl.errors import InputError
-from jaxrl.generators import GENERATORS
+from jaxrl.random import generators
+from jaxrl.random.generators import GENERATORS
 
 Row = dict[str, Any]
 Stream = Callable[[Array, Array], Array]

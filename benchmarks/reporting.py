@@ -12,8 +12,8 @@ from rich.table import Table
 
 from benchmarks.timing import timed
 from jaxrl.report.page import write_studies
-from jaxrl.results import Results
 from jaxrl.statistics import RESAMPLES, curve_band
+from jaxrl.store.results import Results
 
 POINTS, CALLS = 100, 3
 SHAPES = {  # environments, settings of each, runs of each setting

@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks import solve
 from benchmarks.processes import in_fresh_process
 from benchmarks.training import MIN_SECONDS, seed_counts, train
-from jaxrl.memory import shown_bytes
+from jaxrl.compiled.lane_memory import shown_bytes
 
 COST = ("ppo CartPole-v1", "dqn CartPole-v1", "q_learning GridWorld-v0")
 SOLVE = "solve CartPole-v1"

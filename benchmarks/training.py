@@ -16,10 +16,10 @@ from benchmarks.memory import peak_bytes, resident_bytes
 from benchmarks.processes import in_fresh_process
 from benchmarks.timing import enough, timed
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
-from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
-from jaxrl.environment import Environment
-from jaxrl.memory import shown_bytes
+from jaxrl.compiled.lane_memory import shown_bytes
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 from jaxrl.text import number
 
 SEEDS = (1, 8, 64, 256, 1_024)

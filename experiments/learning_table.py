@@ -14,9 +14,9 @@ import pandas as pd
 
 from envs import Acrobot, CartPole, FrozenLake, MountainCar, MountainCarContinuous, Pendulum
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
-from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
-from jaxrl.environment import Environment
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 from jaxrl.statistics import mean_interval, solve_share
 
 FOLDER = Path("runs/learning_table")

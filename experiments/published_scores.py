@@ -9,7 +9,7 @@ from envs import CartPole, FrozenLake, GridWorld
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl import enable_compilation_cache, train, use_all_cores
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.environment import FiniteEnvironment
+from jaxrl.mdp.finite import FiniteEnvironment
 from jaxrl.statistics import mean_interval
 
 FOLDER = "runs/published_scores"

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING, Any
 from jaxrl.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from jaxrl.comparing import compare
-    from jaxrl.compilation_cache import enable_compilation_cache
+    from jaxrl.analysis.compare import compare
+    from jaxrl.analysis.export import export
+    from jaxrl.analysis.select import select
+    from jaxrl.compiled.compilation_cache import enable_compilation_cache
+    from jaxrl.compiled.cores import use_all_cores
     from jaxrl.config import grid
-    from jaxrl.cores import use_all_cores
     from jaxrl.errors import InputError
-    from jaxrl.exporting import export
     from jaxrl.report import write_report
-    from jaxrl.results import Results, load
-    from jaxrl.selecting import select
-    from jaxrl.training import resume, train
+    from jaxrl.run.train import resume, train
+    from jaxrl.store.results import Results, load
 
 # Loaded at first use: pandas and the report's libraries would double the time of `import jaxrl`.
 _HOMES = {
     "InputError": "jaxrl.errors",
-    "Results": "jaxrl.results",
-    "compare": "jaxrl.comparing",
-    "enable_compilation_cache": "jaxrl.compilation_cache",
-    "export": "jaxrl.exporting",
+    "Results": "jaxrl.store.results",
+    "compare": "jaxrl.analysis.compare",
+    "enable_compilation_cache": "jaxrl.compiled.compilation_cache",
+    "export": "jaxrl.analysis.export",
     "grid": "jaxrl.config",
-    "load": "jaxrl.results",
-    "resume": "jaxrl.training",
-    "select": "jaxrl.selecting",
-    "train": "jaxrl.training",
-    "use_all_cores": "jaxrl.cores",
+    "load": "jaxrl.store.results",
+    "resume": "jaxrl.run.train",
+    "select": "jaxrl.analysis.select",
+    "train": "jaxrl.run.train",
+    "use_all_cores": "jaxrl.compiled.cores",
     "write_report": "jaxrl.report",
 }
 

@@ -14,10 +14,10 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxrl.algorithm import Algorithm
 from jaxrl.config import Config
-from jaxrl.environment import Environment
 from jaxrl.errors import InputError, unknown
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 
 
 @functools.cache

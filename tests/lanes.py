@@ -8,10 +8,10 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
-from jaxrl.engine import advance, initialise
-from jaxrl.generators import DEFAULT
-from jaxrl.plan import Batch
-from jaxrl.study import Run
+from jaxrl.compiled.engine import advance, initialise
+from jaxrl.random.generators import DEFAULT
+from jaxrl.study.batch import Batch
+from jaxrl.study.study import Run
 
 # An environment each registered algorithm can act in, and settings small enough for a test.
 # Within ITERATIONS their rings wrap around and most iterations update.

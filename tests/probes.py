@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 from jax import Array
 
-from jaxrl.environment import Box, FiniteEnvironment, traced
+from jaxrl.environment import traced
+from jaxrl.mdp.finite import FiniteEnvironment
+from jaxrl.mdp.spaces import Box
 
 
 class OneStep(FiniteEnvironment):

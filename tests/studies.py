@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from jaxrl.results import Results
+from jaxrl.store.results import Results
 
 
 def made_study(path, scores, points=5, solved=475.0, metrics=("eval_return", "return"), **parameters):

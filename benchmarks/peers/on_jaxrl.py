@@ -7,8 +7,8 @@ from benchmarks.arithmetic import iteration_flops, product_rate
 from benchmarks.lanes import Lanes, planned
 from benchmarks.peers.work import WORK, Settings, run_worker
 from jaxrl import registry, use_all_cores
-from jaxrl.algorithm import Algorithm
-from jaxrl.environment import Environment
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 
 
 def start(work: str, settings: Settings, seeds: int) -> Lanes:

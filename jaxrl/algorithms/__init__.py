@@ -1,11 +1,11 @@
 """The algorithms, one file each, and their registry."""
 
-from jaxrl.algorithm import Algorithm
 from jaxrl.algorithms.discrete_sac import DiscreteSAC
 from jaxrl.algorithms.dqn import DQN
 from jaxrl.algorithms.ppo import PPO
 from jaxrl.algorithms.q_learning import QLearning
 from jaxrl.algorithms.sac import SAC
+from jaxrl.learning.algorithm import Algorithm
 
 __all__ = ["ALGORITHMS", "DQN", "PPO", "SAC", "DiscreteSAC", "QLearning"]
 

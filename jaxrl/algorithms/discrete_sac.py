@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxrl.algorithm import num_actions, traced
+from jaxrl.algorithm import traced
 from jaxrl.algorithms.sac import SAC
 from jaxrl.config import Scalar
-from jaxrl.distributions import Categorical
-from jaxrl.environment import Environment
-from jaxrl.networks import ReluMLP, is_image
+from jaxrl.learning.algorithm import num_actions
+from jaxrl.learning.distributions import Categorical
+from jaxrl.learning.networks import ReluMLP, is_image
+from jaxrl.mdp.environment import Environment
 
 
 class DiscreteSAC(SAC):

@@ -11,12 +11,16 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl import algorithm, replay
-from jaxrl.algorithm import Collector, Metrics, episode_metrics, num_actions, static, traced
-from jaxrl.distributions import epsilon_greedy
-from jaxrl.environment import Environment, Episode, Experience, Transition
-from jaxrl.networks import ReluMLP, features, is_image
-from jaxrl.schedules import linear
+from jaxrl.algorithm import static, traced
+from jaxrl.learning import replay
+from jaxrl.learning.algorithm import Collector, num_actions
+from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.metrics import Metrics, episode_metrics
+from jaxrl.learning.networks import ReluMLP, features, is_image
+from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.learning.schedules import linear
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Episode, Experience, Transition
 
 
 class State(struct.PyTreeNode):
@@ -61,7 +65,7 @@ class DQN(Collector):
 
     def init(self, env: Environment, key: Array) -> State:
         key_network, key_episodes, key_state = random.split(key, 3)
-        episodes = algorithm.start_episodes(env, key_episodes, self.num_envs)
+        episodes = start_episodes(env, key_episodes, self.num_envs)
         params = self.network(env).init(key_network, features(env.observation_space, episodes.obs[0]))
         _, transitions = jax.eval_shape(self.collect, env, params, episodes, key_state, jnp.float32(0))
         ring = replay.create(transitions.experience, self.capacity // self.num_envs)
@@ -113,7 +117,7 @@ class DQN(Collector):
             values = self.network(env).apply(params, features(env.observation_space, obs))
             return epsilon_greedy(key, values, epsilon), None
 
-        return algorithm.rollout(env, episodes, key, self.num_steps, act)[:2]
+        return rollout(env, episodes, key, self.num_steps, act)[:2]
 
     def mean_loss(self, params: Any, target: Any, env: Environment, stretches: Experience) -> Array:
         """The mean loss of a batch of stretches of n_step transitions: [batch, n_step, ...]."""

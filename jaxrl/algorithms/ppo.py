@@ -14,17 +14,21 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl import algorithm
-from jaxrl.algorithm import Collector, Metrics, episode_metrics, mean_metrics, static, traced
+from jaxrl.algorithm import static, traced
 from jaxrl.config import Scalar
-from jaxrl.distributions import Categorical, Gaussian
-from jaxrl.environment import Discrete, Environment, Episode, Transition
 from jaxrl.errors import InputError
-from jaxrl.networks import MLP, GaussianMLP, features, is_image
-from jaxrl.normalise import Scales, standardised
-from jaxrl.returns import generalised_advantage, td_error
-from jaxrl.schedules import linear
-from jaxrl.shuffle import permutation
+from jaxrl.learning.algorithm import Collector
+from jaxrl.learning.distributions import Categorical, Gaussian
+from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
+from jaxrl.learning.networks import MLP, GaussianMLP, features, is_image
+from jaxrl.learning.normalise import Scales, standardised
+from jaxrl.learning.returns import generalised_advantage, td_error
+from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.learning.schedules import linear
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Episode, Transition
+from jaxrl.mdp.spaces import Discrete
+from jaxrl.random.shuffle import permutation
 
 Drawn = tuple[Array, Array]  # actions as drawn, before they are clipped to the action space, and their log π
 
@@ -79,7 +83,7 @@ class PPO(Collector):
 
     def init(self, env: Environment, key: Array) -> State:
         key_actor, key_critic, key_episodes, key_state = random.split(key, 4)
-        episodes = algorithm.start_episodes(env, key_episodes, self.num_envs)
+        episodes = start_episodes(env, key_episodes, self.num_envs)
         x = features(env.observation_space, episodes.obs[0])
         actor = self.actor(env).init(key_actor, x)
         critic = self.critic(env).init(key_critic, x)
@@ -119,7 +123,7 @@ class PPO(Collector):
             action = policy.sample(key)
             return env.action_space.clip(action), (action, policy.log_prob(action))
 
-        return algorithm.rollout(env, state.episodes, key, self.num_steps, act)
+        return rollout(env, state.episodes, key, self.num_steps, act)
 
     def samples(
         self, env: Environment, state: State, transitions: Transition, drawn: Drawn

@@ -4,20 +4,14 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array, random
 
-from jaxrl.algorithm import (
-    Algorithm,
-    Metrics,
-    episode_metrics,
-    mean_metrics,
-    num_actions,
-    num_observations,
-    static,
-    traced,
-)
-from jaxrl.distributions import epsilon_greedy
-from jaxrl.environment import Environment, Episode
-from jaxrl.returns import td_error
-from jaxrl.schedules import exponential, linear
+from jaxrl.algorithm import static, traced
+from jaxrl.learning.algorithm import Algorithm, num_actions, num_observations
+from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
+from jaxrl.learning.returns import td_error
+from jaxrl.learning.schedules import exponential, linear
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Episode
 
 
 class State(struct.PyTreeNode):

@@ -15,13 +15,18 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl import replay
-from jaxrl.algorithm import Collector, Metrics, episode_metrics, rollout, start_episodes, static, traced
+from jaxrl.algorithm import static, traced
 from jaxrl.config import Scalar
-from jaxrl.distributions import TanhGaussian
-from jaxrl.environment import Box, Discrete, Environment, Episode, Experience, Transition
 from jaxrl.errors import InputError
-from jaxrl.networks import ReluMLP, features, is_image
+from jaxrl.learning import replay
+from jaxrl.learning.algorithm import Collector
+from jaxrl.learning.distributions import TanhGaussian
+from jaxrl.learning.metrics import Metrics, episode_metrics
+from jaxrl.learning.networks import ReluMLP, features, is_image
+from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Episode, Experience, Transition
+from jaxrl.mdp.spaces import Box, Discrete
 
 
 class Learned(struct.PyTreeNode):

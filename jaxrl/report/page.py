@@ -18,10 +18,10 @@ from jaxrl.report import interactive, static
 from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.figures import COLOURS, LETTERS, Figure, figures_of, figures_over
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
-from jaxrl.results import Results, load
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
-from jaxrl.tables import write_text
+from jaxrl.store.results import Results, load
+from jaxrl.store.tables import write_text
 from jaxrl.text import bounds, file_name, number, percent
 
 LISTED = 200  # failed runs in the page

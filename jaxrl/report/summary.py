@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxrl.results import Results
 from jaxrl.statistics import (
     aggregate,
     compare_all,
@@ -31,6 +30,7 @@ from jaxrl.statistics import (
     varied_parameters,
     within_run_iqr,
 )
+from jaxrl.store.results import Results
 from jaxrl.text import short_names
 
 SETTINGS = 6  # drawn and compared in one environment: the best

@@ -1,0 +1,170 @@
+"""`jaxrl export`: studies in the forms that other tools read.
+
+rliable      rliable.npz: for each setting an array [runs, environments] of final scores, and
+             `environments`, the names of the columns; no pickle
+marl-eval    marl-eval.json: environment -> task -> setting -> run -> step -> metric, as documented at
+             github.com/instadeepai/marl-eval; `absolute_metrics` is the last evaluation
+tensorboard  a folder of event files
+wandb        a folder of offline runs
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
+from jaxrl.analysis.sinks import Sink, TensorBoard, WeightsAndBiases
+from jaxrl.errors import InputError, unknown
+from jaxrl.store.results import Results
+from jaxrl.store.tables import appearing_whole, write_text
+
+SINKS: Mapping[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
+# marl-eval finds by itself what to normalise only under names without an underscore.
+MARL_EVAL_METRICS = {"return": "eval_return", "length": "eval_length"}
+
+
+def export(
+    folders: PathLike | Sequence[PathLike], to: str, out: str | os.PathLike[str] | None = None
+) -> Path:
+    """Writes some results folders in the form of another tool, and gives the path of what it wrote.
+
+    to: "rliable", "marl-eval", "tensorboard" or "wandb". out: a file for the first two, which is replaced,
+    a new folder for the others; in the first of the folders by default. Settings that several folders hold
+    are told apart by the folder. A failed run is NaN for rliable. Raises InputError for an unknown form,
+    for runs that do not fill it, for a package that is not installed, or a path that cannot be written.
+    """
+    if to not in FILES:
+        raise unknown("form", to, FILES)
+    studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
+    path = Path(out or studies[0].path / FILES[to])
+    try:
+        if to in SINKS:
+            if path.exists():
+                raise InputError(f"{path} exists already: remove it or choose another folder")
+            _stream(studies, SINKS[to](path))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (_write_rliable if to == "rliable" else _write_marl_eval)(studies, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def rliable_scores(studies: Sequence[Results]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """{setting: final scores [runs, environments]}, rows by seed, NaN for a failed run; and the environments.
+
+    Raises InputError unless each setting has equally many runs in each environment.
+    """
+    table = kept_apart(score_table(studies, "eval_return"))
+    environments = [str(name) for name in table["environment"].unique()]
+    counts = _counts(table, "rliable")
+    for setting in counts.index.unique("setting"):
+        _require_equal("rliable", "runs", counts.xs(setting, level="setting", drop_level=False))
+    by_seed = table.sort_values("seed", kind="stable")
+    scores = {
+        str(setting): np.stack(
+            [runs.loc[runs["environment"] == name, "score"] for name in environments], axis=1
+        )
+        for setting, runs in by_seed.groupby("setting", sort=False)
+    }
+    return scores, environments
+
+
+def marl_eval_tree(studies: Sequence[Results]) -> dict[str, Any]:
+    """The studies as marl-eval's nested dict: environment "jaxrl", whose tasks are our environments.
+
+    Its values are the means over the episodes of an evaluation, lists of one. Raises InputError unless all
+    settings have equally many runs and evaluations in each environment, and none of them failed.
+    """
+    table = kept_apart(score_table(studies, "eval_return"))
+    _require_equal("marl-eval", "runs", _counts(table, "marl-eval"))
+    for run in table[table["score"].isna()].to_dict("records"):
+        raise InputError(
+            f"marl-eval knows no failed runs, as seed {run['seed']} of {run['setting']} in "
+            f"{run['environment']} is"
+        )
+    curves = _curves_by_run(studies)
+    tree: dict[str, Any] = {}
+    for run in table.sort_values("seed", kind="stable").to_dict("records"):
+        task = tree.setdefault(run["environment"].lower(), {})
+        runs = task.setdefault(run["setting"], {})
+        runs[f"run_{len(runs) + 1}"] = _marl_eval_run(curves[run["study"], run["run"]])
+    evaluations = {
+        (setting, task): len(runs["run_1"]) - 1
+        for task, settings in tree.items()
+        for setting, runs in settings.items()
+    }
+    _require_equal("marl-eval", "evaluations", pd.Series(evaluations))
+    return {"jaxrl": tree}
+
+
+def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
+    """One run's evaluations by step, and the last one as what marl-eval calls absolute. curves: by step."""
+    table = curves[list(MARL_EVAL_METRICS.values())].dropna()
+    values = [{name: [row[ours]] for name, ours in MARL_EVAL_METRICS.items()} for _, row in table.iterrows()]
+    steps = {
+        f"step_{i}": {"step_count": int(step), **metrics}
+        for i, (step, metrics) in enumerate(zip(table.index, values, strict=True))
+    }
+    return {**steps, "absolute_metrics": values[-1]}
+
+
+def _write_rliable(studies: Sequence[Results], path: Path) -> None:
+    scores, environments = rliable_scores(studies)
+    with appearing_whole(path) as temporary, temporary.open("wb") as file:  # given a path, it would add .npz
+        np.savez(file, allow_pickle=False, environments=np.array(environments), **scores)
+
+
+def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:
+    write_text(path, json.dumps(marl_eval_tree(studies), allow_nan=False))
+
+
+def _stream(studies: Sequence[Results], sink: Sink) -> None:
+    """Every run of the studies into a sink."""
+    table, curves = kept_apart(score_table(studies, "eval_return")), _curves_by_run(studies)
+    fields, _ = join(studies)
+    for run, row in zip(table.to_dict("records"), fields.to_dict("records"), strict=True):
+        parameters = {
+            str(name): value.item() if isinstance(value, np.generic) else value
+            for name, value in row.items()
+            if name not in ("study", "run") and not pd.isna(value)
+        }
+        name = (run["environment"], run["setting"], f"seed-{run['seed']}")
+        sink.write(name, parameters, curves[run["study"], run["run"]])
+    sink.close()
+
+
+def _curves_by_run(studies: Sequence[Results]) -> dict[tuple[str, int], pd.DataFrame]:
+    """By folder and run: index step, columns metrics."""
+    _, curves = join(studies)
+    groups: Any = curves.groupby(["study", "run"])
+    return {key: rows.pivot(index="step", columns="metric", values="value") for key, rows in groups}
+
+
+def _counts(table: pd.DataFrame, to: str) -> pd.Series:
+    """How many runs each setting has in each environment. Raises InputError if one has none."""
+    counts = table.groupby(["setting", "environment"], sort=False).size()
+    for setting in table["setting"].unique():
+        for environment in table["environment"].unique():
+            if (setting, environment) not in counts.index:
+                raise InputError(
+                    f"{to} needs each setting in each environment: {setting} has no run in {environment}"
+                )
+    return counts
+
+
+def _require_equal(to: str, what: str, counts: pd.Series) -> None:
+    """Raises InputError unless all counts, whose index is setting and environment, are equal."""
+    place: Any
+    for place, count in counts.items():
+        if count != counts.iloc[0]:
+            first, other = (" in ".join(names) for names in (counts.index[0], place))
+            raise InputError(
+                f"{to} needs equally many {what}: {first} has {counts.iloc[0]}, but {other} has {count}"
+            )

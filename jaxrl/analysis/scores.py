@@ -1,0 +1,60 @@
+"""Several results folders as one labelled table with a score for each run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from jaxrl.errors import InputError, unknown
+from jaxrl.statistics import area_scores, final_scores, training_scores
+from jaxrl.store.results import Results, load
+
+PathLike = str | os.PathLike[str]
+
+
+def read(folders: Sequence[PathLike]) -> list[Results]:
+    """The studies of some folders. Raises InputError for none, one given twice or what is no study."""
+    if not folders:
+        raise InputError("name at least one results folder")
+    paths = [Path(folder).resolve() for folder in folders]
+    for path, folder in zip(paths, folders, strict=True):
+        if paths.count(path) > 1:
+            raise InputError(f"{folder} was given twice")
+    return [load(folder) for folder in folders]
+
+
+def join(studies: Sequence[Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs and the curves of all studies, told apart by the column `study`, its folder."""
+    runs = [study.runs.assign(study=str(study.path)) for study in studies]
+    curves = [study.curves.assign(study=str(study.path)) for study in studies]
+    return pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
+
+
+def score_table(studies: Sequence[Results], metric: str) -> pd.DataFrame:
+    """The runs of all studies, as `join` gives them, with labels and scores.
+
+    metric: "auc", the area under the curve of evaluations divided by its steps; "training", the mean return
+    of all training episodes; any other one's last value, such as "eval_return". Greater is better. Columns
+    as in jaxrl.statistics.scores. Raises InputError for an unknown metric, or one that a setting lacks.
+    """
+    runs, curves = join(studies)
+    if metric == "auc":
+        table = area_scores(runs, curves)
+    elif metric == "training":
+        table = training_scores(runs, curves)
+    elif metric in (known := curves["metric"].unique()):
+        table = final_scores(runs, curves, metric)
+    else:
+        raise unknown("metric", metric, ["auc", "training", *known])
+    for (environment, setting), rows in table.groupby(["environment", "setting"], sort=False):
+        if rows["score"].isna().all() and (rows["status"] != "failed").any():
+            raise InputError(f"{setting!r} in {environment} has no value of the metric {metric!r}")
+    return table
+
+
+def kept_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """A score table with the folder in the name of each setting that several hold of one environment."""
+    studies = table.groupby(["environment", "setting"])["study"].transform("nunique")
+    shared = studies.groupby(table["setting"]).transform("max") > 1
+    return table.assign(setting=table["setting"] + (" (" + table["study"] + ")").where(shared, ""))

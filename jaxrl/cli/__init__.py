@@ -1,0 +1,3 @@
+from jaxrl.cli.commands import main
+
+__all__ = ["main"]

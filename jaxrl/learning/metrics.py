@@ -1,0 +1,24 @@
+import jax.numpy as jnp
+from jax import Array
+
+from jaxrl.mdp.episode import Transition
+
+Metrics = dict[str, tuple[Array, Array]]  # name -> ([] sum, [] weight); a chunk reports sum / weight
+
+
+def episode_metrics(transition: Transition) -> Metrics:
+    """Return and length of the episodes that end in a batch of transitions, any leading axes."""
+    done = transition.done
+    count = jnp.sum(done, dtype=jnp.float32)
+    return {
+        "return": (jnp.sum(jnp.where(done, transition.episode_return, 0.0)), count),
+        "length": (
+            jnp.sum(jnp.where(done, transition.episode_length, 0), dtype=jnp.float32),
+            count,
+        ),
+    }
+
+
+def mean_metrics(**values: Array) -> Metrics:
+    """Metrics of weight 1 from values that are averaged over their axes."""
+    return {name: (jnp.mean(value), jnp.float32(1)) for name, value in values.items()}

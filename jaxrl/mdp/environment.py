@@ -1,0 +1,111 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+
+from jaxrl.config import Config, traced
+from jaxrl.errors import InputError
+from jaxrl.mdp.spaces import Box, Discrete, Space
+
+State = Any  # a pytree of arrays; each environment names its own
+
+
+class Environment(Config):
+    """A Markov decision process; its fields are its constants. `key` arguments are single typed keys."""
+
+    max_steps: int = traced(1_000, "time limit of an episode, no part of the MDP", low=1)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
+    def observation_space(self) -> Space:
+        """What `observe` returns."""
+        raise self._missing("observation_space")
+
+    @property
+    def action_space(self) -> Space:
+        """What `step` accepts."""
+        raise self._missing("action_space")
+
+    @property
+    def solved_return(self) -> float | None:
+        """The mean evaluation return from which this environment counts as solved; None if undefined."""
+        return None
+
+    def reset(self, key: Array) -> State:
+        """A draw from the initial state distribution."""
+        raise self._missing("reset")
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        """One transition: (next state, reward [] float32, terminated [] bool).
+
+        Reward and terminated may also be Python's numbers.
+        """
+        raise self._missing("step")
+
+    def observe(self, state: State) -> Array:
+        """What the agent sees of a state: an element of `observation_space`."""
+        raise self._missing("observe")
+
+    def render(self, state: State) -> np.ndarray:
+        """A picture of a state: [height, width, 3] uint8, RGB."""
+        raise InputError(f"{self.title} draws no picture")
+
+    def text(self, state: State) -> str:
+        """A grid's state as lines of text."""
+        raise InputError(f"{self.title} has no text form")
+
+    def _missing(self, what: str) -> InputError:
+        return InputError(f"{type(self).__name__} must define {what}")
+
+
+def check_contract(env: Environment) -> None:
+    """Raises InputError if `reset`, `observe` or `step` return another shape or type than they promise.
+
+    Only traces them: nothing is compiled or computed.
+    """
+
+    name = env.title
+
+    def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
+        _check_space(f"{name}.observation_space", env.observation_space)
+        space = _check_space(f"{name}.action_space", env.action_space)
+        state = env.reset(key)
+        if not jax.tree.leaves(state):
+            raise InputError(f"{name}.reset must return a state, got {state!r}")
+        outcome = env.step(key, state, jnp.zeros(space.shape, space.dtype))
+        if not isinstance(outcome, tuple) or len(outcome) != 3:
+            raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")
+        return state, env.observe(state), *outcome
+
+    state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
+    space = env.observation_space
+    promises = (
+        ("observe must return an observation", obs, jax.ShapeDtypeStruct(space.shape, space.dtype)),
+        ("step must return a reward", reward, jax.ShapeDtypeStruct((), jnp.float32)),
+        ("step must return terminated", terminated, jax.ShapeDtypeStruct((), jnp.bool_)),
+        ("step must return a state like reset's,", successor, state),
+    )
+    for promise, got, expected in promises:
+        if described(got) != described(expected):
+            raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
+
+
+def _check_space(what: str, space: Any) -> Space:
+    if not isinstance(space, Discrete | Box):
+        raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; is it a @property?")
+    if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
+        raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
+    return space
+
+
+def described(tree: Any) -> str:
+    """Shapes and types of a pytree's leaves, such as "float32[4]"; with several, its structure too."""
+    leaves, structure = jax.tree.flatten(tree)
+    short = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves]
+    return short[0] if len(short) == 1 else f"{', '.join(short)} in {structure}"

@@ -1,0 +1,86 @@
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array, lax, random
+
+from jaxrl.mdp.environment import Environment, State
+
+
+class Experience(struct.PyTreeNode):
+    """One step, as a learner sees it.
+
+    At most one of `terminated` and `truncated` holds; either ends the episode.
+    """
+
+    obs: Array  # [*obs]
+    action: Array  # [*action]
+    reward: Array  # [] float32
+    next_obs: Array  # [*obs], the true successor's observation, before any reset
+    terminated: Array  # [] bool, the MDP ended: nothing follows, do not bootstrap
+    truncated: Array  # [] bool, the time limit cut the episode: bootstrap from next_obs
+
+    @property
+    def done(self) -> Array:
+        """[] bool, the episode is over."""
+        return self.terminated | self.truncated
+
+
+class Transition(Experience):
+    """One step, and the episode's totals with it."""
+
+    episode_return: Array  # [] float32, undiscounted return so far, this reward included
+    episode_length: Array  # [] int32, steps so far, this one included
+
+    @property
+    def experience(self) -> Experience:
+        """Without the totals."""
+        return Experience(self.obs, self.action, self.reward, self.next_obs, self.terminated, self.truncated)
+
+
+class Episode(struct.PyTreeNode):
+    """An environment in the middle of an episode."""
+
+    state: State
+    obs: Array  # [*obs]
+    episode_return: Array  # [] float32, undiscounted return so far
+    episode_length: Array  # [] int32, steps so far
+
+    @classmethod
+    def start(cls, env: Environment, key: Array) -> Self:
+        """A fresh episode."""
+        state = env.reset(key)
+        return cls(state, env.observe(state), jnp.float32(0), jnp.int32(0))
+
+    def step(self, env: Environment, key: Array, action: Array) -> tuple[Self, Transition]:
+        """One transition, and the episode that goes on: a fresh one where this one is over."""
+        # Not split, of which XLA computes both keys, even where an environment draws nothing.
+        key_step, key_reset = random.fold_in(key, 0), random.fold_in(key, 1)
+        state, *outcome = env.step(key_step, self.state, action)
+        reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
+        length = self.episode_length + 1
+        transition = Transition(
+            obs=self.obs,
+            action=action,
+            reward=reward,
+            next_obs=env.observe(state),
+            terminated=terminated,
+            truncated=(length >= env.max_steps) & ~terminated,
+            episode_return=self.episode_return + reward,
+            episode_length=length,
+        )
+        # Observed once it is known which: nothing else needs what a reset that is dropped looks like.
+        following = select(transition.done, env.reset(key_reset), state)
+        going_on = self.replace(
+            state=following,
+            obs=env.observe(following),
+            episode_return=jnp.where(transition.done, 0.0, transition.episode_return),
+            episode_length=jnp.where(transition.done, 0, length),
+        )
+        return going_on, transition
+
+
+def select(condition: Array, on_true: Any, on_false: Any) -> Any:
+    """`on_true` where the [] bool condition holds, else `on_false`: pytrees of equal structure."""
+    return jax.tree.map(lambda a, b: lax.select(condition, a, b), on_true, on_false)

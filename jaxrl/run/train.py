@@ -1,0 +1,175 @@
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxrl.compiled.lane_memory import parse_bytes
+from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
+from jaxrl.random.generators import DEFAULT
+from jaxrl.run.workers import train_plan
+from jaxrl.store.differences import differences
+from jaxrl.store.folder import Folder
+from jaxrl.store.manifest import study_of
+from jaxrl.store.results import Results, load
+from jaxrl.study.batch import Batch
+from jaxrl.study.plan import make_batches, make_plan
+from jaxrl.study.seeds import parse_seeds
+from jaxrl.study.study import Study, make_study
+
+
+def train(
+    algorithm: Algorithm | Sequence[Algorithm],
+    environment: Environment | Sequence[Environment],
+    *,
+    seeds: int | str | Iterable[int],
+    steps: int,
+    out: str | os.PathLike[str] | None = None,
+    evaluate_every: int | None = None,
+    evaluation_episodes: int = 10,
+    width: int | None = None,
+    memory: str | None = None,
+    checkpoint_every: float | None = None,
+    prng: str = DEFAULT,
+) -> Results:
+    """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
+
+    Args:
+      algorithm: one, or several as from `grid`.
+      environment: one, or several as from `grid`.
+      seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
+      steps: environment steps of each run, rounded down to whole iterations.
+      out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
+        folder that already holds this very study, complete, is read and nothing is trained.
+      evaluate_every: environment steps between two evaluations; metrics are means over that stretch. A
+        fiftieth of `steps` if None.
+      evaluation_episodes: episodes of one evaluation; their mean is one value.
+      width: lanes of a batch; the bits of a run depend on it. By default the least that fits the largest
+        program into as few batches as the memory allows, on a processor also its caches, and 256 lanes.
+      memory: what the lanes of one device may take, such as "4GB"; by default half of what the
+        processor has free, or nine tenths of a GPU's.
+      checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:
+        after every one). By default so that they take about three per cent of the time.
+      prng: the generator of all keys, by its name in jaxrl.generators.
+
+    Raises:
+      InputError: a value or a combination that cannot be trained, or a folder that holds something else.
+      KeyboardInterrupt: after Ctrl-C, once the chunk under way is finished and saved; `resume` goes on
+        from there. A second Ctrl-C does not wait.
+    """
+    study = make_study(
+        algorithm,
+        environment,
+        seeds=seeds,
+        steps=steps,
+        evaluate_every=evaluate_every,
+        evaluation_episodes=evaluation_episodes,
+        prng=prng,
+    )
+    folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
+    if not folder.empty:
+        folder.require_same(study, width)
+        _say(f"{folder.path} holds this study, complete: read, not trained")
+        return load(folder.path)
+    plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
+    with folder.locked():
+        folder.create(study, plan)
+        _say(str(plan))
+        train_plan(study, plan, folder, checkpoint_every)
+    return load(folder.path)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    more_seeds: int | str | Iterable[int] | None = None,
+    steps: int | None = None,
+    rerun: int | str | None = None,
+    force: bool = False,
+    checkpoint_every: float | None = None,
+) -> Results:
+    """Finishes the study in a folder, from its last checkpoints; the bits are those of an uninterrupted one.
+
+    Args:
+      path: the results folder.
+      more_seeds: further seeds to train, as in `train`, a count being that many after the largest; the
+        other runs stay as they are.
+      steps: a larger budget, to which all runs are trained on. Schedules follow it from there on.
+      rerun: the index of a batch to train again from its start, or "all".
+      force: goes on though jax, the device or jaxrl's code differ; the manifest then records it.
+      checkpoint_every: as in `train`.
+
+    Raises:
+      InputError: a folder that cannot be resumed here, or an extension that does not fit it.
+      KeyboardInterrupt: as in `train`.
+    """
+    folder = Folder(Path(path))
+    folder.manifest()  # or else there is nothing to lock
+    with folder.locked():
+        manifest = folder.manifest()
+        study, width = study_of(manifest), manifest["plan"]["width"]
+        extended = more_seeds is not None or steps is not None
+        if manifest["status"] == "complete" and rerun is None and not extended:
+            return _read_again(folder, study, width)
+        if manifest["status"] == "complete" and rerun != "all":  # or else what is new would join damage
+            folder.table("curves.parquet", manifest["sha256"]["curves.parquet"])
+        if extended:
+            study = _extended(folder, study, more_seeds, steps)
+        plan = make_plan(study, width, sys.maxsize)  # the memory was seen to when its width was chosen
+        again = _chosen(plan.batches, rerun)
+        differing = differences(manifest, study)
+        if differing and not force:
+            name, (there, here) = next(iter(differing.items()))
+            raise InputError(
+                f"{path} was trained with {name} {there!r}, here it is {here!r}, so that the bits may "
+                "differ; --force goes on nevertheless and records it"
+            )
+        for batch in again:
+            folder.forget(batch)
+        if rerun == "all":
+            folder.forget_curves()
+        folder.curves(study, plan.batches)  # or else what is lost would be noticed when all is trained
+        folder.reopen(study, plan, differing)
+        _say(str(plan))
+        train_plan(study, plan, folder, checkpoint_every)
+    return load(path)
+
+
+def _read_again(folder: Folder, study: Study, width: int) -> Results:
+    """The results of a complete study, its table of runs written again if that was lost."""
+    if folder.mend_runs(study, make_batches(study, width)):
+        _say(f"{folder.path}/runs.parquet was missing or altered: written again")
+    else:
+        _say(f"{folder.path} holds its study, complete: nothing to resume")
+    return load(folder.path)
+
+
+def _extended(
+    folder: Folder, study: Study, more_seeds: int | str | Iterable[int] | None, steps: int | None
+) -> Study:
+    """The study in a folder, extended. Raises InputError for an extension that does not fit."""
+    first = max(run.seed for run in study.runs()) + 1
+    seeds = () if more_seeds is None else parse_seeds(more_seeds, first)
+    try:
+        return study.extended(seeds, steps)
+    except InputError as error:
+        if folder.manifest()["status"] == "complete":
+            raise
+        raise InputError(f"{error}, or finish what was begun with: jaxrl resume {folder.path}") from None
+
+
+def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:
+    """The batches to train again. Raises InputError for an index that there is not."""
+    if rerun is None or rerun == "all":
+        return batches if rerun else ()
+    if isinstance(rerun, str) or not 0 <= rerun < len(batches):
+        raise InputError(f"rerun must be a batch in [0, {len(batches) - 1}] or all, got {rerun!r}")
+    return [batches[rerun]]
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

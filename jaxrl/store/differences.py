@@ -1,0 +1,40 @@
+"""What bits depend on and differs between a study's folder and here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxrl.store.manifest import spec_of
+from jaxrl.store.provenance import BINDING, machine
+from jaxrl.study.study import Study
+
+
+def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
+    """What bits depend on and differs here from where a study began: name -> (there, here).
+
+    Entries of the machine, and the code of environments and algorithms.
+    """
+    there, here = manifest["machine"], machine()
+    found = {name: (there.get(name, ""), here[name]) for name in BINDING if there.get(name) != here[name]}
+    for kind, configs in spec_of(study).items():
+        if kind in ("environments", "algorithms"):
+            for then, now in zip(manifest["study"][kind], configs, strict=True):
+                if then["code"] != now["code"]:
+                    found[f"the code of {now['name']}"] = (then["code"], now["code"])
+    return found
+
+
+def trained_elsewhere(manifest: Mapping[str, Any], study: Study, batch: int) -> dict[str, tuple[str, str]]:
+    """As `differences`, but from wherever the saved state of a batch was trained, in a resumed study too."""
+    stretches: list[Mapping[str, Any]] = [{}]  # with what each of them differs from where the study began
+    for note in manifest["resumed"]:
+        if batch in note["batches"]:
+            earlier = [] if batch in note["anew"] else stretches
+            stretches = [*earlier, note["differing"]]
+    now, found = differences(manifest, study), {}
+    for then in stretches:
+        for name in {**now, **then}:
+            began = (now.get(name) or then[name])[0]
+            there, here = (side.get(name, (began, began))[1] for side in (then, now))
+            if there != here:
+                found[name] = (there, here)
+    return found

@@ -1,0 +1,131 @@
+"""The manifest of a results folder: a study, its plan and its machine as plain JSON values, and back."""
+
+import dataclasses
+import datetime
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxrl import registry
+from jaxrl.config import Config
+from jaxrl.errors import InputError
+from jaxrl.store.provenance import code_hash, machine
+from jaxrl.study.plan import Plan
+from jaxrl.study.seeds import parse_seeds, require_count
+from jaxrl.study.study import Study, check_prng
+from jaxrl.version import VERSION
+
+FORMAT = 3  # of the folder; a reader refuses another
+KINDS = (
+    "compile",
+    "train",
+    "evaluate",
+    "save",
+)  # a batch's wall-clock seconds, beside others
+# The tables, and how one that is lost comes back.
+TABLES = {
+    "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
+    "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
+}
+# Entries of the manifest and of its parts, of a list those of each item, without which it is damaged.
+ENTRIES = {
+    "jaxrl": [],
+    "created": [],
+    "study": [field.name for field in dataclasses.fields(Study)],
+    "plan": ["programs", "batches", "width", "devices"],
+    "machine": ["jax", "python", "device"],
+    "resumed": ["at", "batches", "anew", "differing"],
+}
+ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": ["runs", *KINDS]}
+LISTS = ("resumed", "seconds")
+
+
+def spec_of(study: Study) -> dict[str, Any]:
+    """A study as plain JSON values."""
+
+    def named(configs: Sequence[Any], registered: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": registry.name_of(config, registered),
+                "parameters": config.parameters(),
+                "code": code_hash(type(config)),
+            }
+            for config in configs
+        ]
+
+    return {
+        "environments": named(study.environments, registry.environments()),
+        "algorithms": named(study.algorithms, registry.algorithms()),
+        "seeds": list(study.seeds),
+        "steps": study.steps,
+        "evaluate_every": study.evaluate_every,
+        "evaluation_episodes": study.evaluation_episodes,
+        "prng": study.prng,
+        "more_seeds": [list(seeds) for seeds in study.more_seeds],
+        "more_steps": list(study.more_steps),
+    }
+
+
+def study_of(manifest: Mapping[str, Any]) -> Study:
+    """The study that a manifest describes.
+
+    Raises InputError for a name that is registered no more, or an entry that is missing or was altered.
+    """
+    spec = manifest["study"]
+
+    def configured(entry: Mapping[str, Any], find: Callable[[str], Config]) -> Any:
+        name, values, _ = operator.itemgetter("name", "parameters", "code")(entry)
+        lists = {field: tuple(value) for field, value in values.items() if isinstance(value, list)}
+        return find(name).with_values(**(values | lists))
+
+    try:
+        check_prng(spec["prng"])
+        return Study(
+            environments=tuple(configured(e, registry.environment) for e in spec["environments"]),
+            algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
+            seeds=parse_seeds(spec["seeds"]),
+            steps=require_count("steps", spec["steps"]),
+            evaluate_every=require_count("evaluate_every", spec["evaluate_every"]),
+            evaluation_episodes=require_count("evaluation_episodes", spec["evaluation_episodes"]),
+            prng=spec["prng"],
+            more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
+            more_steps=tuple(require_count("more_steps", steps) for steps in spec["more_steps"]),
+        )
+    except KeyError as error:
+        raise InputError(f"the manifest is damaged: an entry of its study lacks {error}") from None
+    except (TypeError, AttributeError):
+        raise InputError("the manifest is damaged: its study cannot be read") from None
+
+
+def new_manifest(study: Study, plan: Plan) -> dict[str, Any]:
+    """Of a study that begins here and now."""
+    return {
+        "format": FORMAT,
+        "jaxrl": VERSION,
+        "created": now(),
+        "status": "running",
+        "study": spec_of(study),
+        "plan": {
+            "programs": plan.programs,
+            "batches": len(plan.batches),
+            "width": plan.width,
+            "devices": plan.devices,
+        },
+        "machine": machine(),
+        "resumed": [],
+    }
+
+
+def require_whole(manifest: Mapping[str, Any]) -> None:
+    """Raises KeyError for an entry that a manifest lacks, InputError for a width that is none."""
+    complete = manifest["status"] == "complete"
+    for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
+        for holder in manifest[part] if part in LISTS else [manifest[part]]:
+            for name in names:
+                if name not in holder:
+                    raise KeyError(f"{part}.{name}")
+    require_count("width", manifest["plan"]["width"])
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,74 @@
+"""Where and with what a study was trained: machine, versions, and hashes of the code."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxrl.config import Config
+
+# Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
+BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
+# Folders of this package whose code changes no bit of a run.
+READERS = {"statistics", "analysis", "report", "cli"}
+
+
+def machine() -> dict[str, str]:
+    """What the bits of a run may depend on besides the study."""
+    device = jax.devices()[0]
+    return {
+        "code": source_hash(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
+        "platform": platform.platform(),
+        "flax": importlib.metadata.version("flax"),
+        "optax": importlib.metadata.version("optax"),
+        "device": _processor() if device.platform == "cpu" else device.device_kind,
+        "devices": str(jax.local_device_count()),
+        "cores": str(os.cpu_count()),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "x64": str(jax.config.values["jax_enable_x64"]),
+    }
+
+
+def _processor() -> str:
+    """Its model, on which the instructions depend that XLA chooses."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "cpu"
+
+
+def code_hash(cls: type[Config]) -> str:
+    """A hash of the source of the modules of a class and of its bases, as far as there are files of it, and
+    of the versions of its `packages`."""
+    sources: dict[str, None] = {}  # of each module once, in order
+    for ancestor in cls.__mro__:
+        with contextlib.suppress(OSError, TypeError):
+            sources[inspect.getsource(_source_of(ancestor))] = None
+    versions = [importlib.metadata.version(package) for package in cls.packages]
+    return hashlib.sha256("".join([*sources, *versions]).encode()).hexdigest()[:16]
+
+
+def _source_of(cls: type) -> Any:
+    """The module of a class, as its helpers and constants are part of it; the class alone where the module is
+    a script, which also says what is trained, or has no file."""
+    module = sys.modules.get(cls.__module__)
+    has_file = getattr(module, "__file__", None) is not None
+    return module if has_file and cls.__module__ != "__main__" else cls
+
+
+def source_hash() -> str:
+    """A hash of what trains: the source of this package but for the folders that only read results."""
+    root = Path(__file__).parents[1]
+    files = sorted(file for file in root.rglob("*.py") if file.relative_to(root).parts[0] not in READERS)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

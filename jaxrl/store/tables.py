@@ -1,0 +1,104 @@
+"""The tables of a results folder: making, writing and reading them."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxrl import registry
+from jaxrl.config import shown
+from jaxrl.errors import InputError
+from jaxrl.study.study import Run, Study
+
+
+def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None) -> pd.DataFrame:
+    """One row a run, `running` until it is known which failed, and at which iteration in which metric.
+
+    Tuples are written as in `--set`.
+    """
+
+    def status(run: Run) -> str:
+        return "running" if failed is None else "failed" if run.id in failed else "complete"
+
+    def threshold(run: Run) -> float:
+        return np.nan if run.environment.solved_return is None else float(run.environment.solved_return)
+
+    rows = [
+        {
+            "run": run.id,
+            "environment": registry.name_of(run.environment, registry.environments()),
+            "algorithm": registry.name_of(run.algorithm, registry.algorithms()),
+            "seed": run.seed,
+            "status": status(run),
+            "failed_iteration": (failed or {}).get(run.id, (None, None))[0],
+            "failed_metric": (failed or {}).get(run.id, (None, None))[1],
+            "steps": study.steps_of(run.algorithm),
+            "solved_return": threshold(run),
+            **run.algorithm.parameters(),
+            **{f"env.{name}": value for name, value in run.environment.parameters().items()},
+        }
+        for run in study.runs()
+    ]
+    table = pd.DataFrame(rows).astype({"failed_iteration": "Int64", "failed_metric": "string"})
+    for name in [name for name, dtype in table.dtypes.items() if dtype.kind == "O"]:
+        kinds = set(table[name].dropna().map(type))
+        if len(kinds) > 1 or tuple in kinds:  # a column has one type, so a mixed one becomes text
+            table[name] = table[name].dropna().map(shown)
+    return table
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table, whole or not at all."""
+    with appearing_whole(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    with appearing_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
+    """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it cannot."""
+    try:
+        if expected is not None and file_hash(path) != expected:
+            raise InputError(f"{path} was altered or cut short: its hash is not the manifest's")
+        return pd.read_parquet(path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or 'it is no table'}") from None
+    except ValueError:
+        raise InputError(f"{path} cannot be read: it was altered or cut short") from None
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place once the block is done, a power cut included."""
+    temporary = path.with_name(path.name + ".tmp")
+    yield temporary
+    _sync(temporary, os.O_RDWR)
+    os.replace(temporary, path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Waits until what was written is on the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+import dataclasses
+import math
+from typing import Any
+
+import jax
+
+from jaxrl.compiled.lane_memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
+from jaxrl.errors import InputError
+from jaxrl.study.batch import Batch
+from jaxrl.study.seeds import require_count
+from jaxrl.study.study import Run, Study
+from jaxrl.study.teams import make_teams
+from jaxrl.text import counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    programs: int
+    width: int  # lanes of a batch
+    batches: tuple[Batch, ...]
+    devices: int  # that are at work at once, those that only fill included
+    shared: bool  # whether several may run one program together
+    lane: LaneNeeds  # of the program that takes the most
+    steps: int  # environment steps of all runs together
+
+    def __str__(self) -> str:
+        runs = sum(len(batch.runs) for batch in self.batches)
+        together = min(self.devices, len(self.batches))
+        lanes = self.width * self.devices
+        sizes = f"{shown_bytes(lanes * self.lane.total)}, {shown_bytes(lanes * self.lane.state)} of it states"
+        parts = (
+            counted(runs, "run"),
+            counted(self.programs, "program"),
+            f"{counted(len(self.batches), 'batch')} of width {self.width}",
+            *([f"{together} at a time"] if together > 1 else []),
+            f"about {sizes}",
+            counted(self.steps, "environment step"),
+        )
+        return ", ".join(parts)
+
+
+def make_plan(study: Study, width: int | None = None, memory: int | None = None) -> Plan:
+    """Groups a study's runs into programs and these into batches for all local devices.
+
+    `memory` is what the lanes of one device may take, in bytes: by default half of what the processor
+    has free, or most of a GPU's memory. Without a `width`, the least that serves the largest program in
+    as few batches a device as `most_lanes` allows.
+    Raises InputError for a width below 1, or lanes that do not fit the memory.
+    """
+    groups = list(_groups(study).values())
+    programs = {members[0].program: members[0] for members in groups}
+    needed = [
+        lane_needs(run.algorithm, run.environment, study.evaluation_episodes) for run in programs.values()
+    ]
+    lane = max(needed, key=lambda each: each.total)
+    limit, devices = device_budget() if memory is None else memory, jax.local_device_count()
+    least = 1 if width is None else require_count("width", width)
+    if least * lane.total > limit:
+        raise InputError(
+            f"{counted(least, 'lane')} of about {shown_bytes(lane.total)} would take more than the memory of "
+            f"{shown_bytes(limit)}; choose a smaller width or give more memory"
+        )
+    if width is None:
+        share = math.ceil(max(map(len, groups)) / devices)  # of a program's runs, for each device
+        width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
+    steps = sum(len(members) * study.steps_of(members[0].algorithm) for members in groups)
+    batches = make_batches(study, width)
+    # Callbacks into Python of devices that run one program would wait for each other for ever. And that one
+    # program for several devices gives the bits of one device has been seen on processors alone.
+    shared = jax.default_backend() == "cpu" and not any(each.host for each in needed)
+    _, meshes = make_teams(batches, [None] * len(batches), shared)
+    return Plan(len(programs), width, batches, sum(mesh.size for mesh in meshes), shared, lane, steps)
+
+
+def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
+    """The batches of a study: those of an extension follow those that were there before."""
+    parts = [
+        members[i : i + width] for members in _groups(study).values() for i in range(0, len(members), width)
+    ]
+    return tuple(Batch(index, width, tuple(part)) for index, part in enumerate(parts))
+
+
+def _groups(study: Study) -> dict[Any, list[Run]]:
+    """The runs of each program in each block of seeds, block after block."""
+    groups: dict[Any, list[Run]] = {}
+    for run in study.runs():
+        groups.setdefault((run.block, run.program), []).append(run)
+    return groups

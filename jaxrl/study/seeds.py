@@ -1,0 +1,49 @@
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxrl.errors import InputError
+
+MAX_COUNT = 2**31 - 1  # int32 counts steps
+
+
+MAX_SEEDS = 1_000_000
+
+
+def require_count(name: str, value: Any) -> int:
+    """The value as an int. Raises InputError unless it is an integer of at least 1 that fits int32."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
+    if value > MAX_COUNT:
+        raise InputError(f"{name} must be at most {MAX_COUNT}, got {value!r}")
+    return int(value)
+
+
+def parse_seeds(seeds: int | str | Iterable[int], first: int = 0) -> tuple[int, ...]:
+    """Seeds from a count (128: that many from `first` on), a text ("128" or "100:200") or distinct integers.
+
+    Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
+    """
+    listed: Sequence[int]
+    expected = "seeds must be a count, a range first:end or distinct integers in [0, 2^32)"
+    try:
+        if isinstance(seeds, str):
+            bounds = [int(part) for part in seeds.split(":")]
+            bounds = bounds if len(bounds) > 1 else [first, first + bounds[0]]
+            listed = range(*bounds) if len(bounds) == 2 else ()
+        elif isinstance(seeds, bool):
+            listed = ()
+        elif isinstance(seeds, int | np.integer):
+            listed = range(first, first + int(seeds))
+        else:
+            listed = tuple(operator.index(seed) for seed in seeds)
+    except (TypeError, ValueError):
+        listed = ()
+    if len(listed) > MAX_SEEDS:
+        raise InputError(f"seeds must be at most {MAX_SEEDS:,}, got {seeds!r}")
+    valid = len(listed) == len(set(listed)) and all(0 <= seed < 2**32 for seed in listed)
+    if not listed or not valid:
+        raise InputError(f"{expected}, at least one, got {seeds!r}")
+    return tuple(listed)

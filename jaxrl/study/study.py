@@ -1,0 +1,198 @@
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from jaxrl.config import Config
+from jaxrl.errors import InputError, unknown
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment, check_contract
+from jaxrl.random.generators import DEFAULT, GENERATORS
+from jaxrl.study.seeds import parse_seeds, require_count
+
+C = TypeVar("C", bound=Config)
+
+
+# Columns of the table of runs beside the hyper-parameters and the environment's "env.<field>".
+COLUMNS = {
+    "run",
+    "environment",
+    "algorithm",
+    "seed",
+    "status",
+    "steps",
+    "solved_return",
+    "failed_iteration",
+    "failed_metric",
+}
+
+
+class Run(NamedTuple):
+    id: int
+    environment: Environment
+    algorithm: Algorithm
+    seed: int
+    block: int = 0  # of seeds: 0 as the study began, then one for each extension
+
+    @property
+    def program(self) -> Any:
+        """What it shares with all runs that one compilation serves."""
+        return jax.tree.structure((self.environment, self.algorithm))
+
+
+class Chunk(NamedTuple):
+    """Iterations between two visits of the host: start to stop - 1, in a run planned for `total`."""
+
+    start: int
+    stop: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Every environment with every algorithm and every seed, a budget and an evaluation protocol."""
+
+    environments: tuple[Environment, ...]
+    algorithms: tuple[Algorithm, ...]
+    seeds: tuple[int, ...]
+    steps: int  # environment steps of each run, rounded down to whole iterations
+    evaluate_every: int  # environment steps of a chunk, about: chunks are even and of whole iterations
+    evaluation_episodes: int  # greedy episodes of one evaluation
+    prng: str  # name of the generator
+    more_seeds: tuple[tuple[int, ...], ...] = ()  # of each extension by seeds
+    more_steps: tuple[int, ...] = ()  # the larger budget of each extension by steps
+
+    def validate(self) -> None:
+        """Raises InputError for the first thing that is wrong."""
+        _require(Environment, self.environments)
+        _require(Algorithm, self.algorithms)
+        for name in ("steps", "evaluate_every", "evaluation_episodes"):
+            require_count(name, getattr(self, name))
+        for environment in self.environments:
+            environment.validate()
+            check_contract(environment)
+        for algorithm in self.algorithms:
+            algorithm.validate()
+            for environment in self.environments:
+                algorithm.validate_for(environment)
+            if self.steps < algorithm.steps_per_iteration:
+                raise InputError(
+                    f"steps must be at least one iteration of {type(algorithm).__name__}, "
+                    f"{algorithm.steps_per_iteration} steps, got {self.steps}"
+                )
+        check_prng(self.prng)
+
+    def runs(self) -> list[Run]:
+        """All runs; a run's id is its place here, which an extension does not change."""
+        members = [
+            (env, algorithm, seed, block)
+            for block, seeds in enumerate((self.seeds, *self.more_seeds))
+            for env in self.environments
+            for algorithm in self.algorithms
+            for seed in seeds
+        ]
+        return [Run(id, *member) for id, member in enumerate(members)]
+
+    def steps_of(self, algorithm: Algorithm) -> int:
+        """The budget in whole iterations of an algorithm, as environment steps."""
+        budget = (self.steps, *self.more_steps)[-1]
+        return budget // algorithm.steps_per_iteration * algorithm.steps_per_iteration
+
+    def chunks(self, algorithm: Algorithm) -> list[Chunk]:
+        """What the runs of an algorithm go through, evaluated after each: first an empty chunk, at 0.
+
+        An extension by steps goes on where the smaller budget ended; schedules follow the new total.
+        """
+        totals = [steps // algorithm.steps_per_iteration for steps in (self.steps, *self.more_steps)]
+        chunks = [Chunk(0, 0, totals[0])]
+        for start, total in itertools.pairwise([0, *totals]):
+            count = max(round((total - start) * algorithm.steps_per_iteration / self.evaluate_every), 1)
+            marks = np.unique(np.linspace(start, total, count + 1).round().astype(int)).tolist()
+            chunks += [Chunk(*bounds, total) for bounds in itertools.pairwise(marks)]
+        return chunks
+
+    def extended(self, seeds: tuple[int, ...] = (), steps: int | None = None) -> "Study":
+        """This study with further seeds, a larger budget, or both.
+
+        Raises InputError for a seed that it has already, or a budget that gives no further iteration.
+        """
+        if steps is not None:
+            require_count("steps", steps)
+        shared = {seed for known in (self.seeds, *self.more_seeds) for seed in known} & {*seeds}
+        if shared:
+            raise InputError(f"the study has seed {min(shared)} already; extend it by seeds that are new")
+        longest = max(self.steps_of(algorithm) for algorithm in self.algorithms)
+        coarsest = max(algorithm.steps_per_iteration for algorithm in self.algorithms)
+        if steps is not None and steps < longest + coarsest:
+            raise InputError(
+                f"the runs have {longest} steps; extend them to {longest + coarsest} or more, got {steps}"
+            )
+        return dataclasses.replace(
+            self,
+            more_seeds=(*self.more_seeds, seeds) if seeds else self.more_seeds,
+            more_steps=self.more_steps if steps is None else (*self.more_steps, steps),
+        )
+
+
+def make_study(
+    algorithm: Algorithm | Sequence[Algorithm],
+    environment: Environment | Sequence[Environment],
+    *,
+    seeds: int | str | Iterable[int],
+    steps: int,
+    evaluate_every: int | None = None,
+    evaluation_episodes: int = 10,
+    prng: str = DEFAULT,
+) -> Study:
+    """The study that arguments as of `jaxrl.train` describe. Raises InputError for what cannot be trained."""
+    steps = require_count("steps", steps)
+    every = max(steps // 50, 1) if evaluate_every is None else evaluate_every
+    study = Study(
+        environments=_as_tuple(environment),
+        algorithms=_as_tuple(algorithm),
+        seeds=parse_seeds(seeds),
+        steps=steps,
+        evaluate_every=require_count("evaluate_every", every),
+        evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
+        prng=prng,
+    )
+    study.validate()
+    return study
+
+
+def check_prng(name: str) -> None:
+    """Raises InputError unless there is a generator of this name, whose keys are independent in a batch."""
+    if name in ("rbg", "unsafe_rbg"):
+        raise InputError(
+            f"prng {name!r} draws all lanes' bits from the first lane's key, so that a run would depend "
+            f"on its neighbours; use {DEFAULT}"
+        )
+    if name not in GENERATORS:
+        raise unknown("prng", str(name), GENERATORS)
+
+
+def _as_tuple(configs: C | Sequence[C]) -> tuple[C, ...]:
+    return tuple(configs) if isinstance(configs, Sequence) and not isinstance(configs, str) else (configs,)
+
+
+def _require(kind: type[Config], configs: Sequence[Any]) -> None:
+    """Raises InputError unless these are distinct instances of Environment or of Algorithm."""
+    what = kind.__name__.lower()
+    if not configs:
+        raise InputError(f"a study needs at least one {what}, got none")
+    for i, config in enumerate(configs):
+        if isinstance(config, type):
+            raise InputError(f"the {what} must be an instance: write {config.__name__}()")
+        if not isinstance(config, kind):
+            raise InputError(f"the {what} must be an instance of {kind.__name__}, got {config!r}")
+        if config in configs[:i]:
+            raise InputError(f"the study has the {what} {config} twice; its runs would be the same")
+        reserved = COLUMNS & {*config.parameters()}
+        if kind is Algorithm and reserved:
+            raise InputError(
+                f"{type(config).__name__} has a field {min(reserved)!r}, which is the name of another "
+                "column of the table of runs; call it something else"
+            )

@@ -1,0 +1,297 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import jax
+import pytest
+from jax import random
+
+from jaxrl import load, registry
+from jaxrl.algorithms import QLearning
+from jaxrl.cli import commands
+from jaxrl.cli.commands import main
+from jaxrl.config import meanings, shown
+
+LAKE = ["train", "q_learning", "FrozenLake-v1"]
+POLE = ["train", "ppo", "CartPole-v1"]
+SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluation-episodes", "2"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_prepared(monkeypatch):
+    """It would stay so for the tests that follow in this process."""
+    monkeypatch.setattr(commands, "_prepare", lambda: None)
+
+
+def test_list_names_everything(capsys):
+    main(["list"])
+    printed = capsys.readouterr().out
+    for name in (*registry.environments(), *registry.algorithms()):
+        assert name in printed
+    for prefix in registry.doors():
+        assert f"{prefix}:NAME" in printed
+
+
+@pytest.mark.parametrize("name", sorted(registry.algorithms()))
+def test_help_lists_every_hyper_parameter_with_default_and_meaning(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", name, "CartPole-v1", "--help"])
+    assert stop.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for config in (registry.algorithm(name), registry.environment("CartPole-v1")):
+        for field, value in config.parameters().items():
+            assert f"{field} {shown(value)}" in printed
+    assert "--seeds" in printed
+
+
+def test_help_takes_names_before_the_options_and_several(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "ppo,q_learning", "--seeds", "64", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "gae_lambda" in printed
+    assert "epsilon_decay" in printed
+
+
+def test_every_field_of_every_config_has_a_meaning():
+    classes = map(type, (*registry.algorithms().values(), *registry.environments().values()))
+    for cls in (*classes, *registry.doors().values()):
+        assert [field for field, meaning in meanings(cls).items() if not meaning] == [], cls
+
+
+def test_train_and_report(tmp_path, capsys):
+    out = str(tmp_path / "lake")
+    settings = ["--set", "learning_rate=0.1,0.5", "--set", "double=true", "--env", "is_slippery=false"]
+    main([*LAKE, *SMALL, *settings, "--out", out])
+    printed = capsys.readouterr().out
+    assert "4 runs, 1 program, 1 batch of width 4" in printed
+    assert "learning_rate=0.5" in printed
+    assert f"jaxrl report {out}" in printed
+    main(["report", out, "--smallest-effect", "FrozenLake-v1=0.5"])
+    assert capsys.readouterr().out.strip() == f"{out}/report.html"
+    assert "runs needed for 0.5" in (tmp_path / "lake" / "report.html").read_text()
+    assert (tmp_path / "lake" / "figures" / "learning-curves-FrozenLake-v1.svg").exists()
+
+
+def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main([*LAKE, *SMALL, "--set", "learning_rate=0.1,0.5", "--width", "3", "--dry-run"])
+    plan = r"4 runs, 1 program, 2 batches of width 3, about [\d.]+ KB, 852 B of it states, 2,400 environment steps\n"
+    assert re.fullmatch(plan, capsys.readouterr().out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    out = str(tmp_path_factory.mktemp("study") / "lake")
+    main([*LAKE, *SMALL, "--width", "2", "--out", out])
+    return out
+
+
+def exit_code(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return stop.value.code
+
+
+def test_replay_and_verify_say_that_runs_come_back(lake, tmp_path, capsys):
+    gif = str(tmp_path / "lake.gif")
+    assert exit_code(["replay", lake, "--run", "1", "--gif", gif]) == 0
+    said = f"{gif} shows the policy of run 1\nrun 1: curve and final state reproduced bit for bit\n"
+    assert capsys.readouterr().out == said
+    assert exit_code(["verify", lake, "--runs", "2"]) == 0
+    assert capsys.readouterr().out.count("reproduced bit for bit") == 2
+
+
+def test_verify_fails_where_a_state_is_damaged(lake, tmp_path, capsys):
+    copy = shutil.copytree(lake, tmp_path / "copy")
+    (copy / "checkpoints" / "batch-00000.json").unlink()
+    assert exit_code(["verify", str(copy)]) == 1
+    out, err = capsys.readouterr()
+    assert "is damaged: its checkpoint is missing" in out
+    assert "saved states: 0 of 1 as their hashes say" in out
+    assert not err
+
+
+def test_verify_fails_where_a_run_does_not_come_back(lake, monkeypatch, capsys):
+    original = QLearning.step
+
+    def other(self, env, state, t, total):
+        state, metrics = original(self, env, state, t, total)
+        return state.replace(q=state.q + 1e-6), metrics
+
+    monkeypatch.setattr(QLearning, "step", other)
+    jax.clear_caches()
+    assert exit_code(["verify", lake, "--runs", "2"]) == 1
+    assert "differs, first in " in capsys.readouterr().out
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+def test_resume_extends(lake, tmp_path, capsys):
+    copy = str(shutil.copytree(lake, tmp_path / "copy"))
+    main(["resume", copy, "--extend-seeds", "7:9", "--extend-steps", "1200"])
+    assert "4 runs, 1 program, 2 batches of width 2" in capsys.readouterr().out
+    results = load(copy)
+    assert results.runs.seed.to_list() == [0, 1, 7, 8]
+    assert results.runs.steps.to_list() == [1_200] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["replay", "LAKE", "--run", "2"], "run must be in [0, 1], got 2"),
+        (["replay", "LAKE", "--run", "first"], "run must be an integer of at least 0, got 'first'"),
+        (["verify", "LAKE", "--runs", "0"], "runs must be an integer of at least 1, got 0"),
+        (["resume", "LAKE", "--extend-seeds", "1:4"], "the study has seed 1 already"),
+        (["resume", "LAKE", "--extend-steps", "600"], "extend them to 601 or more, got 600"),
+        (["resume", "LAKE", "--rerun", "1"], "rerun must be a batch in [0, 0] or all, got 1"),
+        (["resume", "LAKE", "--rerun", "foo"], "rerun must be a batch in [0, 0] or all, got 'foo'"),
+    ],
+)
+def test_bad_input_about_a_study(arguments, sentence, lake, capsys):
+    assert exit_code([lake if argument == "LAKE" else argument for argument in arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_several_algorithms_and_environments(tmp_path, capsys):
+    names = ["train", "q_learning", "FrozenLake-v1,GridWorld-v0"]
+    main([*names, *SMALL, "--out", str(tmp_path / "both")])
+    printed = capsys.readouterr().out
+    assert "FrozenLake-v1" in printed
+    assert "GridWorld-v0" in printed
+
+
+def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
+    """By its prefixed name in help, training, folder, manifest, table and report."""
+    name = "gymnax:FrozenLake-misc"
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "q_learning", name, "--help"])
+    assert stop.value.code == 0
+    assert "max_steps 100" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.chdir(tmp_path)
+    main(["train", "q_learning", f"{name},FrozenLake-v1", *SMALL, "--env", "max_steps=50"])
+    folder = "runs/q_learning-gymnax-FrozenLake-misc,FrozenLake-v1"
+    assert f"jaxrl report {folder}" in capsys.readouterr().out
+    main(["report", folder])
+    assert name in (tmp_path / folder / "report.html").read_text()
+    results = load(folder)
+    assert list(results.runs.environment.unique()) == [name, "FrozenLake-v1"]
+    assert (results.runs["env.max_steps"] == 50).all()
+    assert results.policy(run=0)(0, random.key(0)) in range(4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["train", "ppo", "gymnx:A-v0", *SMALL],
+            "unknown prefix of an environment 'gymnx': did you mean 'gymnax'?",
+        ),
+        (
+            ["train", "ppo", "gymnax:CartPoel-v1", *SMALL],
+            "unknown environment of gymnax 'CartPoel-v1': did you mean 'CartPole-v1'?",
+        ),
+        (["train", "ppo", "Breakout-MinAtar", *SMALL], "gymnasium:NAME, gymnax:NAME"),
+        ([*POLE[:1], "pp", *POLE[2:], *SMALL], "unknown algorithm 'pp': did you mean 'ppo'? known are"),
+        ([*POLE[:2], "cartpole", *SMALL], "unknown environment 'cartpole': did you mean 'CartPole-v1'?"),
+        ([*POLE, *SMALL, "--set", "learning_rat=1"], "unknown field of PPO 'learning_rat': did you mean"),
+        (
+            [*POLE, *SMALL, "--env", "gravty=1"],
+            "unknown field of CartPole 'gravty': did you mean 'gravity'",
+        ),
+        ([*POLE, *SMALL, "--set", "learning_rate=fast"], "PPO.learning_rate must be a number, got 'fast'"),
+        ([*POLE, *SMALL, "--set", "learning_rate=-1"], "PPO.learning_rate must be at least 0, got -1.0"),
+        ([*POLE, *SMALL, "--set", "discount=1.2"], "PPO.discount must be in [0, 1], got 1.2"),
+        ([*POLE, *SMALL, "--set", "minibatches=5"], "must divide num_envs x num_steps = 512, got 5"),
+        ([*POLE, *SMALL, "--set", "hidden=64/x"], "PPO.hidden must be a tuple of int, got '64/x'"),
+        ([*POLE, *SMALL, "--set", "clip"], "--set needs field=value or field=value,value,..., got 'clip'"),
+        ([*POLE, *SMALL, "--set", "clip=1", "--set", "clip=2"], "--set clip was given twice"),
+        ([*LAKE, *SMALL, "--set", "epsilon_start=3"], "QLearning.epsilon_start must be in [0, 1], got 3.0"),
+        ([*LAKE, *SMALL, "--set", "epsilon_schedule=cosine"], "unknown value of QLearning.epsilon_schedule"),
+        ([*LAKE, *SMALL, "--env", "rows=SF/FF"], "a FrozenLake map needs a goal (G), got ('SF', 'FF')"),
+        ([*LAKE, *SMALL, "--env", "rows=FF/FG"], "a FrozenLake map needs a start (S)"),
+        (
+            [*LAKE, *SMALL, "--env", "rows=SFF/FG"],
+            "a FrozenLake map needs one row or more, all of equal length",
+        ),
+        (
+            ["train", "q_learning", "CartPole-v1", *SMALL],
+            "needs discrete observations; CartPole has real ones",
+        ),
+        ([*POLE, "--seeds", "0", "--steps", "600"], "at least one, got '0'"),
+        ([*POLE, "--seeds", "9:3", "--steps", "600"], "at least one, got '9:3'"),
+        ([*POLE, "--seeds", "2", "--steps", "511"], "one iteration of PPO, 512 steps, got 511"),
+        ([*POLE, "--seeds", "2", "--steps", "many"], "steps must be an integer of at least 1, got 'many'"),
+        ([*POLE, "--seeds", "2", "--steps", "10000000000"], "steps must be at most 2147483647"),
+        ([*POLE, "--seeds", "99999999999", "--steps", "600"], "seeds must be at most 1,000,000"),
+        ([*POLE, *SMALL, "--out", "x" * 300], "cannot be read: File name too long"),
+        (["report", "x" * 300], "cannot be read: File name too long"),
+        ([*POLE, *SMALL, "--width", "0"], "width must be an integer of at least 1, got 0"),
+        ([*POLE, *SMALL, "--prng", "rbg"], "prng 'rbg' draws all lanes' bits from the first lane's key"),
+        ([*POLE, *SMALL, "--out", "/dev/null/x"], "/dev/null/x cannot be written"),
+        ([*POLE, *SMALL, "--memory", "much"], "memory must be a size such as 4GB or 500MB, got 'much'"),
+        (
+            [*POLE, *SMALL, "--memory", "9KB"],
+            "KB would take more than the memory of 9 KB",
+        ),
+        (
+            [*POLE, *SMALL, "--checkpoint-every", "-1"],
+            "checkpoint_every must be a number of seconds of at least 0, got '-1'",
+        ),
+        (["report", "/nowhere"], "/nowhere holds no study"),
+        (["resume", "/nowhere"], "/nowhere is not a results folder"),
+        (["replay", "/nowhere", "--run", "0"], "/nowhere is not a results folder"),
+        (["verify", "/nowhere"], "/nowhere is not a results folder"),
+        (["report", "/dev/null"], "/dev/null is not a folder"),
+        (
+            ["report", "/nowhere", "--smallest-effect", "some"],
+            "a number or environment=number,..., got 'some'",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_one_sentence(arguments, sentence, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jaxrl: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["train", "ppo"], [*POLE, *SMALL, "--sed", "3"], []])
+def test_wrong_usage_exits_with_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "def broken(:", "raise RuntimeError('no')", "ENVIRONMENTS = {'A': 1}", None],
+)
+def test_a_foreign_envs_package_is_named(content, tmp_path):
+    (tmp_path / "envs").mkdir()
+    if content is not None:
+        (tmp_path / "envs" / "__init__.py").write_text(content)
+    command = [sys.executable, "-c", "from jaxrl.cli import main; main(['list'])"]
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+    if content is None and done.returncode == 0:
+        pytest.skip("installed as a regular package, which goes before a folder without __init__.py")
+    assert done.returncode == 2
+    assert f"the package 'envs' was found at {tmp_path / 'envs'}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_python_m_jaxrl_is_the_same_command(tmp_path):
+    command = [sys.executable, "-m", "jaxrl", "train", "nothing", "GridWorld-v0", *SMALL]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "unknown algorithm 'nothing'" in done.stderr

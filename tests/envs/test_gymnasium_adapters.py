@@ -1,0 +1,473 @@
+"""Gymnasium's environments beside themselves seen through our door, and ours through Gymnasium's."""
+
+import sys
+import warnings
+from importlib.util import find_spec
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from jax import lax, random
+
+from envs import CartPole, FrozenLake, Pendulum
+from envs.adapters import from_gymnasium
+from envs.adapters.from_gymnasium import Host, host_of
+from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
+from jaxrl import load, registry, train
+from jaxrl.algorithms import PPO
+from jaxrl.errors import InputError
+from jaxrl.mdp.environment import check_contract
+from jaxrl.mdp.episode import Episode
+from jaxrl.mdp.spaces import Box, Discrete
+from tests.compiled.test_devices import in_a_process_with_devices
+from tests.test_readme import blocks
+
+LANES, STEPS = 3, 250
+
+
+class Counting(gymnasium.Env):
+    """Adds up its actions, in one array that it keeps writing into; ahead and slower in every later episode.
+
+    So does BipedalWalker-v3's physics remember earlier episodes, from its resets on.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+    action_space = gymnasium.spaces.Discrete(3, start=5)
+
+    def __init__(self, truncates=False, space=None):
+        self.observation_space = space or gymnasium.spaces.Box(0, 100, (1,))
+        self.truncates, self.total = truncates, np.zeros(1, np.float32)
+        self.steps = self.worn = self.resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.total[:] = self.np_random.integers(10) + self.resets
+        self.resets += 1
+        self.worn = self.steps
+        return self.total, {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.total += action - min(self.worn, 3)
+        self.steps += 1
+        return self.total, 0.1, bool(self.total > 60), self.truncates, {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def counting():
+    variants = {
+        "Counting-v0": {},
+        "Truncating-v0": {"truncates": True},
+        "Wide-v0": {"space": gymnasium.spaces.Box(0, 1e300, (1,), np.float64)},
+        "Pair-v0": {"space": gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)])},
+    }
+    for name, options in variants.items():
+        gymnasium.register(name, Counting, kwargs=options)
+    gymnasium.register("Ours-v0", ToGymnasium, kwargs={"env": CartPole()})
+    yield
+    for name in (*variants, "Ours-v0"):
+        del gymnasium.registry[name]
+
+
+def door(name):
+    """The environment of Gymnasium's `name`, without the warning, its host without what earlier tests left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        env = registry.environment(f"gymnasium:{name}")
+    host_of(name).running.clear()
+    return env
+
+
+def rollout(env):
+    """Seeds and transitions of random play: [LANES, STEPS]."""
+
+    def step(episode, key):
+        key_act, key_env = random.split(key)
+        following, transition = episode.step(env, key_env, env.action_space.sample(key_act))
+        return following, (episode.state.seed, transition)
+
+    def lane(key):
+        return lax.scan(step, Episode.start(env, key), random.split(key, STEPS))[1]
+
+    return jax.device_get(jax.jit(jax.vmap(lane))(random.split(random.key(0), LANES)))
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("CartPole-v1", {"terminated"}),
+        ("FrozenLake-v1", {"terminated"}),
+        ("Pendulum-v1", {"truncated"}),
+        ("Counting-v0", {"terminated"}),
+    ],
+)
+def test_steps_like_gymnasium(name, ends):
+    """Gymnasium, time limit included, from the same seeds and with the same actions."""
+    env = door(name)
+    check_contract(env)
+    seeds, ours = rollout(env)
+    seen = set()
+    for lane in range(LANES):
+        begins = True
+        for i in range(STEPS):
+            at = jax.tree.map(lambda leaf, at=(lane, i): leaf[at], ours)
+            if begins:
+                twin = gymnasium.make(name)
+                start = getattr(twin.action_space, "start", None)
+                obs, _ = twin.reset(seed=int(seeds[lane, i]))
+                np.testing.assert_array_equal(at.obs, np.asarray(obs, at.obs.dtype))
+            obs, reward, terminated, truncated, _ = twin.step(
+                at.action if start is None else int(at.action + start)
+            )
+            np.testing.assert_array_equal(at.next_obs, np.asarray(obs, at.obs.dtype))
+            assert at.reward == np.float32(reward)
+            assert (at.terminated, at.truncated) == (terminated, truncated)
+            seen |= {end for end in ("terminated", "truncated") if getattr(at, end)}
+            begins = terminated or truncated
+    assert seen == ends
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1"])
+def test_a_state_alone_brings_the_environment_back(name):
+    """Bit for bit, whatever instances are still there; FrozenLake draws at every step."""
+    env = door(name)
+    step = jax.jit(jax.vmap(lambda state, action: env.step(random.key(0), state, action)))
+    state = jax.vmap(env.reset)(random.split(random.key(1), 4))
+    for action in (0, 1, 0, 1, 1):
+        before, (state, *outcome) = state, step(state, jnp.full(4, action))
+    host_of(name).running.clear()
+    again = step(before, jnp.full(4, action))
+    jax.tree.map(np.testing.assert_array_equal, again, (state, *outcome))
+
+
+def test_lanes_of_one_seed_part_where_their_actions_do():
+    """As in a study of two settings: the same seed, at first the same actions."""
+    env = door("CartPole-v1")
+    keys = jnp.stack([random.key(3)] * 3)
+    state, twins = jax.vmap(env.reset)(keys), [gymnasium.make("CartPole-v1") for _ in range(3)]
+    for twin in twins:
+        twin.reset(seed=int(state.seed[0]))
+    for actions in [(0, 0, 0), (1, 1, 1), (0, 1, 0), (1, 1, 1), (0, 0, 1), (1, 0, 0)]:
+        state, _, _ = jax.jit(jax.vmap(env.step))(keys, state, jnp.asarray(actions))
+        theirs = [twin.step(action)[0] for twin, action in zip(twins, actions, strict=True)]
+        np.testing.assert_array_equal(state.obs, theirs)
+
+
+def test_few_instances_serve_many_episodes():
+    """Seven episodes in turn and two instances: each step goes through its episode's whole past."""
+    host, twins = Host("FrozenLake-v1"), [gymnasium.make("FrozenLake-v1") for _ in range(7)]
+    rng = np.random.default_rng(0)
+    pasts = [np.zeros(100, np.int32) for _ in twins]
+    running = dict.fromkeys(range(7))
+    for seed, twin in enumerate(twins):
+        assert host.first(np.uint32(seed), np.int32(0)) == twin.reset(seed=seed)[0]
+    for count in range(20):
+        for seed in list(running):
+            action = np.int32(rng.integers(4))
+            obs, reward, terminated = host.step(np.uint32(seed), np.int32(count), pasts[seed], action)
+            assert (obs, reward, terminated) == twins[seed].step(int(action))[:3]
+            pasts[seed][count] = action
+            if terminated:
+                del running[seed]
+        assert len(host.running) <= 2
+    assert len(running) < 7
+
+
+def test_a_step_that_is_asked_for_again_costs_nothing(monkeypatch):
+    """Lanes that wait for their neighbours in an evaluation do that."""
+    host, calls = Host("CartPole-v1"), []
+    step_instance = host._step_instance
+    monkeypatch.setattr(host, "_step_instance", lambda *args: calls.append(1) or step_instance(*args))
+    arguments = np.uint32(0), np.int32(1), np.array([1, 0, 0], np.int32), np.int32(1)
+    first, again = host.step(*arguments), host.step(*arguments)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert len(calls) == 2  # the past's one action, and the step
+
+
+def test_a_first_observation_comes_from_the_instance_that_serves_the_episode(monkeypatch):
+    """One is made for each episode, none for a reset that is thrown away."""
+    made, make = [], from_gymnasium._make
+    host = Host("Counting-v0")
+    monkeypatch.setattr(from_gymnasium, "_make", lambda name: made.append(make(name)) or made[-1])
+    seeds, none = np.arange(3, dtype=np.uint32), np.zeros(3, np.int32)
+    starts = [gymnasium.make("Counting-v0").reset(seed=seed)[0].copy() for seed in range(3)]
+    np.testing.assert_array_equal(host.first(seeds, none), starts)
+    np.testing.assert_array_equal(host.first(seeds, none), starts)
+    assert not host.first(seeds, none + 1).any()
+    obs, *_ = host.step(seeds, none, np.zeros((3, 9), np.int32), none)
+    np.testing.assert_array_equal(obs, np.array(starts) + 5)
+    assert len(made) == 3
+
+
+def test_large_arguments_on_two_devices():
+    """Two batches at once, each of whose callbacks is given the actions so far, 128 KB."""
+    code = (
+        "from jaxrl import registry, train; from jaxrl.algorithms import QLearning;"
+        "env = registry.environment('gymnasium:FrozenLake-v1').replace(max_steps=1_000);"
+        "train(QLearning(), env, seeds=64, steps=40, evaluate_every=40, evaluation_episodes=1, width=32)"
+    )
+    assert "2 batches of width 32, 2 at a time" in in_a_process_with_devices(2, code)
+
+
+def test_beyond_the_time_limit():
+    arguments = np.uint32(0), np.int32(2), np.zeros(2, np.int32), np.int32(1)
+    with pytest.raises(RuntimeError, match="gymnasium:CartPole-v1 was stepped beyond its max_steps, 2"):
+        Host("CartPole-v1").step(*arguments)
+
+
+@pytest.mark.timeout(120)
+def test_ppo_trains_in_gymnasium_and_again(tmp_path):
+    """The second time from another state of the host; then by name from the manifest."""
+    agent = PPO(num_envs=2, num_steps=16, hidden=(8, 8))
+    options = {"seeds": 2, "steps": 128, "evaluate_every": 64, "evaluation_episodes": 3}
+    results = train(agent, door("CartPole-v1"), out=tmp_path / "first", **options)
+    second = train(agent, door("CartPole-v1"), **options)
+    assert results.curves.equals(second.curves)
+    assert np.isfinite(results.final()).all()
+    assert results.manifest["study"]["environments"][0]["name"] == "gymnasium:CartPole-v1"
+    policy = load(tmp_path / "first").policy(run=1)
+    assert policy(np.zeros(4, np.float32), random.key(0)) in (0, 1)
+
+
+def test_spaces_and_limit_are_gymnasiums():
+    pole = door("CartPole-v1")
+    assert (pole.max_steps, pole.solved_return) == (500, None)
+    assert pole.action_space == Discrete(2)
+    np.testing.assert_array_equal(
+        pole.observation_space.high, gymnasium.make("CartPole-v1").observation_space.high
+    )
+    lake = door("FrozenLake-v1")
+    assert (lake.max_steps, lake.observation_space, lake.action_space) == (100, Discrete(16), Discrete(4))
+    wide = door("Wide-v0")
+    check_contract(wide)
+    assert wide.max_steps == 1_000
+    assert isinstance(wide.observation_space, Box)
+    assert wide.observation_space.dtype == np.float32
+    assert wide.observation_space.high == np.inf  # 1e300
+    assert wide.observe(wide.reset(random.key(0))).dtype == np.float32
+
+
+def test_an_environment_that_truncates_by_itself():
+    env = door("Truncating-v0")
+    state = env.reset(random.key(0))
+    with pytest.raises(
+        jax.errors.JaxRuntimeError, match="gymnasium:Truncating-v0 truncates episodes by itself"
+    ):
+        jax.block_until_ready(jax.jit(env.step)(random.key(0), state, 0))
+    with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
+        train(PPO(num_envs=1, num_steps=4, minibatches=1), env, seeds=1, steps=4, evaluation_episodes=1)
+
+
+def test_it_says_once_that_it_is_slow():
+    from_gymnasium._say_slow.cache_clear()
+    with pytest.warns(UserWarning, match="gymnasium:FrozenLake-v1 is stepped in Python"):
+        registry.environment("gymnasium:FrozenLake-v1")
+    registry.environment("gymnasium:FrozenLake-v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("CartPle-v1", "unknown environment of Gymnasium 'CartPle-v1': did you mean 'CartPole-v1'?"),
+        ("CartPole-v7", "unknown environment of Gymnasium 'CartPole-v7': did you mean 'CartPole-v1'?"),
+        ("a b", "Gymnasium cannot make 'a b': Malformed environment ID"),
+        ("nowhere:A-v0", "Gymnasium cannot make 'nowhere:A-v0': No module named 'nowhere'"),
+        ("phys2d/CartPole-v1", "gymnasium:phys2d/CartPole-v1 calls jax"),
+        ("Ours-v0", "gymnasium:Ours-v0 calls jax, which inside a callback of jax can block for ever"),
+        pytest.param(
+            "ALE/Pong-v5",
+            "'ALE/Pong-v5': Namespace ALE not found. Have you installed the proper package for ALE?",
+            marks=pytest.mark.skipif(find_spec("ale_py") is not None, reason="Atari is installed"),
+        ),
+        pytest.param(
+            "LunarLander-v3",
+            'pip install "gymnasium[box2d]"',
+            marks=pytest.mark.skipif(find_spec("Box2D") is not None, reason="Box2D is installed"),
+        ),
+    ],
+)
+def test_what_gymnasium_cannot_make(name, sentence):
+    with pytest.raises(InputError) as error:
+        registry.environment(f"gymnasium:{name}")
+    assert sentence in str(error.value)
+
+
+def test_without_gymnasium(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(InputError, match=r"gymnasium:Any-v0 needs Gymnasium: pip install gymnasium"):
+        registry.environment("gymnasium:Any-v0")
+
+
+def test_spaces_we_do_not_have():
+    with pytest.raises(InputError, match="observations of gymnasium:Pair-v0 are a Tuple, which is neither"):
+        check_contract(door("Pair-v0"))
+
+
+# Ours through Gymnasium's door.
+
+
+@pytest.mark.parametrize("name", sorted(registry.environments()))
+@pytest.mark.filterwarnings(
+    "ignore:.*A Box .* space:UserWarning", "ignore:.*For Box action spaces:UserWarning"
+)
+def test_gymnasium_finds_nothing_to_complain_of(name):
+    """Registered, since it checks less of an environment that is not."""
+    env = registry.environment(name)
+    check_env(gymnasium.make("Ours-v0", env=env, render_mode="rgb_array").unwrapped)
+
+
+def test_our_steps_in_gymnasium():
+    """A deterministic walk to the goal, one that the limit cuts, and one where both come at once."""
+    lake = FrozenLake(rows=("SFF", "HHG"), is_slippery=False, max_steps=3)
+    for actions, ends in [((2, 2, 1), (True, False)), ((0, 0, 0), (False, True)), ((2, 1), (True, False))]:
+        env = ToGymnasium(lake)
+        assert env.reset(seed=0) == (0, {})
+        *path, last = [env.step(action) for action in actions]
+        assert all(not (terminated or truncated) for _, _, terminated, truncated, _ in path)
+        obs, reward, *ended, info = last
+        assert (tuple(ended), info) == (ends, {})
+        assert reward == (1.0 if actions == (2, 2, 1) else 0.0)
+        assert isinstance(obs, np.int64)
+        assert type(reward) is float
+        assert {type(end) for end in ended} == {bool}
+
+
+def played(env, seed, resets=3):
+    """The observations of some episodes of ten steps, only the first of them seeded."""
+    observations = []
+    for i in range(resets):
+        observations.append(env.reset(seed=seed if i == 0 else None)[0])
+        observations += [env.step(1)[0] for _ in range(10)]
+    return np.array(observations)
+
+
+def test_seeds_in_gymnasium():
+    env = ToGymnasium(CartPole())
+    first, again, other = played(env, 1), played(env, 1), played(env, 2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.any(first[0] == other[0])
+    assert not np.any(first[0] == first[11])  # the second episode starts elsewhere
+    unseeded = [ToGymnasium(CartPole()).reset()[0] for _ in range(2)]
+    assert not np.any(unseeded[0] == unseeded[1])
+
+
+@pytest.mark.parametrize("env", [CartPole(max_steps=15), FrozenLake(max_steps=7), Pendulum(max_steps=20)])
+def test_a_vector_does_what_its_copies_would_do(env):
+    """Gymnasium's own vector of our single environments, step by step, and a second time without a seed."""
+    copies = 5
+    ours = ToGymnasiumVector(env, copies)
+    theirs = SyncVectorEnv([lambda: ToGymnasium(env)] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
+    assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"]
+    for space in ("observation_space", "action_space", "single_observation_space", "single_action_space"):
+        assert getattr(ours, space) == getattr(theirs, space)
+    ours.action_space.seed(0)
+    seen = set()
+    for seed in (7, None):
+        same(ours.reset(seed=seed), theirs.reset(seed=seed))
+        for _ in range(60):
+            actions = ours.action_space.sample()
+            mine = ours.step(actions)
+            same(mine, theirs.step(actions))
+            assert mine[0] in ours.observation_space
+            seen |= {
+                name
+                for name, ended in zip(("terminated", "truncated"), mine[2:4], strict=True)
+                if ended.any()
+            }
+    assert "truncated" in seen
+    assert "terminated" in seen or isinstance(env, Pendulum)
+
+
+def same(ours, theirs):
+    """Equal in structure, types and numbers, but for the rounding of another program."""
+    if isinstance(theirs, np.ndarray) and theirs.dtype != object:
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    elif isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys()
+        same(tuple(ours.values()), tuple(theirs.values()))
+    elif isinstance(theirs, tuple | np.ndarray):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            same(one, other)
+    else:
+        assert type(ours) is type(theirs)
+        assert ours is theirs or ours == theirs
+
+
+def test_pictures_in_gymnasium():
+    env = ToGymnasium(CartPole(), render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    for _ in range(5):
+        env.step(1)
+    assert before.shape == (400, 600, 3)
+    assert (env.render() != before).any()
+    vector = ToGymnasiumVector(FrozenLake(), 2, render_mode="rgb_array")
+    vector.reset(seed=0)
+    frames = vector.render()
+    assert len(frames) == 2
+    np.testing.assert_array_equal(frames[0], FrozenLake().render(0))
+    silent = ToGymnasium(CartPole())
+    silent.reset()
+    assert silent.render() is None
+
+
+@pytest.mark.parametrize(
+    ("misuse", "sentence"),
+    [
+        (lambda: ToGymnasium(CartPole(), render_mode="human"), "unknown render mode 'human'"),
+        (lambda: ToGymnasium(CartPole(pole_length=-1.0)), "CartPole.pole_length must be at least"),
+        (lambda: ToGymnasiumVector(CartPole(), 0), "num_envs must be at least 1, got 0"),
+        (lambda: ToGymnasium(CartPole()).step(0), "CartPole must be reset before its first step"),
+        (
+            lambda: ToGymnasiumVector(CartPole(), 2).step([0, 0]),
+            "CartPole must be reset before its first step",
+        ),
+    ],
+)
+def test_misuse_in_gymnasium(misuse, sentence):
+    with pytest.raises(InputError, match=sentence):
+        misuse()
+
+
+def test_actions_that_do_not_exist():
+    env, vector = ToGymnasium(CartPole()), ToGymnasiumVector(CartPole(), 2)
+    env.reset()
+    vector.reset()
+    with pytest.raises(InputError, match=r"action must be in Discrete\(2\), got 2"):
+        env.step(2)
+    with pytest.raises(InputError, match=r"action must be in MultiDiscrete\(\[2 2\]\), got \[0 2\]"):
+        vector.step(np.array([0, 2]))
+
+
+@pytest.mark.parametrize("torque", [0.5, [[0.5]], [0.5, 0.5], ["left"], [None], [1j], [np.nan]], ids=str)
+def test_actions_that_are_no_array_of_the_space(torque):
+    env, vector = ToGymnasium(Pendulum()), ToGymnasiumVector(Pendulum(), 2)
+    env.reset()
+    vector.reset()
+    with pytest.raises(InputError) as error:
+        env.step(torque)
+    assert str(error.value) == f"action must be numbers of shape (1,), got {torque!r}"
+    with pytest.raises(InputError, match=r"^action must be numbers of shape \(2, 1\), got "):
+        vector.step([torque, [0.5]])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@pytest.mark.filterwarnings("default")  # whatever Stable-Baselines3 and PyTorch say
+def test_stable_baselines_learns_to_balance_our_pole():
+    """As the README's own lines make it."""
+    pytest.importorskip("stable_baselines3")
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    (block,) = [block for block in blocks("py") if "stable_baselines3" in block]
+    namespace = {}
+    exec(block, namespace)
+    agent = namespace["agent"]
+    mean, _ = evaluate_policy(agent, agent.get_env(), n_eval_episodes=20)
+    assert mean >= CartPole().solved_return

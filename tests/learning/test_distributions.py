@@ -1,0 +1,162 @@
+"""Policies as distributions: probabilities beside scipy's, and how often actions are drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+from scipy import special, stats
+
+from jaxrl.learning import exploration
+from jaxrl.learning.distributions import Categorical, Gaussian, TanhGaussian
+from jaxrl.learning.exploration import epsilon_greedy
+
+LOGITS = [
+    [0.0],
+    [0.3, -1.2, 2.0, 0.0],
+    [5.0, 5.0, 5.0],
+    [1e4, -1e4, 0.0],
+    [-1e30, 1e30],
+    [-1e6, -1e6 - 1],
+    [1e-30, 0.0],
+]
+VALUES = jnp.array([0.1, -0.4, 0.9, 0.2, 0.0])
+GREEDY = 2
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_log_prob_is_scipys(logits):
+    log_prob = [Categorical(jnp.array(logits)).log_prob(jnp.int32(action)) for action in range(len(logits))]
+    assert np.isfinite(log_prob).all()
+    expected = special.log_softmax(np.array(logits, np.float32).astype(np.float64))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_entropy_is_scipys(logits):
+    entropy = Categorical(jnp.array(logits)).entropy()
+    expected = stats.entropy(special.softmax(np.array(logits, np.float32).astype(np.float64)))
+    np.testing.assert_allclose(entropy, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_gradients_are_finite(logits):
+    for function in (entropy, lambda logits: Categorical(logits).log_prob(jnp.int32(0))):
+        assert jnp.isfinite(jax.grad(function)(jnp.array(logits))).all()
+
+
+def test_epsilon_0_is_always_greedy():
+    assert (actions(0.0, 10_000) == GREEDY).all()
+
+
+def test_epsilon_1_is_uniform():
+    counts = np.bincount(actions(1.0, 20_000), minlength=len(VALUES))
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.3])
+def test_exploration_is_as_frequent_as_epsilon_and_uniform(epsilon):
+    count = 20_000
+    counts = np.bincount(actions(epsilon, count), minlength=len(VALUES))
+    probabilities = np.full(len(VALUES), epsilon / len(VALUES))
+    probabilities[GREEDY] += 1 - epsilon
+    assert stats.chisquare(counts, count * probabilities).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 0.001, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("n", [1, 3, 5, 7])
+def test_draws_below_epsilon_span_the_actions(monkeypatch, epsilon, n):
+    """From the least draw to the largest, where rounding up would give the action n."""
+    values = jnp.zeros(n)
+    for draw, expected in ((0.0, 0), (np.nextafter(np.float32(epsilon), np.float32(0)), n - 1)):
+        monkeypatch.setattr(exploration.random, "uniform", lambda _, draw=draw: jnp.float32(draw))
+        assert epsilon_greedy(random.key(0), values, jnp.float32(epsilon)) == expected
+
+
+def test_least_draw_explores_only_if_epsilon_is_positive(monkeypatch):
+    monkeypatch.setattr(exploration.random, "uniform", lambda _: jnp.float32(0))
+    chosen = [epsilon_greedy(random.key(0), VALUES, epsilon) for epsilon in (0.0, 1e-6)]
+    assert chosen == [GREEDY, 0]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.3, 1.0])
+def test_action_always_exists(epsilon):
+    chosen = actions(epsilon, 100_000)
+    assert chosen.dtype == np.int32
+    assert chosen.min() >= 0
+    assert chosen.max() < len(VALUES)
+
+
+def entropy(logits):
+    return Categorical(logits).entropy()
+
+
+def actions(epsilon, count):
+    keys = random.split(random.key(0), count)
+    return np.asarray(jax.vmap(epsilon_greedy, (0, None, None))(keys, VALUES, epsilon))
+
+
+@pytest.mark.parametrize("logits", [[0.0, -jnp.inf], [3e38, -3e38], [-jnp.inf, 1.0, 1.0]])
+def test_entropy_and_its_gradient_with_impossible_actions(logits):
+    logits = jnp.array(logits)
+    possible = int((logits > -1e38).sum())
+    assert entropy(logits) == pytest.approx(np.log(possible), abs=1e-6)
+    assert jnp.isfinite(jax.grad(entropy)(logits)).all()
+
+
+MEANS, LOG_STDS = jnp.array([0.3, -1.0, 0.0]), jnp.array([-0.5, 0.4, -2.0])
+
+
+def test_gaussian_is_scipys():
+    policy, action = Gaussian(MEANS, LOG_STDS), jnp.array([0.1, 0.5, -0.2])
+    normal = stats.norm(MEANS, np.exp(LOG_STDS))
+    assert policy.log_prob(action) == pytest.approx(normal.logpdf(action).sum(), rel=1e-5)
+    assert policy.entropy() == pytest.approx(sum(normal.entropy()), rel=1e-5)
+    np.testing.assert_array_equal(policy.mode(), MEANS)
+    drawn = jax.vmap(policy.sample)(random.split(random.key(0), 5_000))
+    for i in range(3):
+        assert stats.kstest(drawn[:, i], stats.norm(MEANS[i], np.exp(LOG_STDS[i])).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.3, -0.5), (-1.0, 0.4), (2.0, -1.0)])
+def test_tanh_gaussian_density_by_a_numerical_change_of_variables(mean, log_std):
+    """The density is the derivative of the distribution function Φ((artanh a - mean) / std)."""
+    policy = TanhGaussian(jnp.array([mean]), jnp.array([log_std]))
+    for noise in (-2.0, -0.3, 0.0, 1.0):
+        action, log_prob = policy.transformed(jnp.array([noise]))
+        a, h = float(action[0]), 1e-6
+        below, above = stats.norm(mean, np.exp(log_std)).cdf(np.arctanh([a - h, a + h]))
+        assert float(log_prob) == pytest.approx(np.log((above - below) / (2 * h)), abs=2e-3)
+
+
+def test_tanh_gaussian_density_is_that_of_independent_dimensions():
+    noise = jnp.array([0.5, -1.0, 0.2])
+    parts = [
+        TanhGaussian(MEANS[i : i + 1], LOG_STDS[i : i + 1]).transformed(noise[i : i + 1]) for i in range(3)
+    ]
+    action, log_prob = TanhGaussian(MEANS, LOG_STDS).transformed(noise)
+    np.testing.assert_allclose(action, [part[0][0] for part in parts], rtol=1e-6)
+    assert log_prob == pytest.approx(sum(float(part[1]) for part in parts), rel=1e-5)
+
+
+@pytest.mark.parametrize("mean", [0.0, 10.0, -50.0, 1_000.0])
+def test_tanh_gaussian_is_finite_at_the_edges(mean):
+    """Where the action rounds to 1, the density is still that of the number before the tanh."""
+
+    def log_prob(parameters):
+        return TanhGaussian(parameters[:1], parameters[1:]).transformed(jnp.array([0.5]))[1]
+
+    value, gradient = jax.value_and_grad(log_prob)(jnp.array([mean, 0.0]))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    exact = stats.norm.logpdf(0.5) - 2 * (
+        np.log(2) - abs(mean + 0.5) - np.log1p(np.exp(-2 * abs(mean + 0.5)))
+    )
+    assert value == pytest.approx(exact, rel=1e-5)
+
+
+def test_tanh_gaussian_draws_what_it_says():
+    policy = TanhGaussian(jnp.array([0.3]), jnp.array([-0.5]))
+    drawn = jax.vmap(policy.sample)(random.split(random.key(0), 5_000))[:, 0]
+    assert stats.kstest(np.arctanh(drawn), stats.norm(0.3, np.exp(-0.5)).cdf).pvalue > 1e-3
+    assert policy.mode() == pytest.approx(np.tanh(0.3))

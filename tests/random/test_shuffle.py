@@ -1,0 +1,67 @@
+"""Permutations: always bijections, and as even as independent uniform ones."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from jax import random
+from scipy import stats
+
+from jaxrl.random.shuffle import permutation
+
+
+def permutations(n, count):
+    """`count` permutations of n from different keys: [count, n]."""
+    keys = random.split(random.key(n), count)
+    return np.asarray(jax.jit(jax.vmap(permutation, (0, None)), static_argnums=1)(keys, n))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 128, 512, 1000])
+def test_every_index_appears_once(n):
+    shuffled = permutations(n, 20)
+    assert shuffled.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(shuffled), np.tile(np.arange(n), (20, 1)))
+
+
+def test_every_value_is_equally_frequent_at_every_position():
+    """The counts' rows and columns have fixed sums, hence (n - 1)² degrees and the factor."""
+    n, count = 8, 20_000
+    shuffled = permutations(n, count)
+    table = np.stack([np.bincount(column, minlength=n) for column in shuffled.T])
+    expected = count / n
+    statistic = ((table - expected) ** 2 / expected).sum() * (n - 1) / n
+    assert stats.chi2((n - 1) ** 2).sf(statistic) > 1e-3
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_every_permutation_is_equally_frequent(n):
+    found, counts = np.unique(permutations(n, 24_000), axis=0, return_counts=True)
+    assert found.tolist() == [list(each) for each in itertools.permutations(range(n))]
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_neighbours_are_parted_as_often_as_by_chance():
+    """Two values side by side differ by 1 in n - 1 of n (n - 1) / 2 pairs."""
+    n = 64
+    neighbours = (np.abs(np.diff(permutations(n, 20_000))) == 1).sum(axis=1)
+    standard_error = neighbours.std() / np.sqrt(len(neighbours))
+    assert abs(neighbours.mean() - 2 * (n - 1) / n) < 4 * standard_error
+
+
+def test_pairs_of_positions_are_independent():
+    """The values at two positions, here the first two of eight, take all 56 pairs equally often."""
+    first, second = permutations(8, 20_000)[:, :2].T
+    counts = np.bincount(8 * first + second, minlength=64).reshape(8, 8)
+    assert (np.diag(counts) == 0).all()
+    assert stats.chisquare(counts[~np.eye(8, dtype=bool)]).pvalue > 1e-3
+
+
+def test_different_keys_give_different_permutations():
+    assert len(np.unique(permutations(128, 1_000), axis=0)) == 1_000
+
+
+def test_vmap_gives_what_single_calls_give():
+    keys = random.split(random.key(12), 5)
+    together = jax.vmap(permutation, (0, None))(keys, 12)
+    np.testing.assert_array_equal(together, [permutation(key, 12) for key in keys])

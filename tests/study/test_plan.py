@@ -1,0 +1,356 @@
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import CartPole, FrozenLake, GridWorld
+from jaxrl import InputError, grid
+from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
+from jaxrl.environment import traced
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.spaces import Box, Discrete
+from jaxrl.study.plan import make_batches, make_plan
+from jaxrl.study.seeds import parse_seeds
+from jaxrl.study.study import Chunk, Study
+
+
+def study(**changes):
+    values = {
+        "environments": (CartPole(),),
+        "algorithms": (PPO(),),
+        "seeds": (0, 1, 2),
+        "steps": 1024,
+        "evaluate_every": 512,
+        "evaluation_episodes": 2,
+        "prng": "threefry2x32",
+    }
+    return Study(**(values | changes))
+
+
+def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
+    runs = study(
+        environments=(CartPole(), GridWorld()), algorithms=tuple(grid(PPO(), clip=[0.1, 0.3]))
+    ).runs()
+    assert [run.id for run in runs] == list(range(12))
+    assert [run.seed for run in runs] == [0, 1, 2] * 4
+    assert [run.algorithm.clip for run in runs] == ([0.1] * 3 + [0.3] * 3) * 2
+    assert [type(run.environment) for run in runs] == [CartPole] * 6 + [GridWorld] * 6
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "environments", "programs"),
+    [
+        (grid(PPO(), learning_rate=[1e-3, 1e-4]), [CartPole()], 1),
+        (grid(PPO(), num_envs=[4, 8]), [CartPole()], 2),
+        ([PPO()], grid(CartPole(), pole_length=[0.25, 0.5, 1.0]), 1),
+        ([PPO()], [CartPole(), GridWorld()], 2),
+        (grid(PPO(num_steps=16), num_envs=[4, 8], clip=[0.1, 0.2]), [CartPole(), GridWorld()], 4),
+    ],
+)
+def test_static_values_split_programs(algorithms, environments, programs):
+    plan = make_plan(study(algorithms=tuple(algorithms), environments=tuple(environments)))
+    assert plan.programs == len(plan.batches) == programs
+
+
+def small_lanes(runs):
+    """Of a program whose lanes hardly take any memory."""
+    return study(seeds=tuple(range(runs)), algorithms=(QLearning(),), environments=(GridWorld(),))
+
+
+@pytest.mark.parametrize(
+    ("runs", "width", "expected_width", "sizes"),
+    [
+        (10, 4, 4, [4, 4, 2]),
+        (10, None, 10, [10]),
+        (MAX_WIDTH + 2, None, MAX_WIDTH // 2 + 1, [MAX_WIDTH // 2 + 1] * 2),
+        (3, 8, 8, [3]),
+    ],
+)
+def test_batches_have_one_width(runs, width, expected_width, sizes):
+    plan = make_plan(small_lanes(runs), width)
+    assert plan.width == expected_width
+    assert [len(batch.runs) for batch in plan.batches] == sizes
+    ids = [run.id for batch in plan.batches for run in batch.runs]
+    assert ids == list(range(runs))
+
+
+def test_lanes_are_padded_with_the_last_run():
+    (batch,) = make_plan(study(algorithms=tuple(grid(PPO(), clip=[0.1, 0.2])), seeds=(7,)), 4).batches
+    algorithm, env, keys, key_eval = batch.lanes("threefry2x32")
+    np.testing.assert_allclose(algorithm.clip, [0.1, 0.2, 0.2, 0.2])
+    assert env.gravity.shape == keys.shape == key_eval.shape == (4,)
+    assert env.gravity.dtype == np.float32
+
+
+def test_the_plan_says_what_it_does():
+    plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))), 2)
+    assert re.fullmatch(
+        r"6 runs, 2 programs, 4 batches of width 2, about [\d.]+ MB, 221 KB of it states, "
+        "6,144 environment steps",
+        str(plan),
+    )
+
+
+def test_memory_of_states_is_that_of_the_arrays():
+    """The widest program's: parameters, Adam's two moments and their count, replay, episodes and a key."""
+    dqn = DQN(num_envs=2, capacity=100, warmup=0, batch_size=8, hidden=(3,))
+    parameters = (4 * 3 + 3) + (3 * 2 + 2)
+    replay = 100 * (2 * 4 * 4 + 4 + 4 + 1 + 1)  # two observations, action, reward, two ends
+    episodes = 2 * 4 * (4 + 4 + 2)  # state, observation, totals
+    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes + 8
+    plan = make_plan(study(algorithms=(dqn, dqn.replace(hidden=(2,)))), 5)
+    assert plan.lane.state == bytes_of_lane
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (3, (0, 1, 2)),
+        ("3", (0, 1, 2)),
+        ("5:8", (5, 6, 7)),
+        (range(2, 4), (2, 3)),
+        ([9, 1], (9, 1)),
+        (np.array([2, 4]), (2, 4)),
+    ],
+)
+def test_seeds(seeds, expected):
+    assert parse_seeds(seeds) == expected
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        0,
+        -3,
+        True,
+        10**7,
+        "0:99999999999",
+        "",
+        "a",
+        "3:1",
+        "1:2:3",
+        [],
+        [1, 1],
+        [-1],
+        [2**32],
+        [1.5],
+        2.5,
+        None,
+    ],
+)
+def test_bad_seeds(seeds):
+    with pytest.raises(InputError, match=r"seeds must be .* got"):
+        parse_seeds(seeds)
+
+
+class Continuous(FrozenLake):
+    @property
+    def action_space(self):
+        return Box(-1.0, 1.0, ())
+
+    def successor(self, state, action, outcome):
+        return super().successor(state, (action > 0).astype(int), outcome)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"environments": ()}, "at least one environment"),
+        ({"algorithms": (CartPole(),)}, "the algorithm must be an instance of Algorithm, got CartPole"),
+        ({"environments": (CartPole,)}, r"the environment must be an instance: write CartPole\(\)"),
+        ({"algorithms": (PPO(), PPO())}, "the study has the algorithm PPO.* twice"),
+        ({"steps": 10**10}, "steps must be at most 2147483647, got 10000000000"),
+        ({"prng": None}, "unknown prng 'None'"),
+        ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
+        ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
+        ({"evaluate_every": 0}, "evaluate_every must be an integer of at least 1, got 0"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes must be an integer of at least 1, got 0"),
+        ({"prng": "rbg"}, "would depend on its neighbours"),
+        ({"prng": "threefri"}, "unknown prng 'threefri'"),
+        ({"algorithms": (PPO(minibatches=3),)}, "must divide num_envs x num_steps = 512, got 3"),
+        ({"algorithms": (PPO(learning_rate=-1.0),)}, "learning_rate must be at least 0, got -1.0"),
+        ({"algorithms": (PPO(discount=1.2),)}, r"discount must be in \[0, 1\], got 1.2"),
+        ({"algorithms": (QLearning(),)}, "QLearning keeps a table and needs discrete observations; CartPole"),
+        (
+            {"environments": (Continuous(),), "algorithms": (DQN(),)},
+            "DQN needs discrete actions; Continuous has continuous ones",
+        ),
+        ({"environments": (CartPole(max_steps=0),)}, "max_steps must be at least 1, got 0"),
+    ],
+)
+def test_bad_studies(changes, message):
+    with pytest.raises(InputError, match=message):
+        study(**changes).validate()
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, True])
+def test_bad_widths(width):
+    with pytest.raises(InputError, match="width must be an integer of at least 1"):
+        make_plan(study(), width)
+
+
+class WrongReward(FrozenLake):
+    def step(self, key, state, action):
+        state, reward, terminated = super().step(key, state, action)
+        return state, reward[None], terminated
+
+
+class WrongObservation(CartPole):
+    def observe(self, state):
+        return super().observe(state)[:3]
+
+
+class FiveValues(FrozenLake):
+    def step(self, key, state, action):
+        return *super().step(key, state, action), False, {}
+
+
+class NoState(FrozenLake):
+    def reset(self, key):
+        return None
+
+
+class NoProperty(FrozenLake):
+    def action_space(self):
+        return super().action_space
+
+
+class TracedSize(FrozenLake):
+    size: int = traced(4, low=1)
+
+    @property
+    def num_actions(self):
+        return self.size
+
+
+class NoObserve(Environment):
+    observation_space = action_space = Discrete(2)
+
+    def reset(self, key):
+        return jnp.int32(0)
+
+    def step(self, key, state, action):
+        return state, 0.0, False
+
+
+class TracedText(FrozenLake):
+    name: str = "lake"
+
+
+class WrongState(FrozenLake):
+    def step(self, key, state, action):
+        state, reward, terminated = super().step(key, state, action)
+        return (state, state), reward, terminated
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (WrongReward(), r"WrongReward.step must return a reward of float32\[\], got float32\[1\]"),
+        (WrongObservation(), r"must return an observation of float32\[4\], got float32\[3\]"),
+        (FiveValues(), r"FiveValues.step must return \(state, reward, terminated\), got \("),
+        (NoState(), "NoState.reset must return a state, got None"),
+        (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* is it a @property"),
+        (TracedSize(), r"TracedSize.action_space has a size that is traced: mark the field .* static"),
+        (NoObserve(), "NoObserve must define observe"),
+        (TracedText(), r"TracedText.name is no number, so it cannot be traced; mark it static"),
+        (WrongState(), r"WrongState.step must return a state like reset's, of int32\[\], got int32"),
+    ],
+)
+def test_environments_that_break_their_contract(env: Environment, message):
+    with pytest.raises(InputError, match=message):
+        study(environments=(env,)).validate()
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "expected"),
+    [
+        (51_200, 5_120, [*range(0, 101, 10)]),
+        (51_200, 51_200, [0, 100]),
+        (51_200, 10**6, [0, 100]),
+        (1_536, 1, [0, 1, 2, 3]),
+        (3_584, 1_200, [0, 2, 5, 7]),
+    ],
+)
+def test_chunks_are_even_and_end_with_the_run(steps, every, expected):
+    chunks = study(steps=steps, evaluate_every=every).chunks(PPO())
+    assert [chunk.stop for chunk in chunks] == expected
+    assert [chunk.start for chunk in chunks] == [0, *expected[:-1]]
+    assert {chunk.total for chunk in chunks} == {expected[-1]}
+
+
+def test_an_extension_by_steps_goes_on_where_the_runs_ended():
+    longer = study(steps=1024, evaluate_every=512).extended(steps=2560)
+    assert longer.chunks(PPO()) == [
+        Chunk(0, 0, 2),
+        Chunk(0, 1, 2),
+        Chunk(1, 2, 2),
+        Chunk(2, 3, 5),
+        Chunk(3, 4, 5),
+        Chunk(4, 5, 5),
+    ]
+    assert longer.steps_of(PPO()) == 2560
+
+
+def test_an_extension_by_seeds_changes_no_run_and_no_batch():
+    short = study(algorithms=tuple(grid(PPO(), num_envs=[4, 8])))
+    longer = short.extended(seeds=(7, 5))
+    assert longer.runs()[:6] == short.runs()
+    assert [(run.id, run.seed, run.block) for run in longer.runs()[6:]] == [
+        (6, 7, 1),
+        (7, 5, 1),
+        (8, 7, 1),
+        (9, 5, 1),
+    ]
+    assert make_batches(longer, 2)[:4] == make_batches(short, 2)
+    assert [[run.id for run in batch.runs] for batch in make_batches(longer, 2)[4:]] == [[6, 7], [8, 9]]
+
+
+def test_extensions_that_do_not_fit():
+    with pytest.raises(InputError, match="the study has seed 1 already; extend it by seeds that are new"):
+        study().extended(seeds=(9, 1))
+    with pytest.raises(InputError, match="the study has seed 9 already"):
+        study().extended(seeds=(9,)).extended(seeds=(9,))
+    with pytest.raises(InputError, match="the runs have 1024 steps; extend them to 1536 or more, got 1500"):
+        study().extended(steps=1500)
+
+
+def test_the_width_fits_the_memory():
+    one = small_lanes(40)
+    lane = make_plan(one).lane.total
+    assert make_plan(one, memory=lane * 40).width == 40
+    assert make_plan(one, memory=lane * 40 - 1).width == 20
+    assert make_plan(one, memory=lane).width == 1
+    with pytest.raises(
+        InputError, match=r"1 lane of about .* would take more than the memory of .*; choose a smaller"
+    ):
+        make_plan(one, memory=lane - 1)
+    with pytest.raises(InputError, match="8 lanes of about"):
+        make_plan(one, width=8, memory=lane * 7)
+
+
+def test_what_a_processor_works_on_stays_near_its_caches():
+    plan = make_plan(study(seeds=tuple(range(100))))
+    working = plan.lane.total - plan.lane.state
+    assert plan.width * working <= CACHE < 2 * plan.width * working
+    assert make_plan(study(algorithms=(PPO(hidden=(2_000, 2_000)),))).width == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4 * 10**9), ("500 mb", 5 * 10**8), ("1.5KB", 1500), ("7B", 7)]
+)
+def test_sizes(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["4", "GB", "-4GB", "4XB", "1.2.3GB", "0GB", ""])
+def test_bad_sizes(text):
+    with pytest.raises(InputError, match="memory must be a size such as 4GB or 500MB, got"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (38.12e6, "38.1 MB"), (4e9, "4 GB")])
+def test_sizes_are_shown_in_three_digits(size, text):
+    assert shown_bytes(size) == text
