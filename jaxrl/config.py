@@ -1,14 +1,8 @@
-"""Config: the frozen dataclass behind every environment and algorithm, and the fields it is made of.
-
-A field is *traced* or *static*. A traced field is a number that the compiled program takes as an
-argument: it may differ from lane to lane. A static field is part of the program: another value is
-another compilation. Both know the range they may hold, so that one function checks all of them.
-"""
+"""Config: the frozen dataclass behind every environment, algorithm and component."""
 
 import dataclasses
 import functools
 import itertools
-import math
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -18,64 +12,86 @@ import numpy as np
 from jax import Array
 
 from jaxrl.errors import InputError, unknown
+from jaxrl.fields import DTYPES, Shared, check_value, component, kind_of, redefined, shared, static, traced
+
+__all__ = [
+    "Config",
+    "Scalar",
+    "Shared",
+    "attach",
+    "component",
+    "detach",
+    "field_type",
+    "field_types",
+    "grid",
+    "meanings",
+    "shared",
+    "stack",
+    "static",
+    "traced",
+]
 
 C = TypeVar("C", bound="Config")
 Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
-DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
-ACCEPTED = {float: (float, int, np.floating, np.integer), int: (int, np.integer), bool: (bool, np.bool_)}
-LIMITS = {float: float(np.finfo(np.float32).max), int: 2**31 - 1}
-
-
-def traced(default: Any, meaning: str = "", *, low: float = -math.inf, high: float = math.inf) -> Any:
-    """A number in [low, high] that may differ between lanes of one program, and what it means."""
-    return dataclasses.field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
-
-
-def static(
-    default: Any,
-    meaning: str = "",
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    choices: Sequence[str] = (),
-) -> Any:
-    """A hashable value that the program is compiled for: a size, a shape, a choice of branch.
-
-    `low` and `high` bound a number, or each number of a tuple; `choices` names the allowed strings.
-    """
-    bounds = {"low": low, "high": high, "choices": tuple(choices)}
-    return dataclasses.field(default=default, metadata={"static": True, "meaning": meaning, **bounds})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Config:
-    """A frozen, keyword-only dataclass that is a pytree: traced fields are leaves, static ones structure.
+    """A frozen, keyword-only dataclass that is a pytree. Every subclass becomes one by itself.
 
-    Every subclass becomes one by itself. Field types are float, int, bool, str or a tuple of one of
-    these; traced fields are numbers, and a field that is not marked is traced.
+    Traced fields are leaves, components and shared fields are subtrees, static fields are structure. The type
+    of a traced field is float, int or bool; that of a static field one of these, str, or a tuple of one of
+    them. A field that nothing marks is traced, or a component if its default is a Config.
+
+    A class attribute that has the name of an inherited field gives it another default. A property of that
+    name takes its place: the value is computed and no longer a field.
     """
 
-    packages: ClassVar[tuple[str, ...]] = ()  # of whose versions, beside its source, depends what it computes
+    packages: ClassVar[tuple[str, ...]] = ()  # packages whose version changes what this config computes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _redefine_fields(cls)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         # Not jax.tree_util.register_dataclass, which flax.struct uses too: the structures of two such
         # classes compare equal if their static values do (jax 0.10.2 and 0.11.2), so that one
         # environment could run in the program compiled for another.
-        flatten = functools.partial(_flatten, traced_fields(cls), static_fields(cls))
-        unflatten = functools.partial(_unflatten, cls, traced_fields(cls), static_fields(cls))
+        static_names = names_of(cls, "static")
+        inner_names = (*names_of(cls, "traced"), *names_of(cls, "component"), *names_of(cls, "shared"))
+        flatten = functools.partial(_flatten, inner_names, static_names)
+        unflatten = functools.partial(_unflatten, cls, inner_names, static_names)
         jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
 
+    def __post_init__(self) -> None:
+        for name in names_of(type(self), "shared"):
+            value = getattr(self, name)
+            tracing = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+            if isinstance(value, Mapping) and not isinstance(value, Shared) and not tracing:
+                object.__setattr__(self, name, Shared(value))
+
     def replace(self, **values: Any) -> Self:
-        """A copy with other values, unchecked."""
-        return dataclasses.replace(self, **values)  # type: ignore[type-var]
+        """A copy with other values, unchecked. Dotted names reach into components: `network.hidden`."""
+        nested: dict[str, dict[str, Any]] = {}
+        own: dict[str, Any] = {}
+        for name, value in values.items():
+            outer, dot, inner = name.partition(".")
+            if dot:
+                nested.setdefault(outer, {})[inner] = value
+            else:
+                own[outer] = value
+        for name, inner_values in nested.items():
+            own[name] = own.get(name, getattr(self, name)).replace(**inner_values)
+        return dataclasses.replace(self, **own)  # type: ignore[type-var]
 
     def with_values(self, **values: Any) -> Self:
-        """A copy with other values. Raises InputError for an unknown field or a bad value."""
-        for name in values:
-            field_type(self, name)
-        changed = self.replace(**values)
+        """A copy with other values. Dotted names reach into components, also into one given beside them.
+
+        Raises InputError for an unknown field or a bad value.
+        """
+        changed = self
+        for name in sorted(values, key=lambda name: name.count(".")):
+            field_type(changed, name)
+            changed = changed.replace(**{name: values[name]})
         changed.validate()
         return changed
 
@@ -86,29 +102,49 @@ class Config:
         """
         types = field_types(type(self))
         for field in _fields(self):
-            owner = f"{type(self).__name__}.{field.name}"
-            if types[field.name] not in DTYPES and not field.metadata.get("static", False):
+            owner, kind = f"{type(self).__name__}.{field.name}", kind_of(field)
+            expected, value = types[field.name], getattr(self, field.name)
+            if kind == "component":
+                if not isinstance(value, expected):
+                    raise InputError(f"{owner} must be an instance of {expected.__name__}, got {value!r}")
+                value.validate()
+            elif kind == "shared":
+                if not isinstance(value, Shared) or not value:
+                    raise InputError(f"{owner} must be a mapping from names to arrays, got {value!r}")
+            elif kind == "traced" and expected not in DTYPES:
                 raise InputError(f"{owner} is no number, so it cannot be traced; mark it static(...)")
-            _check(owner, types[field.name], getattr(self, field.name), field.metadata)
+            else:
+                check_value(owner, expected, value, field.metadata)
 
     def parameters(self) -> dict[str, Any]:
-        """Every field's name and plain Python value, in order of definition."""
-        values = {field.name: getattr(self, field.name) for field in _fields(self)}
-        return {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
+        """Every field's dotted name and plain value, in order of definition.
+
+        A component is its own value and is followed by its fields.
+        """
+        values: dict[str, Any] = {}
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            values[field.name] = value.item() if isinstance(value, np.generic) else value
+            if isinstance(value, Config):
+                values |= {f"{field.name}.{name}": each for name, each in value.parameters().items()}
+        return values
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
         types = field_types(type(self))
-        leaves: dict[str, Any] = {
-            name: np.asarray(getattr(self, name), DTYPES[types[name]]) for name in traced_fields(type(self))
+        values: dict[str, Any] = {
+            name: np.asarray(getattr(self, name), DTYPES[types[name]])
+            for name in names_of(type(self), "traced")
         }
-        return self.replace(**leaves)
+        values |= {name: getattr(self, name).arrays() for name in names_of(type(self), "component")}
+        return self.replace(**values)
 
 
 def grid(config: C, **values: Sequence[Any]) -> list[C]:
     """Every combination of the listed values: `grid(PPO(), learning_rate=[1e-3, 1e-4], num_envs=[4, 8])`.
 
-    Traced values share one compiled program; static ones split it. The last field varies fastest.
+    Traced values share one compiled program; static ones split it. The last field varies fastest. Dotted
+    names reach into components: `grid(PPO(), **{"network.hidden": [(64,), (64, 64)]})`.
     Raises InputError for an unknown field, a bad value or an empty list.
     """
     if not isinstance(config, Config):
@@ -126,20 +162,23 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     return [config.with_values(**dict(zip(values, each, strict=True))) for each in combinations]
 
 
-def parse(config: Config, name: str, text: str) -> Any:
-    """The value of field `name` written as text; the parts of a tuple are joined by '/'.
-
-    Raises InputError for an unknown field or a text that does not fit the field's type.
-    """
-    kind = field_type(config, name)
-    try:
-        if typing.get_origin(kind) is tuple:
-            return tuple(_parse_scalar(typing.get_args(kind)[0], part) for part in text.split("/"))
-        return _parse_scalar(kind, text)
-    except ValueError:
-        raise InputError(f"{type(config).__name__}.{name} must be {_described(kind)}, got {text!r}") from None
+def stack(configs: Sequence[C]) -> C:
+    """Configs of equal structure as one whose traced fields have a leading axis: [lanes]."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *[each.arrays() for each in configs])
 
 
+def detach(config: C) -> tuple[C, dict[str, Any]]:
+    """A config without its shared arrays, and these by the dotted names of their fields."""
+    found = {name: dict(value) for name, value in config.parameters().items() if isinstance(value, Shared)}
+    return config.replace(**dict.fromkeys(found)), found
+
+
+def attach(config: C, arrays: Mapping[str, Any]) -> C:
+    """The inverse of `detach`, also for arrays that are being traced."""
+    return config.replace(**arrays) if arrays else config
+
+
+@functools.cache
 def field_types(cls: type) -> Mapping[str, Any]:
     """The type of each field of a Config class."""
     hints = typing.get_type_hints(cls)
@@ -147,98 +186,72 @@ def field_types(cls: type) -> Mapping[str, Any]:
 
 
 def field_type(config: Config, name: str) -> Any:
-    """The type of one field. Raises InputError if there is none of this name."""
+    """The type of the field of this dotted name. Raises InputError if there is none."""
+    outer, dot, inner = name.partition(".")
     types = field_types(type(config))
-    if name not in types:
-        raise unknown(f"field of {type(config).__name__}", name, types)
-    return types[name]
+    if outer not in types:
+        raise unknown(f"field of {type(config).__name__}", outer, types)
+    if not dot:
+        return types[outer]
+    held = getattr(config, outer)
+    if not isinstance(held, Config):
+        raise InputError(f"{type(config).__name__}.{outer} is no component, so it has no field {inner!r}")
+    return field_type(held, inner)
 
 
-def traced_fields(cls: type) -> tuple[str, ...]:
-    """Names of the traced fields of a Config class."""
-    return tuple(field.name for field in _fields(cls) if not field.metadata.get("static", False))
-
-
-def static_fields(cls: type) -> tuple[str, ...]:
-    """Names of the static fields of a Config class."""
-    return tuple(field.name for field in _fields(cls) if field.metadata.get("static", False))
-
-
-def meanings(cls: type) -> dict[str, str]:
-    """What each field of a Config class means; a redefined field keeps its meaning unless it says another."""
+def meanings(config: Config) -> dict[str, str]:
+    """What each field means, by its dotted name."""
     texts: dict[str, str] = {}
-    for ancestor in reversed([each for each in cls.__mro__ if dataclasses.is_dataclass(each)]):
-        said = {field.name: field.metadata.get("meaning", "") for field in _fields(ancestor)}
-        texts |= {name: text for name, text in said.items() if text or name not in texts}
-    return {name: texts[name] for name in field_types(cls)}
+    for field in _fields(config):
+        texts[field.name] = field.metadata.get("meaning", "")
+        held = getattr(config, field.name)
+        if isinstance(held, Config):
+            texts |= {f"{field.name}.{name}": text for name, text in meanings(held).items()}
+    return texts
 
 
-def shown(value: Any) -> str:
-    """A field's value as text, the inverse of `parse`."""
-    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def stack(configs: Sequence[C]) -> C:
-    """Configs of equal structure as one whose traced fields have a leading axis: [lanes]."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *[each.arrays() for each in configs])
+def names_of(cls: type, kind: str) -> tuple[str, ...]:
+    """Names of the fields of one kind of a Config class."""
+    return tuple(field.name for field in _fields(cls) if kind_of(field) == kind)
 
 
 def _fields(config: Any) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(config)
 
 
-def _flatten(traced: Sequence[str], static: Sequence[str], config: Config) -> tuple[Any, Any]:
-    leaves = [(jax.tree_util.GetAttrKey(name), getattr(config, name)) for name in traced]
-    return leaves, tuple(getattr(config, name) for name in static)
+def _redefine_fields(cls: type) -> None:
+    """Lets attributes of a class, and of bases that are no Config, redefine the fields it inherits."""
+    inherited: dict[str, tuple[type, dataclasses.Field]] = {}
+    for base in reversed(cls.__mro__[1:]):
+        if dataclasses.is_dataclass(base) and issubclass(base, Config):
+            inherited |= {field.name: (base, field) for field in _fields(base)}
+    annotations = dict(cls.__dict__.get("__annotations__", {}))
+    for name, (base, field) in inherited.items():
+        holder = next((each for each in cls.__mro__ if name in each.__dict__), base)
+        if issubclass(holder, Config) and holder is not cls and name not in annotations:
+            continue
+        value = holder.__dict__.get(name, field.default)
+        if isinstance(value, property):
+            annotations[name] = ClassVar[Any]
+            setattr(cls, name, value)
+        elif callable(value) or isinstance(value, classmethod | staticmethod):
+            raise TypeError(f"{cls.__name__}.{name} is a function, but {base.__name__}.{name} is a field")
+        else:
+            setattr(cls, name, redefined(field, value))
+            annotations.setdefault(name, field_types(base)[name])
+    cls.__annotations__ = annotations
+
+
+def _flatten(inner: Sequence[str], static: Sequence[str], config: Config) -> tuple[Any, Any]:
+    children = [(jax.tree_util.GetAttrKey(name), getattr(config, name)) for name in inner]
+    return children, tuple(getattr(config, name) for name in static)
 
 
 def _unflatten(
-    cls: type[C], traced: Sequence[str], static: Sequence[str], static_values: Any, leaves: Any
+    cls: type[C], inner: Sequence[str], static: Sequence[str], static_values: Any, children: Any
 ) -> C:
     """Without __init__, since jax also unflattens placeholders that are no numbers."""
     config = object.__new__(cls)
-    for name, value in zip((*traced, *static), (*leaves, *static_values), strict=True):
+    for name, value in zip((*inner, *static), (*children, *static_values), strict=True):
         object.__setattr__(config, name, value)
     return config
-
-
-def _parse_scalar(kind: type, text: str) -> Any:
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError
-        return text.lower() == "true"
-    return kind(text)
-
-
-def _check(owner: str, kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, tuple):
-            raise InputError(f"{owner} must be {_described(kind)}, got {value!r}")
-        for item in value:
-            _check(f"each item of {owner}", typing.get_args(kind)[0], item, metadata)
-        return
-    if not isinstance(value, ACCEPTED.get(kind, kind)) or (kind is not bool and isinstance(value, bool)):
-        raise InputError(f"{owner} must be {_described(kind)}, got {value!r}")
-    choices = metadata.get("choices", ())
-    if choices and value not in choices:
-        raise unknown(f"value of {owner}", value, choices)
-    if kind in (int, float):
-        low, high = metadata.get("low", -math.inf), metadata.get("high", math.inf)
-        fits = -LIMITS[kind] <= value <= LIMITS[kind]  # false for NaN
-        if not (fits and low <= value <= high):
-            expected = _described_range(low, high) + ("" if fits else f" as {np.dtype(DTYPES[kind])}")
-            raise InputError(f"{owner} must be {expected}, got {value!r}")
-
-
-def _described(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        return f"a tuple of {typing.get_args(kind)[0].__name__}"
-    return {float: "a number", int: "an integer", bool: "true or false"}.get(kind, kind.__name__)
-
-
-def _described_range(low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "finite"
-    if math.isinf(high):
-        return f"at least {low:g}"
-    return f"in [{low:g}, {high:g}]"

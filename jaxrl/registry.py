@@ -1,10 +1,11 @@
-"""Names of environments and algorithms: plain dicts, joined over the installed packages.
+"""Names of environments, algorithms and components: plain dicts, joined over the installed packages.
 
-A package adds its own by an entry point of the group `jaxrl.environments` or `jaxrl.algorithms` whose
-value is a dict of names; a script adds to the dict that `environments()` or `algorithms()` returns.
+A package adds its own by an entry point of the group `jaxrl.environments`, `jaxrl.algorithms` or
+`jaxrl.components` whose value is a dict of names; a script adds to the dict that `environments()`,
+`algorithms()` or `components()` returns.
 
-All environments of another library come through a door, under names such as `gymnax:Breakout-MinAtar`.
-A door is an entry point of the group `jaxrl.doors`: its name is the prefix, its value a class of
+All environments of another library come through an adapter, under names such as `gymnax:Breakout-MinAtar`.
+An adapter is an entry point of the group `jaxrl.adapters`: its name is the prefix, its value a class of
 environments with a field `name`, the rest of the name, and a class method `from_name` that makes one of it.
 """
 
@@ -14,8 +15,9 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxrl.config import Config
+from jaxrl.config import Config, field_type
 from jaxrl.errors import InputError, unknown
+from jaxrl.fields import Shared, parse_value, shown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 
@@ -33,14 +35,22 @@ def algorithms() -> dict[str, Algorithm]:
 
 
 @functools.cache
-def doors() -> dict[str, Any]:
+def components() -> dict[str, Config]:
+    """Every known component, such as a network, by its name."""
+    return _joined("jaxrl.components", Config)
+
+
+@functools.cache
+def adapters() -> dict[str, Any]:
     """Every class of environments of another library by its prefix."""
 
-    def is_door(found: Any) -> bool:
+    def is_adapter(found: Any) -> bool:
         return issubclass(found, Environment) and hasattr(found, "from_name")
 
-    entries = importlib.metadata.entry_points(group="jaxrl.doors")
-    return {entry.name: _loaded(entry, is_door, "class of environments with from_name") for entry in entries}
+    entries = importlib.metadata.entry_points(group="jaxrl.adapters")
+    return {
+        entry.name: _loaded(entry, is_adapter, "class of environments with from_name") for entry in entries
+    }
 
 
 def environment(name: str) -> Environment:
@@ -49,10 +59,10 @@ def environment(name: str) -> Environment:
         return environments()[name]
     prefix, colon, rest = name.partition(":")
     if not colon:
-        raise unknown("environment", name, [*environments(), *(f"{prefix}:NAME" for prefix in doors())])
-    if prefix not in doors():
-        raise unknown("prefix of an environment", prefix, doors())
-    return doors()[prefix].from_name(rest)
+        raise unknown("environment", name, [*environments(), *(f"{prefix}:NAME" for prefix in adapters())])
+    if prefix not in adapters():
+        raise unknown("prefix of an environment", prefix, adapters())
+    return adapters()[prefix].from_name(rest)
 
 
 def algorithm(name: str) -> Algorithm:
@@ -62,21 +72,84 @@ def algorithm(name: str) -> Algorithm:
     return algorithms()[name]
 
 
-def name_of(config: Config, registered: Mapping[str, Config]) -> str:
+def component(kind: type[Config], name: str) -> Config:
+    """The config of this name that a field of type `kind` may hold. Raises InputError if there is none."""
+    if issubclass(kind, Environment):
+        return environment(name)
+    known = {each: held for each, held in (components() | algorithms()).items() if isinstance(held, kind)}
+    if name not in known:
+        raise unknown(kind.__name__.lower(), name, known)
+    return known[name]
+
+
+def parse(config: Config, name: str, text: str) -> Any:
+    """The value of the field of this dotted name, written as text; a component is written as its name.
+
+    Raises InputError for an unknown field or a text that does not fit the field's type.
+    """
+    kind = field_type(config, name)
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return component(kind, text)
+    if kind is Shared:
+        raise InputError(f"{name} holds arrays, which cannot be written as text; give them in Python")
+    return parse_value(f"{type(config).__name__}.{name}", kind, text)
+
+
+def name_of(config: Config) -> str:
     """The registered name of a config's class, its own class name if it has none.
 
     Where a class is registered several times, the entry that differs in the fewest fields.
     """
-    for prefix, door in doors().items():
-        if type(config) is door:
+    for prefix, adapter in adapters().items():
+        if type(config) is adapter:
             return f"{prefix}:{config.parameters()['name']}"
+    registered: Mapping[str, Config] = {**components(), **algorithms(), **environments()}
     parameters = config.parameters()
     distances = {
-        name: sum(parameters[field] != value for field, value in entry.parameters().items())
+        name: sum(parameters.get(field) != value for field, value in entry.parameters().items())
         for name, entry in registered.items()
         if type(entry) is type(config)
     }
     return min(distances, key=lambda name: distances[name], default=type(config).__name__)
+
+
+def label_of(config: Config) -> str:
+    """A config's name and the fields that differ from the registered one: "CartPole-v1 pole_length=0.25"."""
+    name = name_of(config)
+    registered = {**components(), **algorithms(), **environments()}.get(name)
+    usual = {} if registered is None else plain_parameters(registered)
+    changed = {field: value for field, value in plain_parameters(config).items() if usual.get(field) != value}
+    return " ".join([name, *(f"{field}={shown(value)}" for field, value in changed.items())])
+
+
+def plain_parameters(config: Config) -> dict[str, Any]:
+    """`config.parameters()` with a component's name, and a hash of shared arrays, as their values."""
+    return {
+        name: name_of(value)
+        if isinstance(value, Config)
+        else value.hash
+        if isinstance(value, Shared)
+        else value
+        for name, value in config.parameters().items()
+    }
+
+
+def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Any:
+    """A config with values as `plain_parameters` gives them; `arrays` holds the shared ones by their hash.
+
+    Raises InputError for an unknown field or name, a bad value, or a hash that `arrays` does not hold.
+    """
+    for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
+        kind = field_type(config, name)
+        if isinstance(kind, type) and issubclass(kind, Config):
+            value = component(kind, value)
+        elif kind is Shared:
+            if value not in arrays:
+                raise InputError(f"the arrays of {type(config).__name__}.{name}, {value!r}, are missing")
+            value = arrays[value]
+        config = config.replace(**{name: tuple(value) if isinstance(value, list) else value})
+    config.validate()
+    return config
 
 
 def _joined(group: str, kind: type) -> dict[str, Any]:

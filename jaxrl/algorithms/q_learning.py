@@ -4,21 +4,20 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array, random
 
-from jaxrl.algorithm import static, traced
+from jaxrl.config import static, traced
 from jaxrl.learning.algorithm import Algorithm, num_actions, num_observations
 from jaxrl.learning.exploration import epsilon_greedy
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
-from jaxrl.learning.returns import td_error
+from jaxrl.learning.returns import td_target
 from jaxrl.learning.schedules import exponential, linear
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode
+from jaxrl.mdp.episode import Episode, Memory
 
 
 class State(struct.PyTreeNode):
     q: Array  # [tables, num_states, num_actions] float32, action values
     episode: Episode
     completed: Array  # [] int32, episodes
-    key: Array  # [] typed key, never changes
 
 
 class QLearning(Algorithm):
@@ -46,17 +45,17 @@ class QLearning(Algorithm):
         num_observations(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
-        key_episode, key_state = random.split(key)
         shape = (2 if self.double else 1, num_observations(self, env), num_actions(self, env))
         return State(
             q=jnp.full(shape, self.initial_value, jnp.float32),
-            episode=Episode.start(env, key_episode),
+            episode=Episode.start(env, key),
             completed=jnp.int32(0),
-            key=key_state,
         )
 
-    def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
-        key_act, key_env, key_table = random.split(random.fold_in(state.key, t), 3)
+    def step(
+        self, env: Environment, state: State, key: Array, t: Array, total: Array
+    ) -> tuple[State, Metrics]:
+        key_act, key_env, key_table = random.split(key, 3)
         epsilon = self.epsilon(state.completed, t, total)
         action = epsilon_greedy(key_act, self.values(state, state.episode.obs), epsilon)
         episode, transition = state.episode.step(env, key_env, action)
@@ -64,13 +63,9 @@ class QLearning(Algorithm):
         selector = random.randint(key_table, (), 0, 2) if self.double else 0
         evaluator = 1 - selector if self.double else 0
         next_action = jnp.argmax(state.q[selector, transition.next_obs])
-        error = td_error(
-            state.q[selector, transition.obs, action],
-            transition.reward,
-            self.discount,
-            transition.terminated,
-            state.q[evaluator, transition.next_obs, next_action],
-        )
+        next_value = state.q[evaluator, transition.next_obs, next_action]
+        target = td_target(transition.reward, self.discount, transition.terminated, next_value)
+        error = target - state.q[selector, transition.obs, action]
         rate = self.learning_rate * linear(1.0, self.learning_rate_decay, 1.0, t, total)
         state = state.replace(
             q=state.q.at[selector, transition.obs, action].add(rate * error),
@@ -80,9 +75,11 @@ class QLearning(Algorithm):
         metrics = mean_metrics(td_error=jnp.abs(error), epsilon=epsilon)
         return state, episode_metrics(transition) | metrics
 
-    def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
+    def act(
+        self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
+    ) -> tuple[Array, Memory]:
         epsilon = self.epsilon_end if explore else 0.0
-        return epsilon_greedy(key, self.values(state, obs), epsilon)
+        return epsilon_greedy(key, self.values(state, obs), epsilon), memory
 
     def values(self, state: State, obs: Array) -> Array:
         """Action values in a state, averaged over the tables: [num_actions]."""

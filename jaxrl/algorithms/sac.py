@@ -1,13 +1,13 @@
 """Soft actor-critic for continuous actions (Haarnoja et al. 2018, "Algorithms and Applications").
 
 Twin critics, their averages as targets, and a temperature tuned to a target entropy. Actions live in (-1, 1)
-and are stretched to the action space where they meet it, so that entropies do not depend on its units.
+and are scaled to the action space where the environment takes them, so that entropies do not depend on its units.
 """
 
 import math
-from functools import partial
 from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,17 +15,18 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl.algorithm import static, traced
-from jaxrl.config import Scalar
+from jaxrl.config import Scalar, static, traced
 from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector
 from jaxrl.learning.distributions import TanhGaussian
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import ReluMLP, features, is_image
+from jaxrl.learning.networks import MLP, Linear, Network, features
+from jaxrl.learning.returns import td_target
 from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.learning.updates import updates_if
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode, Experience, Transition
+from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
 from jaxrl.mdp.spaces import Box, Discrete
 
 
@@ -39,9 +40,9 @@ class State(struct.PyTreeNode):
     learned: Learned
     targets: tuple[Any, Any]  # averages of the critics' parameters
     optimiser: Any  # optax state over learned
-    replay: replay.Replay  # Experience, [capacity // num_envs, num_envs, ...]
+    replay: replay.Replay  # [capacity // num_envs, num_envs, ...], actions in (-1, 1)
     episodes: Episode  # [num_envs]
-    key: Array  # [] typed key, never changes
+    held: Array  # [num_envs, d] float32, the actions that the warm-up repeats
 
 
 class SAC(Collector):
@@ -54,16 +55,16 @@ class SAC(Collector):
     temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
     tune_temperature: bool = static(True, "towards the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
-    warmup_hold: int = static(1, "steps of an environment for which a warm-up's action is held", low=1)
+    warmup_hold: int = static(1, "steps for which an action of the warm-up is repeated", low=1)
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
-    hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
+    network: Network = MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal")
 
     def validate(self) -> None:
         super().validate()
         least = {"batch_size": self.batch_size, "warmup": self.warmup}
-        replay.require_capacity(type(self).__name__, self.capacity, self.steps_per_iteration, **least)
+        replay.require_capacity("SAC", self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
         space, name = env.action_space, env.title
@@ -73,132 +74,135 @@ class SAC(Collector):
             raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")
 
     def init(self, env: Environment, key: Array) -> State:
-        key_actor, key_critics, key_episodes, key_state = random.split(key, 4)
+        key_actor, key_critics, key_episodes = random.split(key, 3)
         episodes = start_episodes(env, key_episodes, self.num_envs)
-        x = features(env.observation_space, episodes.obs[0])
+        x, action = features(env.observation_space, episodes.obs[0]), jnp.zeros(dimensions(env))
+        first, second = (self.critic(env).init(key, x, action) for key in random.split(key_critics))
         actor = self.actor(env).init(key_actor, x)
-        first, second = (self.init_critic(env, key, x) for key in random.split(key_critics))
         learned = Learned(actor, (first, second), jnp.log(jnp.float32(self.temperature)))
-        opt_state = optax.adam(self.learning_rate).init(learned)
-        # The copy keeps the two apart: the engine hands the state's memory to the next one.
-        targets = jax.tree.map(jnp.copy, learned.critics)
-        state = State(learned, targets, opt_state, None, episodes, key_state)
-        *_, experience = jax.eval_shape(self.collect, env, state, jnp.int32(0))
-        return state.replace(replay=replay.create(experience, self.capacity // self.num_envs))
+        return State(
+            learned=learned,
+            # The copy keeps the two apart: the engine hands the state's memory to the next one.
+            targets=jax.tree.map(jnp.copy, learned.critics),
+            optimiser=optax.adam(self.learning_rate).init(learned),
+            replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
+            episodes=episodes,
+            held=jnp.zeros((self.num_envs, dimensions(env))),
+        )
 
-    def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
-        episodes, transitions, experience = self.collect(env, state, t)
-        _, key_update = random.split(random.fold_in(state.key, t))
-        rows = (t + 1) * self.num_steps
+    def step(
+        self, env: Environment, state: State, key: Array, t: Array, total: Array
+    ) -> tuple[State, Metrics]:
+        key_collect, key_update = random.split(key)
+        warming = (t + 1) * self.steps_per_iteration <= self.warmup
+        episodes, transitions, experience, held = self.collect(env, state, key_collect, t, warming)
         ring = replay.write(state.replay, experience, t * self.num_steps)
+        rows, optimiser = (t + 1) * self.num_steps, optax.adam(self.learning_rate)
 
         def update(i: Array, carry: Any) -> Any:
             learned, targets, opt_state, sums = carry
             key_batch, key_noise = random.split(random.fold_in(key_update, i))
-            batch = jax.tree.map(lambda x: x[:, 0], replay.sample(ring, key_batch, rows, self.batch_size))
-            noise = random.normal(key_noise, (2, self.batch_size, *env.action_space.shape))
+            places = replay.uniform_segments(ring, key_batch, rows, self.batch_size)
+            batch = jax.tree.map(lambda leaf: leaf[:, 0], replay.read(ring, places))
+            noise = random.normal(key_noise, (2, self.batch_size, dimensions(env)))
             grads, metrics = jax.grad(self.loss, has_aux=True)(learned, targets, env, batch, noise)
-            updates, opt_state = optax.adam(self.learning_rate).update(grads, opt_state)
+            updates, opt_state = optimiser.update(grads, opt_state)
             learned = optax.apply_updates(learned, updates)
             targets = optax.incremental_update(learned.critics, targets, self.target_rate)
             return learned, targets, opt_state, jax.tree.map(jnp.add, sums, metrics)
 
-        # A count of 0, not a branch, while warming up: t is the same in all lanes, so none runs in vain.
-        count = jnp.where(self.warming(t), 0, self.updates)
         sums = dict.fromkeys(("critic_loss", "entropy", "temperature"), jnp.float32(0))
         carry = (state.learned, state.targets, state.optimiser, sums)
-        learned, targets, opt_state, sums = lax.fori_loop(0, count, update, carry)
-        metrics = {name: (value, count.astype(jnp.float32)) for name, value in sums.items()}
-        state = State(learned, targets, opt_state, ring, episodes, state.key)
-        return state, episode_metrics(transitions) | metrics
+        (learned, targets, opt_state, sums), count = updates_if(~warming, self.updates, update, carry)
+        state = state.replace(
+            learned=learned, targets=targets, optimiser=opt_state, replay=ring, episodes=episodes, held=held
+        )
+        return state, episode_metrics(transitions) | {name: (total, count) for name, total in sums.items()}
 
-    def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
+    def act(
+        self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
+    ) -> tuple[Array, Memory]:
         policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
-        return self.executed(env, policy.sample(key) if explore else policy.mode())
+        return executed(env, policy.sample(key) if explore else policy.mode()), memory
 
-    def sample(self, env: Environment, state: State, obs: Array, key: Array) -> Array:
-        """An action of the policy, in (-1, 1): [*action]."""
-        return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
+    def collect(
+        self, env: Environment, state: State, key: Array, t: Array, warming: Array
+    ) -> tuple[Episode, Transition, Experience, Array]:
+        """num_steps steps: episodes, transitions, the same with actions in (-1, 1), and the held actions."""
+        key_rollout, key_uniform = random.split(key)
 
-    def collect(self, env: Environment, state: State, t: Array) -> tuple[Episode, Transition, Experience]:
-        """Episodes, transitions and experience, whose actions are in (-1, 1), of [num_steps, num_envs]."""
-        key_rollout, _ = random.split(random.fold_in(state.key, t))
+        def hold(held: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+            step, key = inputs
+            uniform = random.uniform(key, held.shape, minval=-1.0, maxval=1.0)
+            held = jnp.where(step % self.warmup_hold == 0, uniform, held)
+            return held, held
 
-        def act(obs: Array, key: Array, key_uniform: Array) -> tuple[Array, Array]:
-            uniform = partial(self.uniform, env, key_uniform)
-            sample = partial(self.sample, env, state, obs, key)
-            action = lax.cond(self.warming(t), uniform, sample)
-            return self.executed(env, action), action
+        def act(memory: Memory, obs: Array, key: Array, uniform: Array) -> tuple[Array, Memory, Array]:
+            def sample() -> Array:
+                return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
+
+            action = lax.cond(warming, lambda: uniform, sample)
+            return executed(env, action), memory, action
 
         steps = t * self.num_steps + jnp.arange(self.num_steps)
-        # Of an action that is held, the same; the complement is no iteration, whose keys must be others.
-        held = jax.vmap(random.fold_in, (None, 0))(state.key, ~(steps // self.warmup_hold))
-        keys = jax.vmap(partial(random.split, num=self.num_envs))(held)
-        episodes, transitions, action = rollout(env, state.episodes, key_rollout, self.num_steps, act, keys)
-        return episodes, transitions, transitions.experience.replace(action=action)
-
-    def warming(self, t: Array) -> Array:
-        """Whether iteration t belongs to the warm-up: [] bool."""
-        return (t + 1) * self.steps_per_iteration <= self.warmup
+        held, uniform = lax.scan(hold, state.held, (steps, random.split(key_uniform, self.num_steps)))
+        episodes, transitions, action = rollout(
+            env, state.episodes, key_rollout, self.num_steps, act, uniform
+        )
+        action = action.reshape(transitions.action.shape)
+        return episodes, transitions, transitions.experience.replace(action=action), held
 
     def loss(
         self, learned: Learned, targets: Any, env: Environment, batch: Experience, noise: Array
     ) -> tuple[Array, dict[str, Array]]:
         """The sum of three losses, each of which has a gradient for its own part of `learned` alone.
 
-        The batch's leaves are [batch, ...], the noise is [2, batch, *action].
+        Critics: eq. 5 and 6 of the paper, actor: eq. 9, temperature: eq. 18. The batch's leaves are [batch, ...],
+        the noise is [2, batch, d].
         """
         frozen = lax.stop_gradient(learned)
         temperature = jnp.exp(frozen.log_temperature)
-        to_features = jax.vmap(features, (None, 0))
-        x, next_x = (to_features(env.observation_space, obs) for obs in (batch.obs, batch.next_obs))
-        soft_value = jax.vmap(self.soft_value, (None, None, None, None, 0, 0))
-        next_value, _ = soft_value(env, frozen.actor, targets, temperature, next_x, noise[0])
-        target = batch.reward + self.discount * jnp.where(batch.terminated, 0.0, next_value)
-        value = jax.vmap(self.action_value, (None, None, 0, 0))(env, learned.critics, x, batch.action)
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target[:, None]), axis=1))
-        value, entropy = soft_value(env, learned.actor, frozen.critics, temperature, x, noise[1])
-        excess = lax.stop_gradient(jnp.mean(entropy)) - self.aim(env)
+        x, next_x = (features(env.observation_space, obs) for obs in (batch.obs, batch.next_obs))
+        next_value, _ = self.soft_value(env, frozen.actor, targets, temperature, next_x, noise[0])
+        target = td_target(batch.reward, self.discount, batch.terminated, next_value)
+        value = self.action_values(env, learned.critics, x, batch.action.reshape(noise.shape[1:]))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target), axis=0))
+        value, entropy = self.soft_value(env, learned.actor, frozen.critics, temperature, x, noise[1])
+        excess = lax.stop_gradient(jnp.mean(entropy)) - self.target_entropy * dimensions(env)
         temperature_loss = learned.log_temperature * excess if self.tune_temperature else 0.0
         loss = critic_loss - jnp.mean(value) + temperature_loss
         return loss, {"critic_loss": critic_loss, "entropy": jnp.mean(entropy), "temperature": temperature}
 
     def soft_value(
-        self, env: Environment, actor: Any, critics: Any, temperature: Array, x: Array, noise: Array
+        self, env: Environment, actor: Any, critics: Any, temperature: Scalar, x: Array, noise: Array
     ) -> tuple[Array, Array]:
-        """min Q(s, a) - α log π(a | s) for noise [*action], and -log π, both [] (eq. 3)."""
+        """min Q(s, a) - α log π(a | s) and -log π (eq. 3): x [..., *inputs], noise [..., d], gives [...] each."""
         action, log_prob = self.policy(env, actor, x).transformed(noise)
-        value = jnp.min(self.action_value(env, critics, x, action))
+        value = jnp.min(self.action_values(env, critics, x, action), axis=0)
         return value - temperature * log_prob, -log_prob
 
-    def action_value(self, env: Environment, critics: Any, x: Array, action: Array) -> Array:
-        """Both critics' values of an action: [2]."""
-        return jnp.stack([self.critic(env).apply(each, x, jnp.ravel(action))[0] for each in critics])
+    def action_values(self, env: Environment, critics: Any, x: Array, action: Array) -> Array:
+        """Both critics' values of actions [..., d]: [2, ...]."""
+        return jnp.stack([self.critic(env).apply(each, x, action)[..., 0] for each in critics])
 
     def policy(self, env: Environment, actor: Any, x: Array) -> TanhGaussian:
-        """The actor's distribution over actions in (-1, 1) for an input."""
-        mean, log_std = self.actor(env).apply(actor, x).reshape(2, *env.action_space.shape)
+        """The actor's distributions over actions in (-1, 1) for inputs [..., *inputs]."""
+        mean, log_std = jnp.split(self.actor(env).apply(actor, x), 2, axis=-1)
         return TanhGaussian(mean, jnp.clip(log_std, -20.0, 2.0))  # as the authors' code does
 
-    def uniform(self, env: Environment, key: Array) -> Array:
-        """An action of the warm-up: [*action]."""
-        return random.uniform(key, env.action_space.shape, minval=-1.0, maxval=1.0)
+    def actor(self, env: Environment) -> nn.Module:
+        return Linear(self.network.module(env.observation_space), 2 * dimensions(env))
 
-    def executed(self, env: Environment, action: Array) -> Array:
-        """An action in (-1, 1) as the environment takes it: [*action]."""
-        space = cast(Box, env.action_space)
-        return space.clip(space.low + (space.high - space.low) * (action + 1) / 2)
+    def critic(self, env: Environment) -> nn.Module:
+        return Linear(self.network.module(env.observation_space), 1)
 
-    def aim(self, env: Environment) -> Scalar:
-        """The entropy, in nats, that the temperature is tuned to: []."""
-        return self.target_entropy * math.prod(env.action_space.shape)
 
-    def actor(self, env: Environment) -> ReluMLP:
-        outputs = 2 * math.prod(env.action_space.shape)
-        return ReluMLP(self.hidden, outputs, image=is_image(env.observation_space))
+def dimensions(env: Environment) -> int:
+    """d, the numbers that an action has."""
+    return math.prod(env.action_space.shape)
 
-    def critic(self, env: Environment) -> ReluMLP:
-        return ReluMLP(self.hidden, 1, image=is_image(env.observation_space))
 
-    def init_critic(self, env: Environment, key: Array, x: Array) -> Any:
-        return self.critic(env).init(key, x, jnp.zeros(math.prod(env.action_space.shape)))
+def executed(env: Environment, action: Array) -> Array:
+    """An action in (-1, 1), [d], as the environment takes it: [*action]."""
+    space = cast(Box, env.action_space)
+    return space.clip(space.low + (space.high - space.low) * (action.reshape(space.shape) + 1) / 2)

@@ -23,7 +23,7 @@ from jaxrl.statistics import fresh_scores
 from jaxrl.statistics import select as rank
 from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.store.folder import Folder
-from jaxrl.store.manifest import spec_of, study_of
+from jaxrl.store.manifest import spec_of
 from jaxrl.store.results import Results, load
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Run, Study
@@ -52,7 +52,7 @@ def select(
     metric, or code that has changed.
     """
     searched = load(folder)
-    study = study_of(searched.manifest)
+    study = searched.study
     table = score_table([searched], metric)
     if (table.groupby(["environment", "algorithm"])["setting"].nunique() < 2).all():
         raise InputError(f"{searched.path} has nothing to select: each algorithm has a single setting")
@@ -124,7 +124,7 @@ def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], widt
     if not again.more_steps or Folder(out).empty:
         results, done = _begin(again, min(width, len(runs) * len(seeds)), out), 0
     else:  # of an earlier selection, perhaps interrupted between two extensions
-        there = study_of(Folder(out).manifest())
+        there = Folder(out).study()
         done = len(there.more_steps)
         if there != dataclasses.replace(again, more_steps=again.more_steps[:done]):
             raise InputError(f"{out} holds another study; choose another folder")

@@ -1,9 +1,13 @@
-"""What is compiled: the start, the iterations and the evaluation of lanes, for one device or for several."""
+"""What is compiled: the start, the iterations and the evaluation of lanes, for one device or for several.
+
+Every function takes algorithms and environments without their shared arrays, which have no axis [lanes]. These
+come as `shared`: those of the algorithm and those of the environment, as `detach` gives them.
+"""
 
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +16,12 @@ from jax.sharding import Mesh
 
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.compiled.mesh import sharded
+from jaxrl.config import attach
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
+
+Shared = tuple[dict[str, Any], dict[str, Any]]  # arrays of the algorithm and of the environment
 
 
 class Engine(NamedTuple):
@@ -22,7 +29,7 @@ class Engine(NamedTuple):
 
     initialise: Callable[..., State]
     advance: Callable[..., tuple[State, Metrics, Array]]
-    evaluate: Callable[..., tuple[Array, Array]]
+    evaluate: Callable[..., tuple[Array, Array, Array]]
     keys_at: Callable[..., Array]
 
 
@@ -30,20 +37,27 @@ class Engine(NamedTuple):
 def engine_for(mesh: Mesh, episodes: int) -> Engine:
     """The functions for lanes that are sharded over a mesh, each compiled once for all of its devices."""
     play = partial(evaluate, episodes=episodes)
-    if mesh.size == 1:  # which keeps the elimination that several give up
+    if mesh.size == 1:  # a program for one device keeps the elimination of common subexpressions
         return Engine(initialise, advance, play, keys_at)
     return Engine(
-        sharded(initialise, mesh, lanes=3),
-        sharded(advance, mesh, lanes=3, replicated=3, donate=(2,)),
-        sharded(play, mesh, lanes=4),
+        sharded(initialise, mesh, lanes=3, replicated=2),
+        sharded(advance, mesh, lanes=4, replicated=4, donate=(2,)),
+        sharded(play, mesh, lanes=4, replicated=2),
         sharded(keys_at, mesh, lanes=1, replicated=1),
     )
 
 
 @jax.jit
-def initialise(algorithm: Algorithm, env: Environment, keys: Array) -> State:
-    """The states of all lanes before the first iteration. All arguments [lanes]."""
-    return jax.vmap(lambda a, e, key: a.init(e, key))(algorithm, env, keys)
+def initialise(
+    algorithm: Algorithm, env: Environment, keys: Array, shared: Shared, total: Array | int
+) -> State:
+    """The states of all lanes before the first of `total` iterations. Three arguments are [lanes]."""
+
+    def init(algorithm: Algorithm, env: Environment, key: Array) -> State:
+        algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1])
+        return algorithm.init(env.at(jnp.int32(0), jnp.int32(total)), key)
+
+    return jax.vmap(init)(algorithm, env, keys)
 
 
 @partial(jax.jit, donate_argnames="state")
@@ -51,11 +65,13 @@ def advance(
     algorithm: Algorithm,
     env: Environment,
     state: State,
+    keys: Array,
+    shared: Shared,
     start: Array | int,
     stop: Array | int,
     total: Array | int,
 ) -> tuple[State, Metrics, Array]:
-    """Iterations start to stop - 1, of `total` planned ones, in all lanes.
+    """Iterations start to stop - 1, of `total` planned ones, in all lanes. The first four arguments are [lanes].
 
     The bounds are traced, so one compilation serves every chunk and every budget; with start = stop
     it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
@@ -64,10 +80,10 @@ def advance(
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, sums = carry
-        state, metrics = iterate(algorithm, env, state, t, total)
+        state, metrics = iterate(algorithm, env, state, keys, shared, t, total)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
-    _, metrics = jax.eval_shape(iterate, algorithm, env, state, start, total)
+    _, metrics = jax.eval_shape(iterate, algorithm, env, state, keys, shared, start, total)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
     state, metrics = lax.fori_loop(start, stop, iteration, (state, zeros))
     return state, metrics, jax.vmap(all_finite)(state)
@@ -75,15 +91,28 @@ def advance(
 
 @partial(jax.jit, inline=True)  # so that its shapes and the loop need one trace of it, not one each
 def iterate(
-    algorithm: Algorithm, env: Environment, state: State, t: Array | int, total: Array | int
+    algorithm: Algorithm,
+    env: Environment,
+    state: State,
+    keys: Array,
+    shared: Shared,
+    t: Array | int,
+    total: Array | int,
 ) -> tuple[State, Metrics]:
     """Iteration t, of `total` planned ones, in all lanes."""
-    return jax.vmap(lambda a, e, s: a.step(e, s, t, total))(algorithm, env, state)
+
+    def step(algorithm: Algorithm, env: Environment, state: State, key: Array) -> tuple[State, Metrics]:
+        algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1]).at(t, total)
+        return algorithm.step(env, state, random.fold_in(key, t), t, total)
+
+    return jax.vmap(step)(algorithm, env, state, keys)
 
 
 def all_finite(state: State) -> Array:
     """Whether every real number of a state is finite: [] bool."""
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if not leaves:
+        return jnp.bool_(True)
     # By the extremes, which a NaN is too, since isfinite of each entry would be as large as the state.
     extremes = [extreme(leaf) for leaf in leaves for extreme in (jnp.min, jnp.max)]
     return jnp.all(jnp.isfinite(jnp.stack(extremes)))

@@ -1,14 +1,18 @@
 """Evaluation: whole episodes of a fixed policy, on a key stream that training never touches."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxrl.config import attach
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode
+
+Totals = tuple[Array, Array, Array]  # return (float32), length (int32), whether all actions existed (bool)
 
 
 @partial(jax.jit, static_argnames=("episodes", "explore"))
@@ -16,15 +20,24 @@ def evaluate(
     algorithm: Algorithm,
     env: Environment,
     state: State,
-    key: Array,
+    keys: Array,
+    shared: tuple[dict[str, Any], dict[str, Any]],
+    total: Array | int,
     episodes: int,
     explore: bool = False,
-) -> tuple[Array, Array]:
-    """Undiscounted returns (float32) and lengths (int32) of complete episodes: [lanes, episodes] each.
+) -> Totals:
+    """Undiscounted returns and lengths of complete episodes, and whether all actions lay in their space.
 
-    All arguments but the last two have a leading axis [lanes].
+    The first four arguments have an axis [lanes]; gives [lanes, episodes] each. The environment is that of the
+    last of `total` iterations.
     """
-    return jax.vmap(partial(evaluate_run, episodes=episodes, explore=explore))(algorithm, env, state, key)
+
+    def one(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Totals:
+        algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1])
+        last = jnp.int32(total)
+        return evaluate_run(algorithm, env.at(last, last), state, key, episodes, explore)
+
+    return jax.vmap(one)(algorithm, env, state, keys)
 
 
 def evaluate_run(
@@ -34,25 +47,26 @@ def evaluate_run(
     key: Array,
     episodes: int,
     explore: bool = False,
-) -> tuple[Array, Array]:
+) -> Totals:
     """`evaluate` of one run: [episodes] each."""
     play = partial(episode_totals, algorithm, env, state, explore=explore)
     return jax.vmap(play)(random.split(key, episodes))
 
 
-def episode_totals(
-    algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool
-) -> tuple[Array, Array]:
-    """Return and length of one episode from the initial state distribution: [] each."""
+def episode_totals(algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool) -> Totals:
+    """Return and length of one episode from the initial state distribution, and whether its actions existed."""
+    initial = algorithm.memory(env)
 
-    def step(carry: tuple[Episode, Array, tuple[Array, Array]]) -> tuple[Episode, Array, tuple[Array, Array]]:
-        episode, _, (_, t) = carry
+    def step(carry: tuple[Episode, Array, Totals]) -> tuple[Episode, Array, Totals]:
+        episode, _, (_, t, valid) = carry
         key_act, key_env = random.split(random.fold_in(key_steps, t))
-        action = algorithm.act(env, state, episode.obs, key_act, explore)
-        episode, transition = episode.step(env, key_env, action)
-        return episode, transition.done, (transition.episode_return, transition.episode_length)
+        action, memory = algorithm.act(env, state, episode.memory, episode.obs, key_act, explore)
+        valid = valid & env.action_space.contains(action)
+        episode, transition = episode.step(env, key_env, action, memory, initial)
+        return episode, transition.done, (transition.episode_return, transition.episode_length, valid)
 
     key_start, key_steps = random.split(key)
-    carry = (Episode.start(env, key_start), jnp.bool_(False), (jnp.float32(0), jnp.int32(0)))
+    totals = (jnp.float32(0), jnp.int32(0), jnp.bool_(True))
+    carry = (Episode.start(env, key_start, initial), jnp.bool_(False), totals)
     _, _, totals = lax.while_loop(lambda carry: ~carry[1], step, carry)
     return totals

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import psutil
 from jax import random
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
@@ -14,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jaxrl.compiled.evaluate import evaluate_run
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
+from jaxrl.learning.check import check_algorithm
 from jaxrl.mdp.environment import Environment
 
 MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
@@ -44,11 +44,10 @@ class LaneNeeds(NamedTuple):
 def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) -> LaneNeeds:
     """What a run needs in its lane, evaluated by that many episodes.
 
-    The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
+    Raises InputError if the algorithm breaks its contract (`check_algorithm`). The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
     """
-    env, t, key = environment.arrays(), jnp.int32(0), random.key(0)
-    state = jax.eval_shape(algorithm.init, env, key)
-    iteration = jax.make_jaxpr(lambda state: algorithm.step(env, state, t, t))(state)
+    state, iteration = check_algorithm(algorithm, environment)
+    env, key = environment.arrays(), random.key(0)
     evaluation = jax.make_jaxpr(lambda state: evaluate_run(algorithm, env, state, key, episodes))(state)
     resident = sum(map(_size, jax.tree.leaves(state)))
     working = max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr))

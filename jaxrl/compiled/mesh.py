@@ -47,6 +47,11 @@ def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
     return jax.tree.map(join, *parts)
 
 
+def replicated(tree: Any, mesh: Mesh) -> Any:
+    """A tree of arrays, whole on every device of a mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def shard_of(tree: Any, place: int) -> Any:
     """What one device, by its place in the mesh, holds of a tree of arrays: [width, ...]."""
     return jax.tree.map(lambda leaf: leaf.addressable_shards[place].data, tree)

@@ -1,3 +1,5 @@
+"""The algorithm contract: a learner as pure functions over one run."""
+
 from typing import Any
 
 from jax import Array
@@ -6,41 +8,57 @@ from jaxrl.config import Config, static
 from jaxrl.errors import InputError
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
 
-State = Any  # a pytree of arrays with a field `key`; each algorithm names its own
+State = Any  # a pytree of arrays; each algorithm names its own
 
 
 class Algorithm(Config):
     """A learner; its fields are its hyper-parameters.
 
-    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. All randomness of iteration
-    `t` comes from `fold_in(state.key, t)`.
+    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. A `lax.cond` on a traced field
+    or on the state therefore runs both of its branches; one on `t` or `total`, which are the same in all lanes,
+    runs one.
     """
 
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps that one `step` consumes."""
-        raise NotImplementedError
+        raise self._missing("steps_per_iteration")
 
     def validate_for(self, env: Environment) -> None:
         """Raises InputError if this algorithm cannot learn in `env`. For concrete values, on the host."""
 
     def init(self, env: Environment, key: Array) -> State:
         """The state before the first iteration."""
-        raise NotImplementedError
+        raise self._missing("init")
 
-    def step(self, env: Environment, state: State, t: Array, total: Array) -> tuple[State, Metrics]:
+    def step(
+        self, env: Environment, state: State, key: Array, t: Array, total: Array
+    ) -> tuple[State, Metrics]:
         """Iteration `t` of a run planned for `total` of them: collect transitions, then update.
 
-        Both are [] int32, traced and the same for all lanes, so that a `lax.cond` on them stays a
-        branch under vmap and another budget compiles nothing. Schedules are functions of the two.
+        Both are [] int32, traced and the same for all lanes. Schedules are functions of the two, so that
+        another budget compiles nothing. The key belongs to this iteration alone.
         """
-        raise NotImplementedError
+        raise self._missing("step")
 
-    def act(self, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
-        """The policy: greedy, or as in training at its end if `explore` (static)."""
-        raise NotImplementedError
+    def memory(self, env: Environment) -> Memory:
+        """What the policy remembers at the start of an episode: a pytree of arrays, () for nothing."""
+        return ()
+
+    def act(
+        self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
+    ) -> tuple[Array, Memory]:
+        """The policy's action for one observation, and what it remembers afterwards.
+
+        Greedy, or as in training at its end if `explore` (static).
+        """
+        raise self._missing("act")
+
+    def _missing(self, what: str) -> InputError:
+        return InputError(f"{type(self).__name__} must define {what}")
 
 
 class Collector(Algorithm):
@@ -55,7 +73,7 @@ class Collector(Algorithm):
 
 
 def num_actions(algorithm: Algorithm, env: Environment) -> int:
-    """How many discrete actions there are. Raises InputError if they are continuous."""
+    """The number of discrete actions. Raises InputError if they are continuous."""
     space = env.action_space
     if isinstance(space, Discrete):
         return space.n
@@ -66,7 +84,7 @@ def num_actions(algorithm: Algorithm, env: Environment) -> int:
 
 
 def num_observations(algorithm: Algorithm, env: Environment) -> int:
-    """How many discrete observations there are. Raises InputError if they are real numbers."""
+    """The number of discrete observations. Raises InputError if they are real numbers."""
     space = env.observation_space
     if isinstance(space, Discrete):
         return space.n

@@ -1,3 +1,5 @@
+"""Policies as distributions over actions. Leading axes, written `...`, are a batch."""
+
 import math
 from typing import NamedTuple
 
@@ -10,79 +12,80 @@ from jax import Array, random
 class Categorical(NamedTuple):
     """One of n actions."""
 
-    logits: Array  # [n]
+    logits: Array  # [..., n]
 
     def sample(self, key: Array) -> Array:
-        """An action: [] int32."""
+        """Actions: [...] int32."""
         return random.categorical(key, self.logits)
 
     def mode(self) -> Array:
-        """The likeliest action: [] int32."""
-        return jnp.argmax(self.logits)
+        """The likeliest actions: [...] int32."""
+        return jnp.argmax(self.logits, axis=-1)
 
     def log_prob(self, action: Array) -> Array:
-        """log π(action): action [] int in [0, n), gives []."""
-        chex.assert_rank([self.logits, action], [1, 0])
-        return jax.nn.log_softmax(self.logits)[action]
+        """log π(action): actions [...] int in [0, n), gives [...]."""
+        chex.assert_equal_shape([self.logits[..., 0], action])
+        return jnp.take_along_axis(jax.nn.log_softmax(self.logits), action[..., None], axis=-1)[..., 0]
 
     def entropy(self) -> Array:
-        """-Σ π log π in nats, 0 for probabilities that underflow: []."""
-        chex.assert_rank(self.logits, 1)
+        """-Σ π log π in nats, where a probability that underflows adds 0: [...]."""
         log_prob = jax.nn.log_softmax(self.logits)
         log_prob = jnp.maximum(log_prob, jnp.finfo(jnp.float32).min)  # 0 * -inf is NaN
-        return -jnp.sum(jnp.exp(log_prob) * log_prob)
+        return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
 
 
 class Gaussian(NamedTuple):
-    """An array of independent normal numbers."""
+    """d independent normal numbers."""
 
-    mean: Array  # [*action]
-    log_std: Array  # [*action]
+    mean: Array  # [..., d]
+    log_std: Array  # [..., d]
 
     def sample(self, key: Array) -> Array:
-        """An action: [*action]."""
+        """Actions: [..., d]."""
         return self.mean + jnp.exp(self.log_std) * random.normal(key, self.mean.shape)
 
     def mode(self) -> Array:
-        """The likeliest action: [*action]."""
+        """The likeliest actions: [..., d]."""
         return self.mean
 
     def log_prob(self, action: Array) -> Array:
-        """The log density of an action [*action]: []."""
+        """The log density of actions [..., d]: [...]."""
         chex.assert_equal_shape([self.mean, self.log_std, action])
         standardised = (action - self.mean) * jnp.exp(-self.log_std)
-        return -jnp.sum(0.5 * jnp.square(standardised) + self.log_std + 0.5 * math.log(2 * math.pi))
+        each = 0.5 * jnp.square(standardised) + self.log_std + 0.5 * math.log(2 * math.pi)
+        return -jnp.sum(each, axis=-1)
 
     def entropy(self) -> Array:
-        """The differential entropy in nats: []."""
-        return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e))
+        """The differential entropy in nats: [...]."""
+        return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
 
 
 class TanhGaussian(NamedTuple):
-    """An array in (-1, 1): the tanh of independent normal numbers (Haarnoja et al. 2018, appendix C)."""
+    """d numbers in (-1, 1): the tanh of independent normal numbers (Haarnoja et al. 2018, appendix C)."""
 
-    mean: Array  # [*action], before the tanh
-    log_std: Array  # [*action], before the tanh
+    mean: Array  # [..., d], before the tanh
+    log_std: Array  # [..., d], before the tanh
 
     def sample(self, key: Array) -> Array:
-        """An action: [*action]."""
+        """Actions: [..., d]."""
         return self.transformed(random.normal(key, self.mean.shape))[0]
 
     def transformed(self, noise: Array) -> tuple[Array, Array]:
-        """The action [*action] that standard normal noise [*action] gives, and its log density [].
+        """The actions [..., d] that standard normal noise [..., d] gives, and their log densities [...].
 
-        In one, since the density follows from the number before the tanh, which an action that rounds to 1
-        has lost. Differentiable with respect to mean and log_std.
+        Both at once: the density follows from the number before the tanh, which cannot be found again from
+        an action that rounds to 1. Differentiable with respect to mean and log_std.
         """
         normal = Gaussian(self.mean, self.log_std)
         before = self.mean + jnp.exp(self.log_std) * noise
-        return jnp.tanh(before), normal.log_prob(before) - jnp.sum(log_tanh_derivative(before))
+        correction = jnp.sum(log_tanh_derivative(before), axis=-1)
+        return jnp.tanh(before), normal.log_prob(before) - correction
 
     def mode(self) -> Array:
-        """The tanh of the mean: [*action]."""
+        """The tanh of the means: [..., d]."""
         return jnp.tanh(self.mean)
 
 
 def log_tanh_derivative(x: Array) -> Array:
-    """log(1 - tanh(x)²), which stays exact where tanh(x) rounds to 1. Any shape."""
+    """log(1 - tanh(x)²), exact also where tanh(x) rounds to 1. Any shape."""
     return 2 * (math.log(2) - x - jax.nn.softplus(-2 * x))

@@ -1,3 +1,5 @@
+"""Exploration: how a policy tries actions that it does not think best."""
+
 import chex
 import jax.numpy as jnp
 from jax import Array, random

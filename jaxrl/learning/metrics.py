@@ -1,3 +1,5 @@
+"""Metrics: pairs of a sum and a weight, which the engine adds up over the iterations of a chunk."""
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -10,12 +12,10 @@ def episode_metrics(transition: Transition) -> Metrics:
     """Return and length of the episodes that end in a batch of transitions, any leading axes."""
     done = transition.done
     count = jnp.sum(done, dtype=jnp.float32)
+    lengths = jnp.where(done, transition.episode_length, 0)
     return {
         "return": (jnp.sum(jnp.where(done, transition.episode_return, 0.0)), count),
-        "length": (
-            jnp.sum(jnp.where(done, transition.episode_length, 0), dtype=jnp.float32),
-            count,
-        ),
+        "length": (jnp.sum(lengths, dtype=jnp.float32), count),
     }
 
 

@@ -1,7 +1,7 @@
-"""Networks in flax.linen, their initialiser, and how an observation becomes their input."""
+"""Networks: torsos as components that a user can exchange, and the heads that algorithms put on them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -10,60 +10,52 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from jaxrl.config import Config, static
 from jaxrl.mdp.spaces import Discrete, Space
 
-
-class MLP(nn.Module):
-    """Dense layers with tanh between them, orthogonally initialised (Andrychowicz et al. 2021)."""
-
-    hidden: Sequence[int]  # units of each hidden layer
-    outputs: int
-    output_scale: float  # of the last layer's initial weights
-    image: bool = False  # a convolution comes first
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [..., *features] float32, gives [..., outputs] float32."""
-        x = Convolution()(x) if self.image else x
-        for units in self.hidden:
-            x = nn.tanh(nn.Dense(units, kernel_init=Orthogonal(math.sqrt(2)))(x))
-        return nn.Dense(self.outputs, kernel_init=Orthogonal(self.output_scale))(x)
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh}
 
 
-class GaussianMLP(nn.Module):
-    """An action's mean as an MLP, and the logarithm of its standard deviation, which no input changes."""
+class Network(Config):
+    """A torso: from a network's input to features. An algorithm adds its own heads."""
 
-    hidden: Sequence[int]  # units of each hidden layer
-    outputs: int
-    image: bool = False  # a convolution comes first
+    def module(self, space: Space) -> nn.Module:
+        """A flax module (x, action=None) -> features, for observations of a space.
 
-    @nn.compact
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        """x [..., *features] float32, gives mean and log_std, [..., outputs] float32 each."""
-        mean = MLP(self.hidden, self.outputs, 0.01, self.image)(x)
-        log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
-        return mean, jnp.broadcast_to(log_std, mean.shape)
+        x is [..., *inputs] float32 as `features` makes it; the action of a critic, a further input, is [..., n].
+        Gives [..., m] float32.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define module")
 
 
-class ReluMLP(nn.Module):
-    """Dense layers with ReLU between them, as in DQN and SAC; optionally dueling (Wang et al. 2016)."""
+class MLP(Network):
+    """Dense layers. An image passes a small convolution first."""
 
-    hidden: Sequence[int]  # units of each hidden layer
-    outputs: int
-    dueling: bool = False  # value plus advantages less their mean (eq. 9), each from the last hidden layer
-    image: bool = False  # a convolution comes first
+    hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
+    activation: str = static("tanh", "between layers", choices=tuple(ACTIVATIONS))
+    initialiser: str = static("orthogonal", "of the weights", choices=("orthogonal", "lecun_normal"))
+
+    def module(self, space: Space) -> nn.Module:
+        return DenseLayers(self.hidden, self.activation, self.initialiser, is_image(space))
+
+
+class DenseLayers(nn.Module):
+    """Dense layers with an activation after each."""
+
+    hidden: Sequence[int]  # units of each
+    activation: str
+    initialiser: str
+    image: bool  # a convolution comes first
 
     @nn.compact
     def __call__(self, x: Array, action: Array | None = None) -> Array:
-        """x [..., *features] float32, gives [..., outputs] float32. An action [..., n] is a further input."""
+        """x [..., *inputs] float32, action [..., n] float32; gives [..., hidden[-1]] float32."""
         x = Convolution()(x) if self.image else x
         x = x if action is None else jnp.concatenate([x, action], axis=-1)
+        scale = math.sqrt(2) if self.initialiser == "orthogonal" else None
         for units in self.hidden:
-            x = nn.relu(nn.Dense(units)(x))
-        outputs = nn.Dense(self.outputs)(x)
-        if self.dueling:
-            outputs = nn.Dense(1)(x) + outputs - jnp.mean(outputs, axis=-1, keepdims=True)
-        return outputs
+            x = ACTIVATIONS[self.activation](dense(units, scale)(x))
+        return x
 
 
 class Convolution(nn.Module):
@@ -82,18 +74,69 @@ class Convolution(nn.Module):
         return x.reshape(*x.shape[:-3], -1)
 
 
+class Linear(nn.Module):
+    """A torso and a dense layer without activation."""
+
+    torso: nn.Module
+    outputs: int
+    scale: float | None = None  # of orthogonal weights; LeCun's normal ones if None
+
+    @nn.compact
+    def __call__(self, x: Array, *action: Array) -> Array:
+        """x [..., *inputs] float32, a critic's action [..., n]; gives [..., outputs] float32."""
+        return dense(self.outputs, self.scale)(self.torso(x, *action))
+
+
+class Dueling(nn.Module):
+    """A torso and action values as a state's value plus advantages less their mean (Wang et al. 2016, eq. 9)."""
+
+    torso: nn.Module
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [..., *inputs] float32, gives [..., outputs] float32."""
+        x = self.torso(x)
+        advantage = nn.Dense(self.outputs)(x)
+        return nn.Dense(1)(x) + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
+
+
+class MeanAndLogStd(nn.Module):
+    """A torso and an action's mean; the logarithm of its standard deviation is the same for all inputs."""
+
+    torso: nn.Module
+    outputs: int
+    scale: float  # of the mean's orthogonal weights
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """x [..., *inputs] float32, gives mean and log_std, [..., outputs] float32 each."""
+        mean = dense(self.outputs, self.scale)(self.torso(x))
+        log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
+        return mean, jnp.broadcast_to(log_std, mean.shape)
+
+
+def dense(units: int, scale: float | None) -> nn.Dense:
+    """A dense layer with orthogonal weights of a scale, or LeCun's normal ones if that is None."""
+    return nn.Dense(units) if scale is None else nn.Dense(units, kernel_init=Orthogonal(scale))
+
+
 def is_image(space: Space) -> bool:
     """Whether observations are images, [height, width, channels] of at least 3 x 3 pixels."""
     return len(space.shape) == 3 and min(space.shape[:2]) >= 3
 
 
 def features(space: Space, obs: Array) -> Array:
-    """An observation as a network's input, float32: one-hot, an image (bytes as 0 to 1), or else flat."""
-    chex.assert_shape(obs, space.shape)
+    """Observations [..., *obs] as a network's input, [..., *inputs] float32.
+
+    A number of a Discrete is one-hot, an image stays one (bytes as 0 to 1), anything else becomes flat.
+    """
+    lead = obs.shape[: obs.ndim - len(space.shape)]
+    chex.assert_shape(obs, (*lead, *space.shape))
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
     if not is_image(space):
-        return jnp.ravel(obs).astype(jnp.float32)
+        return obs.reshape(*lead, -1).astype(jnp.float32)
     return obs.astype(jnp.float32) / (255 if space.dtype == jnp.uint8 else 1)
 
 
@@ -132,3 +175,6 @@ def gram_schmidt(matrix: Array) -> Array:
         return q.at[:, k].set(column / jnp.linalg.norm(column))
 
     return lax.fori_loop(0, matrix.shape[1], orthonormalise, matrix)
+
+
+NETWORKS: dict[str, Network] = {"mlp": MLP()}

@@ -5,17 +5,24 @@ place of a row follows from the step's number, so that nothing but the data is s
 one slice for all environments.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxrl.config import Scalar
 from jaxrl.errors import InputError
+from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Experience
 
-Replay = Any  # a pytree of arrays [rows, num_envs, ...]
+Replay = Experience  # with leaves [rows, num_envs, ...]
+
+
+class Segments(NamedTuple):
+    """Where segments of successive transitions of one environment lie in a replay."""
+
+    row: Array  # [batch, length] int32
+    env: Array  # [batch, 1] int32
 
 
 def require_capacity(name: str, capacity: int, multiple_of: int, **least: int) -> None:
@@ -29,12 +36,20 @@ def require_capacity(name: str, capacity: int, multiple_of: int, **least: int) -
         raise InputError(f"{name}.capacity must be at least {what} = {least[what]}, got {capacity}")
 
 
-def create(rows: Any, count: int) -> Replay:
-    """An empty ring of `count` rows like `rows`, shapes and types [n, num_envs, ...], in their own types."""
-    return jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), rows)
+def create(env: Environment, rows: int, num_envs: int) -> Replay:
+    """An empty ring for transitions of an environment: [rows, num_envs, ...]."""
+    lead, observation, action = (rows, num_envs), env.observation_space, env.action_space
+    return Experience(
+        obs=jnp.zeros((*lead, *observation.shape), observation.dtype),
+        action=jnp.zeros((*lead, *action.shape), action.dtype),
+        reward=jnp.zeros(lead, jnp.float32),
+        next_obs=jnp.zeros((*lead, *observation.shape), observation.dtype),
+        terminated=jnp.zeros(lead, jnp.bool_),
+        truncated=jnp.zeros(lead, jnp.bool_),
+    )
 
 
-def write(replay: Replay, rows: Any, step: Array) -> Replay:
+def write(replay: Replay, rows: Experience, step: Array) -> Replay:
     """Puts `rows` ([n, num_envs, ...]), of the steps `step` to `step + n - 1`, over the oldest ones.
 
     n must divide the number of rows and `step` be a multiple of n, so that rows never wrap around.
@@ -46,32 +61,20 @@ def write(replay: Replay, rows: Any, step: Array) -> Replay:
     return jax.tree.map(put, replay, rows)
 
 
-def sample(replay: Replay, key: Array, steps: Array, batch: int, length: int = 1) -> Any:
-    """Uniformly drawn stretches of `length` successive rows of one environment: leaves [batch, length, ...].
+def uniform_segments(replay: Replay, key: Array, steps: Array, batch: int, length: int = 1) -> Segments:
+    """Places of uniformly drawn segments of `length` transitions, with replacement.
 
-    `steps` ([] int32) rows were written so far; at least `length` of them. Drawn with replacement.
+    `steps` ([] int32) rows were written so far; at least `length` of them.
     """
-    rows, num_envs = jax.tree.leaves(replay)[0].shape[:2]
+    rows, num_envs = replay.reward.shape
     filled = jnp.minimum(steps, rows)
     key_row, key_env = random.split(key)
     oldest = steps - filled
     first = oldest + random.randint(key_row, (batch,), 0, filled - length + 1)
     row = (first[:, None] + jnp.arange(length)) % rows
-    env = random.randint(key_env, (batch, 1), 0, num_envs)
-    return jax.tree.map(lambda leaf: leaf[row, env], replay)
+    return Segments(row, random.randint(key_env, (batch, 1), 0, num_envs))
 
 
-def n_step(stretch: Experience, discount: Scalar) -> tuple[Array, Array, Array]:
-    """What a stretch of one environment's transitions ([n, ...]) is worth to its first state.
-
-    Gives the discounted reward up to the end of the episode or of the stretch (Sutton & Barto, eq. 7.1),
-    the discount of the value that follows, 0 after a termination (both [] float32), and the observation
-    of that value, [*obs]: the true successor of the last transition that counts, also at a time limit.
-    """
-    ended = jnp.cumsum(stretch.done)
-    counts = jnp.concatenate([jnp.ones(1, bool), ended[:-1] == 0])  # until the first end, it included
-    weight = discount ** jnp.arange(counts.size)
-    last = jnp.sum(counts) - 1
-    reward = jnp.sum(jnp.where(counts, weight * stretch.reward, 0.0))
-    bootstrap = jnp.where(stretch.terminated[last], 0.0, discount * weight[last])
-    return reward, bootstrap, stretch.next_obs[last]
+def read(replay: Replay, segments: Segments) -> Experience:
+    """The transitions of some segments: [batch, length, ...]."""
+    return jax.tree.map(lambda leaf: leaf[segments.row, segments.env], replay)

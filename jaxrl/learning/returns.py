@@ -5,21 +5,23 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxrl.config import Scalar
+from jaxrl.mdp.episode import Experience
 
 
-def td_error(value: Array, reward: Array, discount: Scalar, terminated: Array, next_value: Array) -> Array:
-    """r + γ (1 - terminated) v(s') - v(s) (Sutton & Barto, eq. 6.5). All [] or equal shapes.
+def td_target(reward: Array, discount: Scalar, terminated: Array, next_value: Array) -> Array:
+    """r + γ (1 - terminated) v(s') (Sutton & Barto, eq. 6.2). All [] or equal shapes.
 
     `next_value` is the true successor's, so that a truncated transition bootstraps by itself.
     """
-    chex.assert_equal_shape([value, reward, terminated, next_value])
-    return reward + discount * jnp.where(terminated, 0.0, next_value) - value
+    chex.assert_equal_shape([reward, terminated, next_value])
+    return reward + discount * jnp.where(terminated, 0.0, next_value)
 
 
 def generalised_advantage(delta: Array, done: Array, discount: Scalar, gae_lambda: Scalar) -> Array:
     """Advantages from TD errors (Schulman et al. 2016, eq. 16); the trace is cut where `done`.
 
     delta [T, ...] float32, done [T, ...] bool (terminated or truncated), the others []; gives [T, ...].
+    An advantage plus the value it was measured from is the λ-return (Sutton & Barto, eq. 12.18).
     """
 
     chex.assert_equal_shape([delta, done])
@@ -31,3 +33,19 @@ def generalised_advantage(delta: Array, done: Array, discount: Scalar, gae_lambd
 
     _, advantages = lax.scan(backwards, jnp.zeros_like(delta[0]), (delta, done), reverse=True)
     return advantages
+
+
+def n_step_return(segment: Experience, discount: Scalar) -> tuple[Array, Array, Array]:
+    """What an n-step segment of one environment's transitions ([n, ...]) is worth to its first state.
+
+    Gives the discounted reward up to the end of the episode or of the segment (Sutton & Barto, eq. 7.1),
+    the discount of the value that follows, 0 after a termination (both [] float32), and the observation
+    of that value, [*obs]: the true successor of the last transition that counts, also at a time limit.
+    """
+    ended = jnp.cumsum(segment.done)
+    counts = jnp.concatenate([jnp.ones(1, bool), ended[:-1] == 0])  # up to and including the first end
+    weight = discount ** jnp.arange(counts.size)
+    last = jnp.sum(counts) - 1
+    reward = jnp.sum(jnp.where(counts, weight * segment.reward, 0.0))
+    bootstrap = jnp.where(segment.terminated[last], 0.0, discount * weight[last])
+    return reward, bootstrap, segment.next_obs[last]

@@ -1,3 +1,5 @@
+"""Rollouts: steps of a fixed policy in several environments, its memory carried along."""
+
 from collections.abc import Callable
 from typing import Any
 
@@ -5,12 +7,12 @@ import jax
 from jax import Array, lax, random
 
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode, Transition
+from jaxrl.mdp.episode import Episode, Memory, Transition
 
 
-def start_episodes(env: Environment, key: Array, num_envs: int) -> Episode:
-    """Fresh episodes: [num_envs]."""
-    return jax.vmap(Episode.start, (None, 0))(env, random.split(key, num_envs))
+def start_episodes(env: Environment, key: Array, num_envs: int, memory: Memory = ()) -> Episode:
+    """Fresh episodes with the policy's memory at their start: [num_envs]."""
+    return jax.vmap(Episode.start, (None, 0, None))(env, random.split(key, num_envs), memory)
 
 
 def rollout(
@@ -18,20 +20,26 @@ def rollout(
     episodes: Episode,
     key: Array,
     num_steps: int,
-    act: Callable[..., tuple[Array, Any]],
+    act: Callable[..., tuple[Array, Memory, Any]],
     *of_steps: Any,
+    memory: Memory = (),
 ) -> tuple[Episode, Transition, Any]:
     """num_steps steps in each of the episodes [num_envs], by a policy that stays the same.
 
-    `act` maps (obs, key, *of_step) to an action and a pytree of whatever is to be kept beside it, where
-    the leaves of `of_steps` are [num_steps, num_envs, ...]. Gives the episodes that go on, the transitions
-    and what `act` kept: [num_envs], then [num_steps, num_envs].
+    Args:
+      act: maps (memory, obs, key, *of_step) of one environment to the action, the memory after it and a
+        pytree of values to be kept with the transition, such as the action's log-probability.
+      of_steps: pytrees with leaves [num_steps, num_envs, ...], of which each step gets its own part.
+      memory: the policy's memory at the start of an episode.
+
+    Gives the episodes that go on ([num_envs]), the transitions and what `act` kept ([num_steps, num_envs]).
+    The memory that the sequences began with is `episodes.memory`, before the call.
     """
 
     def act_and_step(episode: Episode, key: Array, *of_step: Any) -> tuple[Episode, tuple[Transition, Any]]:
         key_act, key_env = random.split(key)
-        action, kept = act(episode.obs, key_act, *of_step)
-        episode, transition = episode.step(env, key_env, action)
+        action, carried, kept = act(episode.memory, episode.obs, key_act, *of_step)
+        episode, transition = episode.step(env, key_env, action, carried, memory)
         return episode, (transition, kept)
 
     def step_all(episodes: Episode, of_step: Any) -> tuple[Episode, tuple[Transition, Any]]:

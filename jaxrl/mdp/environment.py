@@ -1,4 +1,10 @@
-from typing import Any
+"""The environment contract: a Markov decision process as pure functions, and its check.
+
+An environment never resets itself, never counts its own time limit and never sees a batch; `Episode` does the
+first two and `jax.vmap` the third.
+"""
+
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +27,13 @@ class Environment(Config):
     def title(self) -> str:
         """What messages call it."""
         return type(self).__name__
+
+    def at(self, t: Array, total: Array) -> Self:
+        """The environment of iteration `t` of `total` planned ones ([] int32): a curriculum, if it differs.
+
+        Only traced fields may change. Evaluation uses the environment of the last iteration, t = total.
+        """
+        return self
 
     @property
     def observation_space(self) -> Space:
@@ -98,14 +111,17 @@ def check_contract(env: Environment) -> None:
 
 def _check_space(what: str, space: Any) -> Space:
     if not isinstance(space, Discrete | Box):
-        raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; is it a @property?")
+        raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; it may lack @property")
     if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
         raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
     return space
 
 
 def described(tree: Any) -> str:
-    """Shapes and types of a pytree's leaves, such as "float32[4]"; with several, its structure too."""
+    """Shapes and types of a pytree's leaves, such as "float32[4]"; unless it is one array, its structure too."""
     leaves, structure = jax.tree.flatten(tree)
-    short = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves]
-    return short[0] if len(short) == 1 else f"{', '.join(short)} in {structure}"
+    types = [leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf) for leaf in leaves]
+    short = [f"{dtype}{list(jnp.shape(leaf))}" for dtype, leaf in zip(types, leaves, strict=True)]
+    if structure == jax.tree.structure(0):
+        return short[0]
+    return f"{', '.join(short) or 'no arrays'} in {structure}"

@@ -1,3 +1,5 @@
+"""Episode: auto-reset, time limit, running return and the policy's memory, once for all environments."""
+
 from typing import Any, Self
 
 import jax
@@ -6,6 +8,8 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.mdp.environment import Environment, State
+
+Memory = Any  # a pytree of arrays that a policy carries from step to step within an episode; () for most
 
 
 class Experience(struct.PyTreeNode):
@@ -40,22 +44,28 @@ class Transition(Experience):
 
 
 class Episode(struct.PyTreeNode):
-    """An environment in the middle of an episode."""
+    """An environment in the middle of an episode, and what its policy remembers of it."""
 
     state: State
     obs: Array  # [*obs]
     episode_return: Array  # [] float32, undiscounted return so far
     episode_length: Array  # [] int32, steps so far
+    memory: Memory = ()  # of the policy, before it sees `obs`
 
     @classmethod
-    def start(cls, env: Environment, key: Array) -> Self:
-        """A fresh episode."""
+    def start(cls, env: Environment, key: Array, memory: Memory = ()) -> Self:
+        """A fresh episode with the policy's memory at its start."""
         state = env.reset(key)
-        return cls(state, env.observe(state), jnp.float32(0), jnp.int32(0))
+        return cls(state, env.observe(state), jnp.float32(0), jnp.int32(0), memory)
 
-    def step(self, env: Environment, key: Array, action: Array) -> tuple[Self, Transition]:
-        """One transition, and the episode that goes on: a fresh one where this one is over."""
-        # Not split, of which XLA computes both keys, even where an environment draws nothing.
+    def step(
+        self, env: Environment, key: Array, action: Array, memory: Memory = (), initial: Memory = ()
+    ) -> tuple[Self, Transition]:
+        """One transition, and the episode that goes on: a fresh one where this one is over.
+
+        `memory` is what the policy carries on, `initial` what it starts a fresh episode with.
+        """
+        # Not split: XLA computes both keys of a split, even where an environment draws nothing.
         key_step, key_reset = random.fold_in(key, 0), random.fold_in(key, 1)
         state, *outcome = env.step(key_step, self.state, action)
         reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
@@ -70,13 +80,14 @@ class Episode(struct.PyTreeNode):
             episode_return=self.episode_return + reward,
             episode_length=length,
         )
-        # Observed once it is known which: nothing else needs what a reset that is dropped looks like.
+        # The next observation is made after the choice, so that no observation of a dropped reset is computed.
         following = select(transition.done, env.reset(key_reset), state)
         going_on = self.replace(
             state=following,
             obs=env.observe(following),
             episode_return=jnp.where(transition.done, 0.0, transition.episode_return),
             episode_length=jnp.where(transition.done, 0, length),
+            memory=select(transition.done, initial, memory),
         )
         return going_on, transition
 

@@ -1,3 +1,5 @@
+"""Environments with finitely many states, whose outcomes can be listed and drawn."""
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random

@@ -1,3 +1,5 @@
+"""Spaces: the sets that observations and actions are elements of."""
+
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -16,8 +18,12 @@ class Discrete(NamedTuple):
         return draw_below(key, self.n)
 
     def clip(self, action: Array) -> Array:
-        """The nearest element: [] int32."""
+        """The nearest element: any shape, int32."""
         return jnp.clip(action, 0, self.n - 1)
+
+    def contains(self, element: Array) -> Array:
+        """Whether an element of the right shape and type lies in the space: [] bool."""
+        return (element >= 0) & (element < self.n)
 
 
 class Box(NamedTuple):
@@ -33,15 +39,19 @@ class Box(NamedTuple):
         return random.uniform(key, self.shape, self.dtype, self.low, self.high)
 
     def clip(self, action: Array) -> Array:
-        """The nearest element: [*shape]."""
+        """The nearest element: [..., *shape]."""
         return jnp.clip(action, self.low, self.high)
+
+    def contains(self, element: Array) -> Array:
+        """Whether no number of an element lies beyond its bounds, which NaN does not: [] bool."""
+        return ~jnp.any((element < self.low) | (element > self.high))
 
 
 Space = Discrete | Box
 
 
 def draw_below(key: Array, n: int) -> Array:
-    """One of 0 to n - 1, equally likely but for the 2^-23 that a float32 resolves: [] int32.
+    """One of 0 to n - 1, equally likely up to the 2^-23 that a float32 resolves: [] int32.
 
     One word of random bits, where jax.random.randint takes two and splits the key for them.
     """

@@ -1,28 +1,29 @@
+"""The loop over the chunks of a team: train, evaluate, record, save now and then."""
+
 import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxrl.compiled.engine import engine_for
-from jaxrl.learning.algorithm import Algorithm, State
-from jaxrl.mdp.environment import Environment
-from jaxrl.run.progress import Progressed
+from jaxrl.compiled.engine import Engine, engine_for
+from jaxrl.compiled.mesh import replicated
+from jaxrl.config import detach, stack
+from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import State
+from jaxrl.run.callbacks import Callback, ChunkReport
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import KINDS
+from jaxrl.study.batch import Lanes
 from jaxrl.study.study import Chunk, Study
 from jaxrl.study.teams import Team
 
 MAX_ITERATIONS = 2**14  # of one compiled call; a float32 sum of many more would lose digits
-
-
 SAVING_SHARE = 0.03  # of the time, which checkpoints may take unless the user says how often
-
-
 FIRST_CHECKPOINT = 10.0  # seconds, when it is not yet known how long one takes
 
 
@@ -32,34 +33,36 @@ def train_team(
     folder: Folder,
     checkpoint_every: float | None,
     stop: threading.Event,
-    progressed: Progressed,
+    callback: Callback,
 ) -> None:
-    """Trains a team from the iteration that all of it has reached; records every chunk, and saves some."""
-    algorithm = team.batches[0].runs[0].algorithm
-    steps = algorithm.steps_per_iteration * sum(len(batch.runs) for batch in team.batches)  # of an iteration
+    """Trains a team from the iteration that all of it has reached; records every chunk, and saves some.
+
+    Sets `stop`, and ends after the chunk, if the callback asks for it.
+    """
     saved = [progress for batch in team.batches if (progress := folder.progress(batch))]
     failed = {run: where for progress in saved for run, where in progress.failed.items()}
-    spent, state, at = dict.fromkeys(KINDS, 0.0), None, 0
-    if saved:
-        at = saved[0].iteration
-        state = _restored(study, team, folder)
-        progressed(at * steps, np.empty(0))
+    spent = dict.fromkeys(KINDS, 0.0)
     earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in team.batches]
-    last = study.chunks(algorithm)[-1].stop
+    at, state = (saved[0].iteration, _restored(team, folder)) if saved else (0, None)
+    last, steps_per_iteration = team.batches[0].iterations, team.batches[0].steps_per_iteration
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
     written = time.monotonic()
     for visit in visits(study, team, spent, state, at):
-        chunk = visit.chunk
+        chunk, step = visit.chunk, visit.chunk.stop * steps_per_iteration
+        reports = []
         with timed(spent, "save"):
             for place, batch in enumerate(team.batches):
-                values = {
-                    name: np.split(lanes, team.mesh.size)[place] for name, lanes in visit.values.items()
-                }
-                folder.record(batch, chunk.stop * algorithm.steps_per_iteration, values)
+                values = {name: np.split(each, team.mesh.size)[place] for name, each in visit.values.items()}
+                folder.record(batch, step, values)
+                kept = {name: each[: len(batch.runs)] for name, each in values.items()}
+                advanced = step - chunk.start * steps_per_iteration
+                reports.append(ChunkReport(batch.runs, step, advanced, kept))
         for lane, metric in visit.broken.items():
             if run := team.run_in(lane):
                 failed.setdefault(str(run.id), (chunk.stop, metric))
-        stopping = stop.is_set()  # once, or it could be set between saving and returning
+        if any([callback(report) for report in reports]):
+            stop.set()
+        stopping = stop.is_set()  # read once: it could be set between saving and returning
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:
             start = time.monotonic()
             with timed(spent, "save"):
@@ -68,15 +71,14 @@ def train_team(
                     folder.save(batch, chunk.stop, part, seconds, failed)
             written = time.monotonic()
             wait = (written - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
-        progressed((chunk.stop - chunk.start) * steps, visit.values.get("return", np.empty(0)))
         if stopping:
             return
 
 
-def _restored(study: Study, team: Team, folder: Folder) -> State:
+def _restored(team: Team, folder: Folder) -> State:
     """The last saved states of a team's batches, each read, and put on its device, before the next one."""
     pairs = zip(team.batches, team.mesh.devices, strict=False)
-    return team.join([jax.device_put(folder.state(batch, study.prng)[2], device) for batch, device in pairs])
+    return team.join([jax.device_put(folder.state(batch), device) for batch, device in pairs])
 
 
 class Visit(NamedTuple):
@@ -93,51 +95,83 @@ def visits(
 ) -> Iterator[Visit]:
     """Trains a team from its start, or from a state after `at` iterations, chunk by chunk.
 
-    Adds the time it takes to `seconds`, by kind.
+    Adds the time it takes to `seconds`, by kind. Raises InputError for an action that does not exist.
     """
-    chunks = study.chunks(team.batches[0].runs[0].algorithm)
-    chunks = [chunk for chunk in chunks if state is None or chunk.stop > at]
+    chunks = [chunk for chunk in team.batches[0].chunks if state is None or chunk.stop > at]
     engine = engine_for(team.mesh, study.evaluation_episodes)
-    algorithm, env, key_train, key_eval = team.lanes(study.prng)
+    lanes = team.lanes()
+    algorithm, env, keys, shared = lanes
+    worlds = _evaluated_in(study, team, lanes)
     with timed(seconds, "compile"):
         if state is None:
-            state = engine.initialise(algorithm, env, key_train)
-        state, _, _ = jax.block_until_ready(engine.advance(algorithm, env, state, at, at, at))
+            state = engine.initialise(algorithm, env, keys.init, shared, chunks[0].total)
+        # An empty chunk only compiles.
+        ready = engine.advance(algorithm, env, state, keys.steps, shared, at, at, chunks[0].total)
+        state, _, _ = jax.block_until_ready(ready)
 
     for chunk in chunks:
         with timed(seconds, "train" if chunk.stop else "compile"):
-            state, metrics, finite = advance_chunk(engine.advance, algorithm, env, state, *chunk)
+            state, metrics, finite = advance_chunk(engine, lanes, state, chunk)
         with timed(seconds, "evaluate" if chunk.stop else "compile"):
-            keys = engine.keys_at(key_eval, chunk.stop)
-            returns, lengths = jax.device_get(engine.evaluate(algorithm, env, state, keys))
+            returns, lengths = evaluated(engine, lanes, worlds, state, chunk)
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
-        values |= {"eval_return": returns.mean(axis=1), "eval_length": lengths.mean(axis=1)}
+        values |= {name: each.mean(axis=1) for name, each in (returns | lengths).items()}
         yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
 
 
+def _evaluated_in(study: Study, team: Team, lanes: Lanes) -> dict[str, Lanes]:
+    """The environments of evaluation, in all lanes, by what follows `eval_return` in the metric's name."""
+    worlds = {"": lanes}
+    for name, environment in study.evaluate_in:
+        env, arrays = detach(environment)
+        stacked = team.join([stack([env] * team.batches[0].width) for _ in team.batches])
+        shared = (lanes.shared[0], replicated(arrays, team.mesh))
+        worlds[f"/{name}"] = lanes._replace(environment=stacked, shared=shared)
+    return worlds
+
+
+def evaluated(
+    engine: Engine, lanes: Lanes, worlds: Mapping[str, Lanes], state: State, chunk: Chunk
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns and lengths of the evaluation after a chunk by their metrics' names: [lanes, episodes] each.
+
+    Raises InputError for an action that does not exist.
+    """
+    returns, lengths = dict[str, np.ndarray](), dict[str, np.ndarray]()
+    keys = engine.keys_at(lanes.keys.evaluation, chunk.stop)
+    for suffix, (algorithm, env, _, shared) in worlds.items():
+        totals = engine.evaluate(algorithm, env, state, keys, shared, chunk.total)
+        returns[f"eval_return{suffix}"], lengths[f"eval_length{suffix}"], valid = jax.device_get(totals)
+        if not valid.all():
+            raise InputError(
+                f"{type(algorithm).__name__}.act gave an action outside the action space {env.action_space}"
+            )
+    return returns, lengths
+
+
 def broken_lanes(
-    finite: np.ndarray, metrics: dict[str, tuple[np.ndarray, np.ndarray]], returns: np.ndarray
+    finite: np.ndarray,
+    metrics: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    returns: Mapping[str, np.ndarray],
 ) -> dict[int, str]:
     """The lanes where something is not finite, and what: the state ([lanes] whether it is), a metric's
-    sum ([lanes] each), or the returns of the evaluation ([lanes, episodes])."""
-    whole = {"state": finite, "eval_return": np.isfinite(returns).all(axis=1)}
+    sum ([lanes] each), or the returns of an evaluation ([lanes, episodes] each)."""
+    whole = {"state": finite} | {name: np.isfinite(each).all(axis=1) for name, each in returns.items()}
     whole |= {name: np.isfinite(total) for name, (total, _) in metrics.items()}
     return {int(lane): name for name, good in reversed(whole.items()) for lane in np.flatnonzero(~good)}
 
 
 def advance_chunk(
-    advance: Callable[..., Any],
-    algorithm: Algorithm,
-    env: Environment,
-    state: State,
-    start: int,
-    stop: int,
-    total: int,
+    engine: Engine, lanes: Lanes, state: State, chunk: Chunk
 ) -> tuple[State, dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """An engine's `advance` in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
+    """A chunk in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
+    algorithm, env, keys, shared = lanes
     sums: Any = None
-    for begin, end in itertools.pairwise([start, *range(start + MAX_ITERATIONS, stop, MAX_ITERATIONS), stop]):
-        state, metrics, finite = advance(algorithm, env, state, begin, end, total)
+    marks = [chunk.start, *range(chunk.start + MAX_ITERATIONS, chunk.stop, MAX_ITERATIONS), chunk.stop]
+    for begin, end in itertools.pairwise(marks):
+        state, metrics, finite = engine.advance(
+            algorithm, env, state, keys.steps, shared, begin, end, chunk.total
+        )
         metrics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), jax.device_get(metrics))
         sums = metrics if sums is None else jax.tree.map(np.add, sums, metrics)
     return state, sums, np.asarray(finite)

@@ -9,19 +9,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, random
+from jax import random
 from PIL import Image
 
 from jaxrl.errors import InputError
-from jaxrl.learning.algorithm import Algorithm, State
-from jaxrl.mdp.environment import Environment
+from jaxrl.learning.algorithm import State
 from jaxrl.run.loop import visits
 from jaxrl.store.differences import trained_elsewhere
-from jaxrl.store.manifest import study_of
+from jaxrl.store.playing import frames
 from jaxrl.store.results import Results
 from jaxrl.store.states import plain
 from jaxrl.study.batch import Batch
-from jaxrl.study.plan import make_batches
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Run
 from jaxrl.study.teams import Team
@@ -90,15 +88,14 @@ def verify(
     than one.
     """
     require_count("runs", runs)
-    batches = make_batches(study_of(results.manifest), results.manifest["plan"]["width"])
     damaged, sound = list[str](), list[int]()
-    for batch in batches:
+    for batch in results.batches:
         try:
             results.state(batch)
             sound += [run.id for run in batch.runs]
         except InputError as error:
             damaged.append(str(error))
-    yield SavedStates(len(batches), tuple(damaged))
+    yield SavedStates(len(results.batches), tuple(damaged))
     rng = rng or np.random.default_rng()
     chosen = rng.choice(sound, min(runs, len(sound)), replace=False)
     yield from _retrained(results, sorted(map(int, chosen)))
@@ -110,15 +107,14 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
     for number in runs:
         batch, lane = results.find(number)
         chosen.setdefault(batch.index, (batch, []))[1].append(lane)
-    study = study_of(results.manifest)
     for batch, lanes in chosen.values():
-        saved = plain(results.state(batch)[2])
-        machine = trained_elsewhere(results.manifest, study, batch.index)
+        saved = plain(results.state(batch))
+        machine = trained_elsewhere(results.manifest, results.study, batch.index)
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
         team = Team.alone(dataclasses.replace(batch, runs=members))
-        for visit in visits(study, team, defaultdict(float)):
-            step = visit.chunk.stop * members[0].algorithm.steps_per_iteration
+        for visit in visits(results.study, team, defaultdict(float)):
+            step = visit.chunk.stop * batch.steps_per_iteration
             again |= {(step, name): values for name, values in visit.values.items()}
             state = visit.state
         trained = plain(state)
@@ -176,31 +172,15 @@ def _one_sided(there: Any, here: Any) -> int:
 
 
 def write_gif(results: Results, run: int, file: str | os.PathLike[str]) -> Path:
-    """Draws one greedy episode of a run's final policy, frame by frame, as an animated GIF.
+    """Draws one greedy episode of a run's final policy, frame by frame, as an animated GIF. Trains nothing.
 
     Raises InputError for an unknown run, an environment that draws nothing, or a file that cannot be
     written.
     """
-    batch, lane = results.find(run)
-    algorithm, env, state = jax.tree.map(lambda leaf: leaf[lane], results.state(batch))
-    frames = [Image.fromarray(frame) for frame in _frames(algorithm, env, state, random.key(0))]
+    images = [Image.fromarray(frame) for frame in frames(results.policy(run), random.key(0))]
     path = Path(file)
     try:
-        frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=50, loop=0)
+        images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=50, loop=0)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
-
-
-def _frames(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Iterator[np.ndarray]:
-    """Pictures ([height, width, 3] uint8) of the states of one greedy episode."""
-    act, step, observe = jax.jit(algorithm.act, static_argnums=4), jax.jit(env.step), jax.jit(env.observe)
-    key, key_reset = random.split(key)
-    world = env.reset(key_reset)
-    yield env.render(world)
-    for t in range(int(env.max_steps)):
-        key_act, key_env = random.split(random.fold_in(key, t))
-        world, _, terminated = step(key_env, world, act(env, state, observe(world), key_act, False))
-        yield env.render(world)
-        if terminated:
-            return

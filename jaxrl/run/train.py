@@ -1,7 +1,9 @@
+"""Training a study, and resuming it: what users call."""
+
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,10 +13,10 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.random.generators import DEFAULT
+from jaxrl.run.callbacks import Callback
 from jaxrl.run.workers import train_plan
 from jaxrl.store.differences import differences
 from jaxrl.store.folder import Folder
-from jaxrl.store.manifest import study_of
 from jaxrl.store.results import Results, load
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches, make_plan
@@ -31,10 +33,12 @@ def train(
     out: str | os.PathLike[str] | None = None,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
+    evaluate_in: Mapping[str, Environment] | None = None,
     width: int | None = None,
     memory: str | None = None,
     checkpoint_every: float | None = None,
     prng: str = DEFAULT,
+    callbacks: Sequence[Callback] = (),
 ) -> Results:
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
 
@@ -45,16 +49,20 @@ def train(
       steps: environment steps of each run, rounded down to whole iterations.
       out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
         folder that already holds this very study, complete, is read and nothing is trained.
-      evaluate_every: environment steps between two evaluations; metrics are means over that stretch. A
-        fiftieth of `steps` if None.
+      evaluate_every: environment steps between two evaluations; metrics are means over that chunk of
+        training. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
+      evaluate_in: further environments, by name, in which the policy is evaluated too; their metrics are
+        `eval_return/<name>` and `eval_length/<name>`. `eval_return` is that of the training environment.
       width: lanes of a batch; the bits of a run depend on it. By default the least that fits the largest
         program into as few batches as the memory allows, on a processor also its caches, and 256 lanes.
       memory: what the lanes of one device may take, such as "4GB"; by default half of what the
         processor has free, or nine tenths of a GPU's.
       checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:
         after every one). By default so that they take about three per cent of the time.
-      prng: the generator of all keys, by its name in jaxrl.generators.
+      prng: the generator of all keys, by its name in jaxrl.random.generators.
+      callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`;
+        if one returns a true value, training stops as after Ctrl-C.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
@@ -68,6 +76,7 @@ def train(
         steps=steps,
         evaluate_every=evaluate_every,
         evaluation_episodes=evaluation_episodes,
+        evaluate_in=evaluate_in,
         prng=prng,
     )
     folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
@@ -79,7 +88,7 @@ def train(
     with folder.locked():
         folder.create(study, plan)
         _say(str(plan))
-        train_plan(study, plan, folder, checkpoint_every)
+        train_plan(study, plan, folder, checkpoint_every, callbacks)
     return load(folder.path)
 
 
@@ -91,6 +100,7 @@ def resume(
     rerun: int | str | None = None,
     force: bool = False,
     checkpoint_every: float | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Results:
     """Finishes the study in a folder, from its last checkpoints; the bits are those of an uninterrupted one.
 
@@ -101,7 +111,7 @@ def resume(
       steps: a larger budget, to which all runs are trained on. Schedules follow it from there on.
       rerun: the index of a batch to train again from its start, or "all".
       force: goes on though jax, the device or jaxrl's code differ; the manifest then records it.
-      checkpoint_every: as in `train`.
+      checkpoint_every, callbacks: as in `train`.
 
     Raises:
       InputError: a folder that cannot be resumed here, or an extension that does not fit it.
@@ -111,7 +121,7 @@ def resume(
     folder.manifest()  # or else there is nothing to lock
     with folder.locked():
         manifest = folder.manifest()
-        study, width = study_of(manifest), manifest["plan"]["width"]
+        study, width = folder.study(), manifest["plan"]["width"]
         extended = more_seeds is not None or steps is not None
         if manifest["status"] == "complete" and rerun is None and not extended:
             return _read_again(folder, study, width)
@@ -132,10 +142,10 @@ def resume(
             folder.forget(batch)
         if rerun == "all":
             folder.forget_curves()
-        folder.curves(study, plan.batches)  # or else what is lost would be noticed when all is trained
+        folder.curves(plan.batches)  # or else what is lost would be noticed when all is trained
         folder.reopen(study, plan, differing)
         _say(str(plan))
-        train_plan(study, plan, folder, checkpoint_every)
+        train_plan(study, plan, folder, checkpoint_every, callbacks)
     return load(path)
 
 

@@ -1,17 +1,17 @@
+"""Worker threads: one for each mesh of devices, which train the teams that are left."""
+
 import contextlib
 import queue
 import threading
+from collections.abc import Sequence
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from jaxrl.errors import InputError
+from jaxrl.run.callbacks import Callback, all_of, progress_bar
 from jaxrl.run.interruption import interruptible
-from jaxrl.run.loop import (
-    train_team,
-)
-from jaxrl.run.progress import Progressed, progress_bar
+from jaxrl.run.loop import train_team
 from jaxrl.store.folder import Folder
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan
@@ -19,8 +19,17 @@ from jaxrl.study.study import Study
 from jaxrl.study.teams import Team, make_teams
 
 
-def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None) -> None:
-    """Trains what is left of each batch, team by team on the meshes, and finishes the study."""
+def train_plan(
+    study: Study,
+    plan: Plan,
+    folder: Folder,
+    checkpoint_every: float | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Trains what is left of each batch, team by team on the meshes, and finishes the study.
+
+    Raises KeyboardInterrupt if it was stopped, by the user or by a callback.
+    """
     waiting, failures = queue.SimpleQueue[tuple[Batch, ...]](), list[BaseException]()
 
     def work(mesh: Mesh) -> None:
@@ -28,7 +37,7 @@ def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float
             with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
                     team = Team(waiting.get_nowait(), mesh)
-                    train_team(study, team, folder, checkpoint_every, stop, progressed)
+                    train_team(study, team, folder, checkpoint_every, stop, callback)
         except jax.errors.JaxRuntimeError as failure:
             failures.append(_from_callback(failure))
             stop.set()
@@ -36,17 +45,20 @@ def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float
             failures.append(failure)
             stop.set()
 
-    with interruptible() as stop, progress_bar(plan.steps) as progressed:
+    with interruptible() as stop:
         try:
-            teams, meshes = make_teams(*_unfinished(study, plan, folder, progressed), plan.shared)
+            left, iterations = _unfinished(plan, folder)
+            teams, meshes = make_teams(left, iterations, plan.shared)
             for members in teams:
                 waiting.put(members)
-            workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                while worker.is_alive():  # a join without end would sleep on if another thread got the signal
-                    worker.join(timeout=0.1)
+            with progress_bar(plan.steps, _steps_done(plan, left, iterations)) as bar:
+                callback = all_of([bar, *callbacks])
+                workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    while worker.is_alive():  # a join without end sleeps on if another thread gets the signal
+                        worker.join(timeout=0.1)
         except KeyboardInterrupt:  # the second one
             folder.abandon()
             raise KeyboardInterrupt(f"stopped at once; continue with: jaxrl resume {folder.path}") from None
@@ -57,20 +69,26 @@ def train_plan(study: Study, plan: Plan, folder: Folder, checkpoint_every: float
     folder.finish(study, plan.batches)
 
 
-def _unfinished(
-    study: Study, plan: Plan, folder: Folder, progressed: Progressed
-) -> tuple[list[Batch], list[int | None]]:
+def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | None]]:
     """The batches that are left, and how far each of them is. The states of the others are checked."""
     left, iterations = list[Batch](), list[int | None]()
     for batch in plan.batches:
-        if folder.finished(study, batch):
-            folder.state(batch, study.prng)  # or else damage would be noticed only when somebody wants it
-            progressed(len(batch.runs) * study.steps_of(batch.runs[0].algorithm), np.empty(0))
+        if folder.finished(batch):
+            folder.state(batch)  # or else damage would be noticed only when somebody wants it
         else:
             progress = folder.progress(batch)
             left.append(batch)
             iterations.append(None if progress is None else progress.iteration)
     return left, iterations
+
+
+def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | None]) -> int:
+    """Environment steps that lie behind the runs of all batches."""
+    missing = sum(
+        (batch.iterations - (iteration or 0)) * batch.steps_per_iteration * len(batch.runs)
+        for batch, iteration in zip(left, iterations, strict=True)
+    )
+    return plan.steps - missing
 
 
 def _from_callback(failure: jax.errors.JaxRuntimeError) -> Exception:

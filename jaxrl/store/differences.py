@@ -8,6 +8,35 @@ from jaxrl.store.provenance import BINDING, machine
 from jaxrl.study.study import Study
 
 
+def differing_names(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What differs between two studies as plain values, in words: "steps", "the code of Catch", "learning_rate"."""
+    found: dict[str, None] = {}
+    for name, value in ours.items():
+        other = theirs.get(name)
+        entries = isinstance(value, list) and value and isinstance(value[0], dict)
+        if other == value:
+            continue
+        if not entries or not isinstance(other, list) or len(other) != len(value):
+            found[name] = None
+            continue
+        for there, here in zip(other, value, strict=True):
+            found |= dict.fromkeys(_differing_entries(name, there, here))
+    return [*found]
+
+
+def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs between two entries of a manifest's list of environments or algorithms."""
+    if there["name"] != here["name"]:
+        return [kind]
+    parameters = {**there["parameters"], **here["parameters"]}
+    names = [
+        f"{here['name']}'s {name}"
+        for name in parameters
+        if there["parameters"].get(name) != here["parameters"].get(name)
+    ]
+    return names + ([f"the code of {here['name']}"] if there["code"] != here["code"] else [])
+
+
 def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
     """What bits depend on and differs here from where a study began: name -> (there, here).
 
@@ -16,7 +45,7 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
     there, here = manifest["machine"], machine()
     found = {name: (there.get(name, ""), here[name]) for name in BINDING if there.get(name) != here[name]}
     for kind, configs in spec_of(study).items():
-        if kind in ("environments", "algorithms"):
+        if kind in ("environments", "algorithms", "evaluate_in"):
             for then, now in zip(manifest["study"][kind], configs, strict=True):
                 if then["code"] != now["code"]:
                     found[f"the code of {now['name']}"] = (then["code"], now["code"])

@@ -1,3 +1,15 @@
+"""The results folder of a study: writing it, and what it says of itself.
+
+    manifest.json     the study, the plan, versions and device, status, seconds of each batch
+    runs.parquet      one row a run; its columns are those of `runs_table`
+    curves.parquet    one row a value: run, step, metric, value
+    shared/           the arrays of each shared field, if there are any
+    parts/            the curves of a study under way, a file for each batch and step
+    checkpoints/      of each batch the last saved state, and in a JSON beside it how far that is
+
+Nothing in it is code. Files appear whole or not at all.
+"""
+
 import contextlib
 import dataclasses
 import json
@@ -14,9 +26,10 @@ import jax
 import numpy as np
 import pandas as pd
 
+from jaxrl.compiled.engine import initialise
 from jaxrl.errors import InputError
-from jaxrl.learning.algorithm import Algorithm, State
-from jaxrl.mdp.environment import Environment
+from jaxrl.learning.algorithm import State
+from jaxrl.store.differences import differing_names
 from jaxrl.store.manifest import (
     FORMAT,
     KINDS,
@@ -25,7 +38,9 @@ from jaxrl.store.manifest import (
     now,
     require_whole,
     spec_of,
+    study_of,
 )
+from jaxrl.store.shared import read_shared, write_shared
 from jaxrl.store.states import lane_hashes, read_state, write_state
 from jaxrl.store.tables import file_hash, read_table, runs_table, write_table, write_text
 from jaxrl.study.batch import Batch
@@ -104,6 +119,10 @@ class Folder:
             raise InputError(f"{self.path} has format {format}, {age} than this jaxrl reads ({FORMAT})")
         return manifest
 
+    def study(self) -> Study:
+        """The study that the manifest describes. Raises InputError if it cannot be read here."""
+        return study_of(self.manifest(), read_shared(self.path / "shared"))
+
     def table(self, name: str, expected: str | None = None) -> pd.DataFrame:
         """One of the tables, with the `expected` hash. Raises InputError, with the remedy, if it is lost."""
         try:
@@ -116,8 +135,7 @@ class Folder:
         manifest = self.manifest()
         theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
         ours = json.loads(json.dumps(spec_of(study))) | {"width": width or theirs["width"], "jaxrl": VERSION}
-        differing = [name for name, value in ours.items() if theirs.get(name) != value]
-        if differing:
+        if differing := differing_names(theirs, ours):
             raise InputError(
                 f"{self.path} holds another study, which differs in {', '.join(differing)}; "
                 "choose another folder"
@@ -156,7 +174,7 @@ class Folder:
         anew. What it began with stays, unless nothing is left of that.
         """
         manifest, spec = self.manifest(), spec_of(study)
-        unfinished = [batch.index for batch in plan.batches if not self.finished(study, batch)]
+        unfinished = [batch.index for batch in plan.batches if not self.finished(batch)]
         anew = [batch.index for batch in plan.batches if self.progress(batch) is None]
         if len(anew) == len(plan.batches):
             manifest = new_manifest(study, plan) | {"created": manifest["created"]}
@@ -173,6 +191,8 @@ class Folder:
             self._write_json("manifest.json", manifest)
             (self.path / "parts").mkdir(exist_ok=True)
             (self.path / "checkpoints").mkdir(exist_ok=True)
+            environments = (*study.environments, *(env for _, env in study.evaluate_in))
+            write_shared(self.path / "shared", (*environments, *study.algorithms))
             write_table(self.path / "runs.parquet", runs_table(study))
 
     def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
@@ -234,25 +254,26 @@ class Folder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise self._damaged(batch, f"{file} cannot be read") from None
 
-    def finished(self, study: Study, batch: Batch) -> bool:
+    def finished(self, batch: Batch) -> bool:
         """Whether a batch is trained to the end."""
         progress = self.progress(batch)
-        last = study.chunks(batch.runs[0].algorithm)[-1].stop
-        return progress is not None and progress.iteration == last
+        return progress is not None and progress.iteration == batch.iterations
 
-    def state(self, batch: Batch, prng: str) -> tuple[Algorithm, Environment, State]:
-        """Algorithm, environment and last saved state of all lanes of a batch."""
-        progress = self._saved(batch)
-        algorithm, env, keys, _ = batch.lanes(prng)
-        shapes = jax.eval_shape(jax.vmap(lambda a, e, key: a.init(e, key)), algorithm, env, keys)
+    def state(self, batch: Batch) -> State:
+        """The last saved state of all lanes of a batch."""
+        progress, lanes = self._saved(batch), batch.lanes()
+        shapes = jax.eval_shape(
+            initialise, lanes.algorithm, lanes.environment, lanes.keys.init, lanes.shared, batch.iterations
+        )
+        path = self._state_path(batch, progress.iteration)
         try:
-            state = read_state(self._state_path(batch, progress.iteration), shapes, prng, progress.files)
+            state = read_state(path, shapes, batch.prng, progress.files)
         except InputError as error:
             raise self._damaged(batch, str(error)) from None
         expected = [progress.hashes.get(str(run.id)) for run in batch.runs]
         if lane_hashes(state, range(len(batch.runs))) != expected:
             raise self._damaged(batch, "its state was altered: the hashes differ")
-        return algorithm, env, state
+        return state
 
     def forget(self, batch: Batch) -> None:
         """Removes the checkpoint of a batch, so that it is trained again."""
@@ -267,7 +288,7 @@ class Folder:
             for part in (self.path / "parts").glob("*.parquet"):
                 part.unlink()
 
-    def curves(self, study: Study, batches: Sequence[Batch]) -> list[pd.DataFrame]:
+    def curves(self, batches: Sequence[Batch]) -> list[pd.DataFrame]:
         """The curves of all that the saved states have behind them, the newest last.
 
         Raises InputError for a batch of which a part is missing or cannot be read.
@@ -277,10 +298,10 @@ class Folder:
         tables = [self.table("curves.parquet")] if extended else []
         known = {pair for table in tables for pair in zip(table["run"], table["step"], strict=True)}
         for batch in batches:
-            progress, algorithm = self.progress(batch), batch.runs[0].algorithm
+            progress = self.progress(batch)
             reached = -1 if progress is None else progress.iteration
-            for chunk in study.chunks(algorithm):
-                step = chunk.stop * algorithm.steps_per_iteration
+            for chunk in batch.chunks:
+                step = chunk.stop * batch.steps_per_iteration
                 if chunk.stop <= reached and (part := self._part(batch, step)).exists():
                     try:
                         tables.append(read_table(part))
@@ -296,7 +317,7 @@ class Folder:
         seconds = [
             {"runs": [run.id for run in batch.runs], **self._saved(batch).seconds} for batch in batches
         ]
-        joined = pd.concat(self.curves(study, batches))
+        joined = pd.concat(self.curves(batches))
         joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
         curves, runs = self.path / "curves.parquet", self.path / "runs.parquet"
         with self._using("written"):

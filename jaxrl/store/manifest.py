@@ -3,11 +3,11 @@
 import dataclasses
 import datetime
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxrl import registry
-from jaxrl.config import Config
+from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
 from jaxrl.store.provenance import code_hash, machine
 from jaxrl.study.plan import Plan
@@ -15,7 +15,7 @@ from jaxrl.study.seeds import parse_seeds, require_count
 from jaxrl.study.study import Study, check_prng
 from jaxrl.version import VERSION
 
-FORMAT = 3  # of the folder; a reader refuses another
+FORMAT = 4  # of the folder; a reader refuses another
 KINDS = (
     "compile",
     "train",
@@ -42,32 +42,30 @@ LISTS = ("resumed", "seconds")
 
 def spec_of(study: Study) -> dict[str, Any]:
     """A study as plain JSON values."""
-
-    def named(configs: Sequence[Any], registered: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": registry.name_of(config, registered),
-                "parameters": config.parameters(),
-                "code": code_hash(type(config)),
-            }
-            for config in configs
-        ]
-
     return {
-        "environments": named(study.environments, registry.environments()),
-        "algorithms": named(study.algorithms, registry.algorithms()),
+        "environments": [_entry(config) for config in study.environments],
+        "algorithms": [_entry(config) for config in study.algorithms],
         "seeds": list(study.seeds),
         "steps": study.steps,
         "evaluate_every": study.evaluate_every,
         "evaluation_episodes": study.evaluation_episodes,
+        "evaluate_in": [{"label": label} | _entry(config) for label, config in study.evaluate_in],
         "prng": study.prng,
         "more_seeds": [list(seeds) for seeds in study.more_seeds],
         "more_steps": list(study.more_steps),
     }
 
 
-def study_of(manifest: Mapping[str, Any]) -> Study:
-    """The study that a manifest describes.
+def _entry(config: Config) -> dict[str, Any]:
+    return {
+        "name": registry.name_of(config),
+        "parameters": registry.plain_parameters(config),
+        "code": code_hash(config),
+    }
+
+
+def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study:
+    """The study that a manifest describes; `arrays` holds its shared arrays by their hash.
 
     Raises InputError for a name that is registered no more, or an entry that is missing or was altered.
     """
@@ -75,8 +73,7 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
 
     def configured(entry: Mapping[str, Any], find: Callable[[str], Config]) -> Any:
         name, values, _ = operator.itemgetter("name", "parameters", "code")(entry)
-        lists = {field: tuple(value) for field, value in values.items() if isinstance(value, list)}
-        return find(name).with_values(**(values | lists))
+        return registry.configured(find(name), values, arrays)
 
     try:
         check_prng(spec["prng"])
@@ -88,6 +85,7 @@ def study_of(manifest: Mapping[str, Any]) -> Study:
             evaluate_every=require_count("evaluate_every", spec["evaluate_every"]),
             evaluation_episodes=require_count("evaluation_episodes", spec["evaluation_episodes"]),
             prng=spec["prng"],
+            evaluate_in=tuple((e["label"], configured(e, registry.environment)) for e in spec["evaluate_in"]),
             more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
             more_steps=tuple(require_count("more_steps", steps) for steps in spec["more_steps"]),
         )

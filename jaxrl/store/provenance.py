@@ -48,20 +48,26 @@ def _processor() -> str:
     return platform.processor() or "cpu"
 
 
-def code_hash(cls: type[Config]) -> str:
-    """A hash of the source of the modules of a class and of its bases, as far as there are files of it, and
-    of the versions of its `packages`."""
+def code_hash(config: Config) -> str:
+    """A hash of the code that a config runs: the modules of its class and its bases, and those of its components.
+
+    The versions of their `packages` are part of it. A base without a source file counts as nothing.
+    """
+    configs = [config, *(value for value in config.parameters().values() if isinstance(value, Config))]
     sources: dict[str, None] = {}  # of each module once, in order
-    for ancestor in cls.__mro__:
+    for ancestor in [ancestor for each in configs for ancestor in type(each).__mro__]:
         with contextlib.suppress(OSError, TypeError):
             sources[inspect.getsource(_source_of(ancestor))] = None
-    versions = [importlib.metadata.version(package) for package in cls.packages]
+    packages = dict.fromkeys(package for each in configs for package in each.packages)
+    versions = [importlib.metadata.version(package) for package in packages]
     return hashlib.sha256("".join([*sources, *versions]).encode()).hexdigest()[:16]
 
 
 def _source_of(cls: type) -> Any:
-    """The module of a class, as its helpers and constants are part of it; the class alone where the module is
-    a script, which also says what is trained, or has no file."""
+    """The module of a class, since its helpers and constants are part of the code.
+
+    The class alone where its module has no file or is the script that is run, which also says what is trained.
+    """
     module = sys.modules.get(cls.__module__)
     has_file = getattr(module, "__file__", None) is not None
     return module if has_file and cls.__module__ != "__main__" else cls

@@ -3,25 +3,29 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jax import Array
+from jax import random
 
+from jaxrl.compiled.engine import keys_at
+from jaxrl.compiled.evaluate import evaluate
+from jaxrl.config import detach, stack
 from jaxrl.errors import InputError, unknown
-from jaxrl.learning.algorithm import Algorithm, State
+from jaxrl.learning.algorithm import State
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.spaces import Discrete
 from jaxrl.store.folder import Folder
-from jaxrl.store.manifest import TABLES, study_of
-from jaxrl.store.states import is_key
+from jaxrl.store.manifest import TABLES
+from jaxrl.store.playing import named, transitions_of
+from jaxrl.store.policy import Policy
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches
+from jaxrl.study.seeds import require_count
+from jaxrl.study.study import Study, require_same_spaces
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,7 +34,7 @@ class Results:
 
     path: Path
     manifest: dict[str, Any]
-    runs: pd.DataFrame  # one row a run, columns as above
+    runs: pd.DataFrame  # one row a run; the columns are those of jaxrl.store.tables.runs_table
     curves: pd.DataFrame  # run, step (environment steps), metric, value
 
     def __repr__(self) -> str:
@@ -51,49 +55,95 @@ class Results:
         last = self.metric(name).ffill(axis=1).iloc[:, -1].reindex(self.runs.run)
         return last.where((self.runs.status != "failed").to_numpy())
 
-    def policy(self, run: int, *, explore: bool = False) -> Callable[[Any, Array], Array]:
-        """The final policy of a run as a function (observation, key) -> action.
+    @functools.cached_property
+    def study(self) -> Study:
+        """The study. Raises InputError if its environments or algorithms are not known here."""
+        return Folder(self.path).study()
 
-        Greedy, or as at the end of training if `explore`. Raises InputError for an unknown run; the
-        function does for an observation of the wrong shape.
-        """
+    @functools.cached_property
+    def batches(self) -> tuple[Batch, ...]:
+        """The batches that its runs were trained in."""
+        return make_batches(self.study, self.manifest["plan"]["width"])
+
+    def policy(self, run: int, *, seed: int = 0) -> Policy:
+        """The final policy of a run. seed: of the draws of its `predict`. Raises InputError for an unknown run."""
         batch, lane = self.find(run)
-        algorithm, env, state = jax.tree.map(lambda leaf: leaf[lane], self.state(batch))
-        space = env.observation_space
+        state = jax.tree.map(lambda leaf: leaf[lane], self.state(batch))
+        member, last = batch.runs[lane], np.int32(batch.iterations)
+        return Policy(member.algorithm, member.environment.at(last, last), state, seed)
 
-        def policy(obs: Any, key: Array) -> Array:
-            if not is_key(key):
-                raise InputError(f"key must be a typed key such as jax.random.key(0), got {key!r}")
-            given, obs = obs, np.asarray(obs)
-            if not np.can_cast(obs.dtype, space.dtype, "same_kind"):
-                raise InputError(f"observation must be made of {np.dtype(space.dtype)}, got {given!r}")
-            if obs.shape != space.shape:
-                raise InputError(f"observation must have shape {space.shape}, got {obs.shape}")
-            if isinstance(space, Discrete) and not 0 <= obs < space.n:
-                raise InputError(f"observation must be in [0, {space.n - 1}], got {obs}")
-            obs = jnp.asarray(obs, space.dtype)
-            return act(algorithm, env, state, obs, key, explore)
+    def evaluate(
+        self,
+        environments: Environment | Mapping[str, Environment] | Sequence[Environment],
+        *,
+        episodes: int = 100,
+        runs: Iterable[int] | None = None,
+        explore: bool = False,
+    ) -> pd.DataFrame:
+        """Evaluates final policies in any environments whose observations and actions fit.
 
-        return policy
+        environments: one, several, or several by name. runs: all if None. explore: act as at the end of training
+        instead of greedily. Gives one row for each run and environment: run, setting, seed, environment (the
+        name), episodes, return and length (means over the episodes). All environments see the same keys. Raises
+        InputError for an unknown run or an environment that does not fit.
+        """
+        worlds, count = named(environments), require_count("episodes", episodes)
+        wanted = None if runs is None else {int(run) for run in runs}
+        for run in sorted((wanted or set()) - {*self.runs["run"]}):
+            self.find(run)
+        rows: list[dict[str, Any]] = []
+        for batch in self.batches:
+            members = [
+                (lane, run) for lane, run in enumerate(batch.runs) if wanted is None or run.id in wanted
+            ]
+            if not members:
+                continue
+            lanes, state = batch.lanes(), self.state(batch)
+            keys = keys_at(lanes.keys.evaluation, batch.iterations)
+            for name, environment in worlds.items():
+                require_same_spaces(name, environment, batch.runs[0].environment)
+                env, arrays = detach(environment)
+                totals = evaluate(
+                    lanes.algorithm,
+                    stack([env] * batch.width),
+                    state,
+                    keys,
+                    (lanes.shared[0], arrays),
+                    batch.iterations,
+                    count,
+                    explore,
+                )
+                returns, lengths, _ = jax.device_get(totals)
+                rows += [
+                    {"run": run.id, "setting": run.setting, "seed": run.seed, "environment": name}
+                    | {"episodes": count, "return": returns[lane].mean(), "length": lengths[lane].mean()}
+                    for lane, run in members
+                ]
+        return pd.DataFrame(rows).sort_values(["environment", "run"], ignore_index=True, kind="stable")
+
+    def transitions(
+        self, run: int, steps: int, *, explore: bool = False, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """A data set: successive transitions of a run's final policy in its environment.
+
+        explore: act as at the end of training instead of greedily. Gives obs, action, reward, next_obs (the true
+        successor's, also at the end of an episode), terminated and truncated, [steps, ...] each. Raises InputError
+        for an unknown run or fewer than one step.
+        """
+        count = require_count("steps", steps)
+        return transitions_of(self.policy(run), count, explore, random.key(seed))
 
     def find(self, run: int) -> tuple[Batch, int]:
         """The batch and the lane of a run. Raises InputError for an unknown run."""
-        study = study_of(self.manifest)
-        for batch in make_batches(study, self.manifest["plan"]["width"]):
+        for batch in self.batches:
             for lane, member in enumerate(batch.runs):
                 if member.id == run:
                     return batch, lane
         raise InputError(f"run must be in [0, {len(self.runs) - 1}], got {run!r}")
 
-    def state(self, batch: Batch) -> tuple[Algorithm, Environment, State]:
-        """Algorithm, environment and final state of all lanes of a batch."""
-        return Folder(self.path).state(batch, self.manifest["study"]["prng"])
-
-
-@functools.partial(jax.jit, static_argnames="explore")
-def act(algorithm: Algorithm, env: Environment, state: State, obs: Array, key: Array, explore: bool) -> Array:
-    """The action of one run's policy; runs of one program share the compilation."""
-    return algorithm.act(env, state, obs, key, explore)
+    def state(self, batch: Batch) -> State:
+        """The final state of all lanes of a batch."""
+        return Folder(self.path).state(batch)
 
 
 def load(path: str | os.PathLike[str]) -> Results:

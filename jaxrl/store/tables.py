@@ -5,13 +5,14 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxrl import registry
-from jaxrl.config import shown
 from jaxrl.errors import InputError
+from jaxrl.fields import shown
 from jaxrl.study.study import Run, Study
 
 
@@ -21,25 +22,19 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
     Tuples are written as in `--set`.
     """
 
-    def status(run: Run) -> str:
-        return "running" if failed is None else "failed" if run.id in failed else "complete"
-
-    def threshold(run: Run) -> float:
-        return np.nan if run.environment.solved_return is None else float(run.environment.solved_return)
-
+    failures = failed or {}
+    settings = {run.setting: run for run in study.runs()}
+    described = {setting: _setting_columns(run) for setting, run in settings.items()}
     rows = [
         {
             "run": run.id,
-            "environment": registry.name_of(run.environment, registry.environments()),
-            "algorithm": registry.name_of(run.algorithm, registry.algorithms()),
+            "setting": run.setting,
             "seed": run.seed,
-            "status": status(run),
-            "failed_iteration": (failed or {}).get(run.id, (None, None))[0],
-            "failed_metric": (failed or {}).get(run.id, (None, None))[1],
+            "status": "running" if failed is None else "failed" if run.id in failures else "complete",
+            "failed_iteration": failures.get(run.id, (None, None))[0],
+            "failed_metric": failures.get(run.id, (None, None))[1],
             "steps": study.steps_of(run.algorithm),
-            "solved_return": threshold(run),
-            **run.algorithm.parameters(),
-            **{f"env.{name}": value for name, value in run.environment.parameters().items()},
+            **described[run.setting],
         }
         for run in study.runs()
     ]
@@ -49,6 +44,18 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
         if len(kinds) > 1 or tuple in kinds:  # a column has one type, so a mixed one becomes text
             table[name] = table[name].dropna().map(shown)
     return table
+
+
+def _setting_columns(run: Run) -> dict[str, Any]:
+    """What all runs of a setting have in common."""
+    solved = run.environment.solved_return
+    return {
+        "environment": registry.name_of(run.environment),
+        "algorithm": registry.name_of(run.algorithm),
+        "solved_return": np.nan if solved is None else float(solved),
+        **registry.plain_parameters(run.algorithm),
+        **{f"env.{name}": value for name, value in registry.plain_parameters(run.environment).items()},
+    }
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

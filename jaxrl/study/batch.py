@@ -1,15 +1,39 @@
+"""A batch: runs of one program on exactly `width` lanes of one device.
+
+The bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many devices
+train the study.
+"""
+
 import dataclasses
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array, random
 
-from jaxrl.config import stack
+from jaxrl.config import detach, stack
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
-from jaxrl.random.generators import GENERATORS
-from jaxrl.study.study import Run
+from jaxrl.random.generators import DEFAULT, GENERATORS
+from jaxrl.study.study import Chunk, Run
+
+
+class Keys(NamedTuple):
+    """The keys of a run, or of lanes. They depend on its seed and on nothing else."""
+
+    init: Array  # of the state before the first iteration
+    steps: Array  # iteration t gets fold_in(steps, t)
+    evaluation: Array  # the evaluation after t iterations gets fold_in(evaluation, t)
+
+
+class Lanes(NamedTuple):
+    """What the compiled functions take of some lanes."""
+
+    algorithm: Algorithm  # [lanes], without shared arrays
+    environment: Environment  # [lanes], without shared arrays
+    keys: Keys  # [lanes]
+    shared: tuple[dict[str, Any], dict[str, Any]]  # the arrays of the algorithm and of the environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +43,40 @@ class Batch:
     index: int
     width: int
     runs: tuple[Run, ...]
+    chunks: tuple[Chunk, ...] = ()  # what its runs go through
+    prng: str = DEFAULT  # name of the generator
 
-    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
-        """Of all lanes, stacked: algorithms, environments, keys of training, keys of evaluation. [lanes]"""
+    @property
+    def algorithm(self) -> Algorithm:
+        """The first run's, whose static values are those of all."""
+        return self.runs[0].algorithm
+
+    @property
+    def iterations(self) -> int:
+        """How many its runs are planned for."""
+        return self.chunks[-1].stop
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one run."""
+        return self.algorithm.steps_per_iteration
+
+    def lanes(self) -> Lanes:
+        """All lanes, stacked."""
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
-        algorithm = stack([run.algorithm for run in padded])
-        return algorithm, stack([run.environment for run in padded]), *keys_of(seeds, prng)
+        algorithm, environment = self.algorithm, self.runs[0].environment
+        return Lanes(
+            stack([detach(run.algorithm)[0] for run in padded]),
+            stack([detach(run.environment)[0] for run in padded]),
+            keys_of(seeds, self.prng),
+            (detach(algorithm)[1], detach(environment)[1]),
+        )
 
 
 @partial(jax.jit, static_argnames="prng")
-def keys_of(seeds: Array, prng: str) -> tuple[Array, Array]:
-    """Each seed's keys of training and of evaluation: [lanes] each. They depend on nothing else."""
+def keys_of(seeds: Array, prng: str) -> Keys:
+    """Each seed's keys: [lanes] each."""
     keys = jax.vmap(random.fold_in, (None, 0))(random.key(0, impl=GENERATORS[prng]), seeds)
-    keys = jax.vmap(random.split)(keys)
-    return keys[:, 0], keys[:, 1]
+    keys = jax.vmap(partial(random.split, num=3))(keys)
+    return Keys(keys[:, 0], keys[:, 1], keys[:, 2])

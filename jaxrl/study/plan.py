@@ -1,3 +1,9 @@
+"""The plan: a study's runs -> programs -> batches of one fixed width.
+
+A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
+structure, static values and shared arrays included.
+"""
+
 import dataclasses
 import math
 from typing import Any
@@ -63,8 +69,8 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     if width is None:
         share = math.ceil(max(map(len, groups)) / devices)  # of a program's runs, for each device
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
-    steps = sum(len(members) * study.steps_of(members[0].algorithm) for members in groups)
     batches = make_batches(study, width)
+    steps = sum(len(batch.runs) * batch.iterations * batch.steps_per_iteration for batch in batches)
     # Callbacks into Python of devices that run one program would wait for each other for ever. And that one
     # program for several devices gives the bits of one device has been seen on processors alone.
     shared = jax.default_backend() == "cpu" and not any(each.host for each in needed)
@@ -74,10 +80,12 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
 
 def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
     """The batches of a study: those of an extension follow those that were there before."""
-    parts = [
-        members[i : i + width] for members in _groups(study).values() for i in range(0, len(members), width)
-    ]
-    return tuple(Batch(index, width, tuple(part)) for index, part in enumerate(parts))
+    batches: list[Batch] = []
+    for members in _groups(study).values():
+        chunks = tuple(study.chunks(members[0].algorithm))
+        for i in range(0, len(members), width):
+            batches.append(Batch(len(batches), width, tuple(members[i : i + width]), chunks, study.prng))
+    return tuple(batches)
 
 
 def _groups(study: Study) -> dict[Any, list[Run]]:

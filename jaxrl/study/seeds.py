@@ -1,3 +1,5 @@
+"""Seeds and counts as users give them, checked."""
+
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,8 +9,6 @@ import numpy as np
 from jaxrl.errors import InputError
 
 MAX_COUNT = 2**31 - 1  # int32 counts steps
-
-
 MAX_SEEDS = 1_000_000
 
 

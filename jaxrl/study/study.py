@@ -1,6 +1,8 @@
+"""A study: runs, a budget and an evaluation protocol, as users give them, checked."""
+
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -10,6 +12,7 @@ from jaxrl.config import Config
 from jaxrl.errors import InputError, unknown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment, check_contract
+from jaxrl.mdp.spaces import Discrete, Space
 from jaxrl.random.generators import DEFAULT, GENERATORS
 from jaxrl.study.seeds import parse_seeds, require_count
 
@@ -23,6 +26,7 @@ COLUMNS = {
     "algorithm",
     "seed",
     "status",
+    "setting",
     "steps",
     "solved_return",
     "failed_iteration",
@@ -31,15 +35,18 @@ COLUMNS = {
 
 
 class Run(NamedTuple):
+    """An environment and an algorithm, together a setting, with a seed."""
+
     id: int
     environment: Environment
     algorithm: Algorithm
     seed: int
     block: int = 0  # of seeds: 0 as the study began, then one for each extension
+    setting: int = 0  # number of the pair (environment, algorithm)
 
     @property
     def program(self) -> Any:
-        """What it shares with all runs that one compilation serves."""
+        """What all runs that one compilation serves share: structure, static values and shared arrays."""
         return jax.tree.structure((self.environment, self.algorithm))
 
 
@@ -62,6 +69,7 @@ class Study:
     evaluate_every: int  # environment steps of a chunk, about: chunks are even and of whole iterations
     evaluation_episodes: int  # greedy episodes of one evaluation
     prng: str  # name of the generator
+    evaluate_in: tuple[tuple[str, Environment], ...] = ()  # by name, beside the training environment
     more_seeds: tuple[tuple[int, ...], ...] = ()  # of each extension by seeds
     more_steps: tuple[int, ...] = ()  # the larger budget of each extension by steps
 
@@ -74,6 +82,11 @@ class Study:
         for environment in self.environments:
             environment.validate()
             check_contract(environment)
+        for name, environment in self.evaluate_in:
+            environment.validate()
+            check_contract(environment)
+            for trained_in in self.environments:
+                require_same_spaces(f"evaluate_in {name!r}", environment, trained_in)
         for algorithm in self.algorithms:
             algorithm.validate()
             for environment in self.environments:
@@ -87,11 +100,11 @@ class Study:
 
     def runs(self) -> list[Run]:
         """All runs; a run's id is its place here, which an extension does not change."""
+        settings = [(env, algorithm) for env in self.environments for algorithm in self.algorithms]
         members = [
-            (env, algorithm, seed, block)
+            (env, algorithm, seed, block, setting)
             for block, seeds in enumerate((self.seeds, *self.more_seeds))
-            for env in self.environments
-            for algorithm in self.algorithms
+            for setting, (env, algorithm) in enumerate(settings)
             for seed in seeds
         ]
         return [Run(id, *member) for id, member in enumerate(members)]
@@ -145,6 +158,7 @@ def make_study(
     steps: int,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
+    evaluate_in: Mapping[str, Environment] | None = None,
     prng: str = DEFAULT,
 ) -> Study:
     """The study that arguments as of `jaxrl.train` describe. Raises InputError for what cannot be trained."""
@@ -158,6 +172,7 @@ def make_study(
         evaluate_every=require_count("evaluate_every", every),
         evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
         prng=prng,
+        evaluate_in=_named_environments(evaluate_in or {}),
     )
     study.validate()
     return study
@@ -172,6 +187,34 @@ def check_prng(name: str) -> None:
         )
     if name not in GENERATORS:
         raise unknown("prng", str(name), GENERATORS)
+
+
+def require_same_spaces(what: str, environment: Environment, trained_in: Environment) -> None:
+    """Raises InputError unless observations and actions have the shapes and types of those of another one."""
+    for name in ("observation_space", "action_space"):
+        ours, theirs = getattr(environment, name), getattr(trained_in, name)
+        if _form(ours) != _form(theirs):
+            raise InputError(
+                f"{what}: {environment.title} does not fit, as its {name.replace('_', ' ')} is {_form(ours)}, "
+                f"that of {trained_in.title} is {_form(theirs)}"
+            )
+
+
+def _form(space: Space) -> str:
+    """A space without the bounds of a Box."""
+    return f"Discrete({space.n})" if isinstance(space, Discrete) else f"Box{space.shape} of {space.dtype}"
+
+
+def _named_environments(environments: Mapping[str, Environment]) -> tuple[tuple[str, Environment], ...]:
+    """The environments of evaluation. Raises InputError for a value of another type or a name that is no text."""
+    if not isinstance(environments, Mapping):
+        raise InputError(f"evaluate_in must map names to environments, got {environments!r}")
+    for name, environment in environments.items():
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise InputError(f"evaluate_in needs printable names, got {name!r}")
+        if not isinstance(environment, Environment):
+            raise InputError(f"evaluate_in {name!r} must be an Environment, got {environment!r}")
+    return tuple(environments.items())
 
 
 def _as_tuple(configs: C | Sequence[C]) -> tuple[C, ...]:

@@ -1,16 +1,15 @@
+"""Teams: batches of one program that are trained side by side, one on each device of a mesh."""
+
 import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import jax
-from jax import Array
 from jax.sharding import Mesh
 
-from jaxrl.compiled.mesh import lane_mesh, shard_of, side_by_side
-from jaxrl.learning.algorithm import Algorithm
-from jaxrl.mdp.environment import Environment
-from jaxrl.study.batch import Batch
+from jaxrl.compiled.mesh import lane_mesh, replicated, shard_of, side_by_side
+from jaxrl.study.batch import Batch, Lanes
 from jaxrl.study.study import Run
 
 
@@ -26,9 +25,11 @@ class Team:
         """One batch, on one device."""
         return cls((batch,), lane_mesh(jax.local_devices()[:1]))
 
-    def lanes(self, prng: str) -> tuple[Algorithm, Environment, Array, Array]:
-        """As `Batch.lanes`, of all its batches: [devices * width], sharded."""
-        return self.join([batch.lanes(prng) for batch in self.batches])
+    def lanes(self) -> Lanes:
+        """The lanes of all its batches: [devices * width], sharded; shared arrays are on every device."""
+        each = [batch.lanes() for batch in self.batches]
+        algorithm, environment, keys = self.join([lanes[:3] for lanes in each])
+        return Lanes(algorithm, environment, keys, replicated(each[0].shared, self.mesh))
 
     def join(self, parts: Sequence[Any]) -> Any:
         """What is [width, ...] of each batch as [devices * width, ...], sharded over the mesh."""

@@ -1,0 +1,40 @@
+"""Updates of parameters: optimisers, the loop of updates from replay, target networks."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jaxrl.config import Scalar
+
+Carry = TypeVar("Carry")
+
+
+def clipped_adam(
+    learning_rate: Scalar, max_grad_norm: Scalar, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015) on gradients whose global norm is clipped."""
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adam(learning_rate, eps=eps))
+
+
+def updates_if(
+    ready: Array, count: int, update: Callable[[Array, Carry], Carry], carry: Carry
+) -> tuple[Carry, Array]:
+    """`count` updates i, carry -> carry if `ready` ([] bool), else none; and how many there were, [] float32.
+
+    `ready` must be the same for all lanes, such as a function of t: then the loop is as short as it says.
+    """
+    number = jnp.where(ready, count, 0)
+    return lax.fori_loop(0, number, update, carry), number.astype(jnp.float32)
+
+
+def tracked(target: Any, params: Any, seen: Array, before: Array, period: Scalar, rate: Scalar) -> Any:
+    """The target's parameters, moved by `rate` towards `params` if a multiple of `period` has been passed.
+
+    `before` and `seen` ([] int32) are the environment steps before and after this iteration. A rate of 1
+    copies (Mnih et al. 2015), below 1 it averages (Polyak).
+    """
+    passed = seen // period > before // period
+    return optax.incremental_update(params, target, jnp.where(passed, rate, 0.0))

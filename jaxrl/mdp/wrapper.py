@@ -1,0 +1,58 @@
+"""Wrapper: an environment around another one, which it changes in part."""
+
+from typing import Any, Self
+
+import numpy as np
+from jax import Array
+
+from jaxrl.fields import component
+from jaxrl.mdp.environment import Environment, State
+from jaxrl.mdp.spaces import Space
+
+
+class Wrapper(Environment):
+    """An environment that behaves as the one it holds; a subclass overrides what it changes.
+
+    The constants of the inner environment keep their kinds and bounds, under dotted names such as
+    `env.pole_length`. A subclass that needs a state of its own holds the inner one in it.
+    """
+
+    env: Environment = component(meaning="the environment that is wrapped")
+
+    @property
+    def max_steps(self) -> Any:  # type: ignore[override]
+        return self.env.max_steps
+
+    @property
+    def title(self) -> str:
+        return f"{type(self).__name__}({self.env.title})"
+
+    def at(self, t: Array, total: Array) -> Self:
+        return self.replace(env=self.env.at(t, total))
+
+    @property
+    def observation_space(self) -> Space:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> Space:
+        return self.env.action_space
+
+    @property
+    def solved_return(self) -> float | None:
+        return self.env.solved_return
+
+    def reset(self, key: Array) -> State:
+        return self.env.reset(key)
+
+    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
+        return self.env.step(key, state, action)
+
+    def observe(self, state: State) -> Array:
+        return self.env.observe(state)
+
+    def render(self, state: State) -> np.ndarray:
+        return self.env.render(state)
+
+    def text(self, state: State) -> str:
+        return self.env.text(state)

@@ -1,0 +1,82 @@
+"""Trained policies in any environment that fits them: evaluation, transitions, pictures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array, random
+
+from jaxrl import registry
+from jaxrl.errors import InputError
+from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Memory
+from jaxrl.store.policy import Policy
+
+
+def named(
+    environments: Environment | Mapping[str, Environment] | Sequence[Environment],
+) -> dict[str, Environment]:
+    """Environments by name: given names, or their ids with the constants that differ from the registered ones.
+
+    Raises InputError for none, for what is no environment, or for two of the same name.
+    """
+    if isinstance(environments, Environment):
+        environments = [environments]
+    if not isinstance(environments, Mapping):
+        labels = [
+            registry.label_of(env) if isinstance(env, Environment) else repr(env) for env in environments
+        ]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise InputError(f"the environment {label} was given twice")
+        environments = dict(zip(labels, environments, strict=True))
+    if not environments:
+        raise InputError("name at least one environment")
+    for name, env in environments.items():
+        if not isinstance(env, Environment):
+            raise InputError(f"{name} must be an Environment such as CartPole(), got {env!r}")
+        env.validate()
+    return dict(environments)
+
+
+def transitions_of(policy: Policy, steps: int, explore: bool, key: Array) -> dict[str, np.ndarray]:
+    """`steps` successive transitions of a policy in its environment, episodes one after the other.
+
+    obs, action, reward, next_obs (the true successor's), terminated, truncated: [steps, ...] each.
+    """
+    env = policy.environment.arrays()
+
+    def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, None]:
+        return (*policy.act(memory, obs, key, explore), None)
+
+    @jax.jit
+    def play(key: Array) -> Any:
+        key_start, key_steps = random.split(key)
+        episodes = start_episodes(env, key_start, 1, policy.memory)
+        _, transitions, _ = rollout(env, episodes, key_steps, steps, act, memory=policy.memory)
+        return jax.tree.map(lambda leaf: leaf[:, 0], transitions.experience)
+
+    experience = jax.device_get(play(key))
+    names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+    return {name: np.asarray(getattr(experience, name)) for name in names}
+
+
+def frames(policy: Policy, key: Array) -> Iterator[np.ndarray]:
+    """Pictures ([height, width, 3] uint8) of the states of one greedy episode.
+
+    Raises InputError for an environment that draws nothing.
+    """
+    env = policy.environment.arrays()
+    act, step, observe = jax.jit(policy.act), jax.jit(env.step), jax.jit(env.observe)
+    key, key_reset = random.split(key)
+    state, memory = env.reset(key_reset), policy.memory
+    yield env.render(jax.device_get(state))
+    for t in range(int(env.max_steps)):
+        key_act, key_env = random.split(random.fold_in(key, t))
+        action, memory = act(memory, observe(state), key_act)
+        state, _, terminated = step(key_env, state, action)
+        yield env.render(jax.device_get(state))
+        if terminated:
+            return

@@ -1,0 +1,221 @@
+"""A trained policy on its own: a loop in plain Python asks it for actions, a compiled one calls it as a function."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxrl import registry
+from jaxrl.config import Config, Shared
+from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import Algorithm, State
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Memory
+from jaxrl.mdp.spaces import Discrete
+from jaxrl.store.shared import nested
+from jaxrl.store.states import is_key
+from jaxrl.store.tables import appearing_whole
+
+FORMAT = 1  # of the file; a reader refuses another
+
+
+class Policy:
+    """The policy that one run has learned."""
+
+    def __init__(self, algorithm: Algorithm, environment: Environment, state: State, seed: int = 0) -> None:
+        """state: of one run, without an axis of lanes. seed: of the draws of `predict`."""
+        self.algorithm = algorithm
+        self.environment = environment
+        self.state = jax.tree.map(jnp.asarray, state)
+        self._key = random.key(seed)
+        self._calls = 0
+
+    @property
+    def memory(self) -> Memory:
+        """What the policy remembers at the start of an episode; () for most."""
+        return self.algorithm.memory(self.environment.arrays())
+
+    def act(self, memory: Memory, obs: Array, key: Array, explore: bool = False) -> tuple[Array, Memory]:
+        """The action for one observation and the memory after it: a pure function, for jit, vmap and scan.
+
+        Greedy, or as at the end of training if `explore`.
+        """
+        return self.algorithm.arrays().act(self.environment.arrays(), self.state, memory, obs, key, explore)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Memory | None = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Memory | None]:
+        """Actions for one observation or for a batch of them, with Stable-Baselines3's signature.
+
+        Args:
+          observation: [*obs] or [n, *obs].
+          state: what the call before gave; None at the first call.
+          episode_start: [] or [n] bool, where an episode begins and the policy forgets what it remembers.
+          deterministic: greedy, or as at the end of training if False.
+
+        Gives the actions ([*action] or [n, *action]) and the state for the next call, None for a policy without
+        memory. Raises InputError for an observation of another type or shape.
+        """
+        obs, single = self._checked(observation)
+        fresh = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
+        memory = fresh if state is None else _stacked(state) if single else state
+        if episode_start is not None and state is not None:
+            begins = np.broadcast_to(np.asarray(episode_start, bool), (len(obs),))
+            memory = jax.tree.map(lambda new, old: _where(begins, new, old), fresh, memory)
+        keys = random.split(random.fold_in(self._key, self._calls), len(obs))
+        self._calls += 1
+        parts = (self.algorithm.arrays(), self.environment.arrays(), self.state)
+        action, memory = jax.device_get(_act_all(*parts, memory, obs, keys, not deterministic))
+        if single:
+            action, memory = jax.tree.map(lambda leaf: leaf[0], (action, memory))
+        return np.asarray(action), memory if jax.tree.leaves(memory) else None
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the policy to one file, which `Policy.load` reads: parameters and config, no code.
+
+        Of the state it keeps what `act` uses. Raises InputError if the file cannot be written.
+        """
+        leaves, used = jax.tree.leaves(self.state), _used_leaves(self)
+        arrays = {f"state/{i}": _plain(leaf) for i, leaf in enumerate(leaves) if used[i]}
+        configs = {"algorithm": self.algorithm, "environment": self.environment}
+        for config in configs.values():
+            for value in config.parameters().values():
+                if isinstance(value, Shared):
+                    arrays |= {f"shared/{value.hash}/{name}": each for name, each in value.flat().items()}
+        described = {"format": FORMAT} | {kind: _entry(config) for kind, config in configs.items()}
+        try:
+            with appearing_whole(Path(path)) as temporary:
+                contiguous = {name: each.copy(order="C") for name, each in arrays.items()}
+                save_file(contiguous, temporary, metadata={"jaxrl": json.dumps(described)})
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], seed: int = 0) -> Self:
+        """The policy in a file that `save` wrote. Raises InputError for any other file."""
+        arrays, described = _read(Path(path))
+        shared: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            if kind == "shared":
+                digest, _, inner = rest.partition("/")
+                shared.setdefault(digest, {})[inner] = array
+        known = {digest: Shared(nested(flat)) for digest, flat in shared.items()}
+        algorithm = _configured(described["algorithm"], registry.algorithm, known)
+        environment = _configured(described["environment"], registry.environment, known)
+        shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
+        leaves, structure = jax.tree.flatten(shapes)
+        found = [_restored(path, leaf, arrays.get(f"state/{i}")) for i, leaf in enumerate(leaves)]
+        return cls(algorithm, environment, jax.tree.unflatten(structure, found), seed)
+
+    def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
+        """Observations [n, *obs] of the space's type, and whether there was one alone."""
+        space, obs = self.environment.observation_space, np.asarray(observation)
+        if not np.can_cast(obs.dtype, space.dtype, "same_kind"):
+            raise InputError(f"observation must be made of {np.dtype(space.dtype)}, got {observation!r}")
+        single = obs.shape == tuple(space.shape)
+        if not single and obs.shape[1:] != tuple(space.shape):
+            raise InputError(
+                f"observation must have shape {space.shape}, or one more axis for a batch, got {obs.shape}"
+            )
+        if isinstance(space, Discrete) and not np.all((obs >= 0) & (obs < space.n)):
+            raise InputError(f"observation must be in [0, {space.n - 1}], got {obs}")
+        return (obs[None] if single else obs).astype(space.dtype), single
+
+
+@functools.partial(jax.jit, static_argnames="explore")
+def _act_all(
+    algorithm: Algorithm,
+    env: Environment,
+    state: State,
+    memory: Memory,
+    obs: Array,
+    keys: Array,
+    explore: bool,
+) -> tuple[Array, Memory]:
+    """Actions and memories of a batch of observations: [n] each. Runs of one program share the compilation."""
+    act = functools.partial(algorithm.act, env, state, explore=explore)
+    return jax.vmap(lambda memory, obs, key: act(memory, obs, key))(memory, obs, keys)
+
+
+def _used_leaves(policy: Policy) -> list[bool]:
+    """Which leaves of the state `act` reads."""
+    env = policy.environment.arrays()
+    obs = jax.eval_shape(lambda key: env.observe(env.reset(key)), random.key(0))
+
+    def act(state: State, memory: Memory, obs: Array, key: Array) -> Any:
+        algorithm = policy.algorithm.arrays()
+        return [algorithm.act(env, state, memory, obs, key, explore) for explore in (False, True)]
+
+    jaxpr = jax.make_jaxpr(act)(policy.state, policy.memory, obs, random.key(0)).jaxpr
+    read = {id(var) for eqn in jaxpr.eqns for var in eqn.invars} | {id(var) for var in jaxpr.outvars}
+    return [id(var) in read for var in jaxpr.invars[: len(jax.tree.leaves(policy.state))]]
+
+
+def _entry(config: Config) -> dict[str, Any]:
+    return {"name": registry.name_of(config), "parameters": registry.plain_parameters(config)}
+
+
+def _configured(entry: Any, find: Callable[[str], Config], arrays: Mapping[str, Shared]) -> Any:
+    try:
+        return registry.configured(find(entry["name"]), entry["parameters"], arrays)
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"the file of a policy is damaged: {entry!r} describes no config") from None
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and description of a file. Raises InputError unless `Policy.save` of this format wrote it."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            described = json.loads(file.metadata()["jaxrl"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        if described["format"] != FORMAT:
+            raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
+        return arrays, described | {
+            "algorithm": described["algorithm"],
+            "environment": described["environment"],
+        }
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} holds no policy that jaxrl has saved") from None
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    return np.asarray(random.key_data(leaf) if is_key(leaf) else leaf)
+
+
+def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
+    """A leaf of the state. Of one that `act` does not read any number will do."""
+    if array is None:
+        return jnp.float32(0)
+    if is_key(shape):
+        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(shape))
+    if array.shape != shape.shape or array.dtype != shape.dtype:
+        expected, got = f"{shape.dtype}{list(shape.shape)}", f"{array.dtype}{list(array.shape)}"
+        raise InputError(f"{path} does not fit its algorithm: it has {got} where {expected} belongs")
+    return jnp.asarray(array)
+
+
+def _stacked(memory: Memory) -> Memory:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], memory)
+
+
+def _where(begins: np.ndarray, new: np.ndarray, old: Any) -> np.ndarray:
+    return np.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -1,0 +1,54 @@
+"""The shared arrays of a study: one file for each field, named by the hash of what it holds."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from jaxrl.config import Config, Shared
+from jaxrl.errors import InputError
+from jaxrl.store.tables import appearing_whole
+
+
+def write_shared(folder: Path, configs: Iterable[Config]) -> None:
+    """Writes the shared arrays of some configs into a folder, those that it holds already excepted."""
+    for config in configs:
+        for value in config.parameters().values():
+            if isinstance(value, Shared) and not _path(folder, value.hash).exists():
+                folder.mkdir(exist_ok=True)
+                with appearing_whole(_path(folder, value.hash)) as temporary:
+                    save_file(
+                        {name: array.copy(order="C") for name, array in value.flat().items()}, temporary
+                    )
+
+
+def read_shared(folder: Path) -> dict[str, Shared]:
+    """All shared arrays of a folder by their hash. Raises InputError for a file that was altered."""
+    found: dict[str, Shared] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            value = Shared(nested(load_file(path)))
+        except (OSError, SafetensorError, InputError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+        if _path(folder, value.hash) != path:
+            raise InputError(f"{path} was altered: its name is not the hash of its arrays")
+        found[value.hash] = value
+    return found
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `Shared.flat`: names joined by slashes become dicts in dicts."""
+    arrays: dict[str, Any] = {}
+    for name, array in flat.items():
+        *outer, last = name.split("/")
+        holder = arrays
+        for step in outer:
+            holder = holder.setdefault(step, {})
+        holder[last] = array
+    return arrays
+
+
+def _path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest}.safetensors"
