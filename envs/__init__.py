@@ -1,13 +1,13 @@
 """Concrete worlds, one file each, and their registry by Gymnasium's ids where one exists."""
 
-from envs.acrobot import Acrobot
-from envs.cartpole import CartPole
-from envs.cliff_walking import CliffWalking
-from envs.frozen_lake import MAP_8X8, FrozenLake, random_map
-from envs.grid_world import GridWorld
-from envs.mountain_car import MountainCar, MountainCarContinuous
-from envs.pendulum import Pendulum
-from envs.taxi import Taxi
+from envs.control.acrobot import Acrobot
+from envs.control.cartpole import CartPole
+from envs.control.mountain_car import MountainCar, MountainCarContinuous
+from envs.control.pendulum import Pendulum
+from envs.grids.cliff_walking import CliffWalking
+from envs.grids.frozen_lake import MAP_8X8, FrozenLake, random_map
+from envs.grids.grid_world import GridWorld
+from envs.grids.taxi import Taxi
 from jaxrl.environment import Environment
 
 __all__ = [

@@ -1,10 +1,11 @@
 """What the author of an environment imports."""
 
-from jaxrl.config import static, traced
+from jaxrl.fields import component, shared, static, traced
 from jaxrl.mdp.environment import Environment, State, check_contract
 from jaxrl.mdp.episode import Episode, Experience, Transition
 from jaxrl.mdp.finite import FiniteEnvironment, draw
 from jaxrl.mdp.spaces import Box, Discrete, Space, draw_below
+from jaxrl.mdp.wrapper import Wrapper
 
 __all__ = [
     "Box",
@@ -16,9 +17,12 @@ __all__ = [
     "Space",
     "State",
     "Transition",
+    "Wrapper",
     "check_contract",
+    "component",
     "draw",
     "draw_below",
+    "shared",
     "static",
     "traced",
 ]

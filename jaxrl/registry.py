@@ -55,11 +55,12 @@ def adapters() -> dict[str, Any]:
 
 def environment(name: str) -> Environment:
     """The environment of this id. Raises InputError if there is none."""
-    if name in environments():
-        return environments()[name]
+    wrappers = {each: held for each, held in components().items() if isinstance(held, Environment)}
+    if name in (known := environments() | wrappers):
+        return known[name]
     prefix, colon, rest = name.partition(":")
     if not colon:
-        raise unknown("environment", name, [*environments(), *(f"{prefix}:NAME" for prefix in adapters())])
+        raise unknown("environment", name, [*known, *(f"{prefix}:NAME" for prefix in adapters())])
     if prefix not in adapters():
         raise unknown("prefix of an environment", prefix, adapters())
     return adapters()[prefix].from_name(rest)

@@ -105,8 +105,8 @@ def test_import_jaxrl_loads_nothing_heavy():
 
 
 def test_training_loads_no_gymnax():
-    """Nor Gymnasium, though the registry knows the doors to both."""
-    statement = "from jaxrl import train, load, registry, write_report; import envs; registry.doors()"
+    """Nor Gymnasium, though the registry knows the adapters of both."""
+    statement = "from jaxrl import train, load, registry, write_report; import envs; registry.adapters()"
     assert not loaded(statement) & {"gymnax", "gymnasium"}
 
 

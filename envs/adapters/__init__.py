@@ -1,1 +1,1 @@
-"""Doors to and from gymnax and Gymnasium. Each library is imported only where its door is used."""
+"""Adapters to and from gymnax and Gymnasium. Each library is imported only where its adapter is used."""

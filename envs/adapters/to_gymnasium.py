@@ -16,7 +16,7 @@ from jax import Array, lax, random
 from jaxrl.environment import Box, Discrete, Environment
 from jaxrl.errors import InputError, unknown
 
-# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second. Our door from
+# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second. Our adapter of
 # Gymnasium reads "calls_jax"; Gymnasium's own "jax" would say that observations are arrays of jax's.
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30, "calls_jax": True}
 

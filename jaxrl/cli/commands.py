@@ -48,7 +48,7 @@ def list_names() -> None:
 
     kinds: dict[str, dict[str, type]] = {
         "environment": {name: type(config) for name, config in registry.environments().items()}
-        | {f"{prefix}:NAME": door for prefix, door in registry.doors().items()},
+        | {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()},
         "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
     }
     for kind, registered in kinds.items():

@@ -11,8 +11,8 @@ from jax import lax, random
 from scipy import stats
 
 from envs import ENVIRONMENTS, CartPole, FrozenLake, GridWorld, random_map
-from envs.cartpole import State
-from envs.frozen_lake import MAP_4X4, MAP_8X8
+from envs.control.cartpole import State
+from envs.grids.frozen_lake import MAP_4X4, MAP_8X8
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl.config import stack
 from jaxrl.errors import InputError

@@ -1,4 +1,4 @@
-"""Gymnasium's environments beside themselves seen through our door, and ours through Gymnasium's."""
+"""Gymnasium's environments beside themselves seen through our adapter, and ours through Gymnasium's."""
 
 import sys
 import warnings
@@ -73,7 +73,7 @@ def counting():
         del gymnasium.registry[name]
 
 
-def door(name):
+def adapted(name):
     """The environment of Gymnasium's `name`, without the warning, its host without what earlier tests left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -107,7 +107,7 @@ def rollout(env):
 )
 def test_steps_like_gymnasium(name, ends):
     """Gymnasium, time limit included, from the same seeds and with the same actions."""
-    env = door(name)
+    env = adapted(name)
     check_contract(env)
     seeds, ours = rollout(env)
     seen = set()
@@ -134,7 +134,7 @@ def test_steps_like_gymnasium(name, ends):
 @pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1"])
 def test_a_state_alone_brings_the_environment_back(name):
     """Bit for bit, whatever instances are still there; FrozenLake draws at every step."""
-    env = door(name)
+    env = adapted(name)
     step = jax.jit(jax.vmap(lambda state, action: env.step(random.key(0), state, action)))
     state = jax.vmap(env.reset)(random.split(random.key(1), 4))
     for action in (0, 1, 0, 1, 1):
@@ -146,7 +146,7 @@ def test_a_state_alone_brings_the_environment_back(name):
 
 def test_lanes_of_one_seed_part_where_their_actions_do():
     """As in a study of two settings: the same seed, at first the same actions."""
-    env = door("CartPole-v1")
+    env = adapted("CartPole-v1")
     keys = jnp.stack([random.key(3)] * 3)
     state, twins = jax.vmap(env.reset)(keys), [gymnasium.make("CartPole-v1") for _ in range(3)]
     for twin in twins:
@@ -224,8 +224,8 @@ def test_ppo_trains_in_gymnasium_and_again(tmp_path):
     """The second time from another state of the host; then by name from the manifest."""
     agent = PPO(num_envs=2, num_steps=16, hidden=(8, 8))
     options = {"seeds": 2, "steps": 128, "evaluate_every": 64, "evaluation_episodes": 3}
-    results = train(agent, door("CartPole-v1"), out=tmp_path / "first", **options)
-    second = train(agent, door("CartPole-v1"), **options)
+    results = train(agent, adapted("CartPole-v1"), out=tmp_path / "first", **options)
+    second = train(agent, adapted("CartPole-v1"), **options)
     assert results.curves.equals(second.curves)
     assert np.isfinite(results.final()).all()
     assert results.manifest["study"]["environments"][0]["name"] == "gymnasium:CartPole-v1"
@@ -234,15 +234,15 @@ def test_ppo_trains_in_gymnasium_and_again(tmp_path):
 
 
 def test_spaces_and_limit_are_gymnasiums():
-    pole = door("CartPole-v1")
+    pole = adapted("CartPole-v1")
     assert (pole.max_steps, pole.solved_return) == (500, None)
     assert pole.action_space == Discrete(2)
     np.testing.assert_array_equal(
         pole.observation_space.high, gymnasium.make("CartPole-v1").observation_space.high
     )
-    lake = door("FrozenLake-v1")
+    lake = adapted("FrozenLake-v1")
     assert (lake.max_steps, lake.observation_space, lake.action_space) == (100, Discrete(16), Discrete(4))
-    wide = door("Wide-v0")
+    wide = adapted("Wide-v0")
     check_contract(wide)
     assert wide.max_steps == 1_000
     assert isinstance(wide.observation_space, Box)
@@ -252,7 +252,7 @@ def test_spaces_and_limit_are_gymnasiums():
 
 
 def test_an_environment_that_truncates_by_itself():
-    env = door("Truncating-v0")
+    env = adapted("Truncating-v0")
     state = env.reset(random.key(0))
     with pytest.raises(
         jax.errors.JaxRuntimeError, match="gymnasium:Truncating-v0 truncates episodes by itself"
@@ -304,10 +304,10 @@ def test_without_gymnasium(monkeypatch):
 
 def test_spaces_we_do_not_have():
     with pytest.raises(InputError, match="observations of gymnasium:Pair-v0 are a Tuple, which is neither"):
-        check_contract(door("Pair-v0"))
+        check_contract(adapted("Pair-v0"))
 
 
-# Ours through Gymnasium's door.
+# Ours through Gymnasium's adapter.
 
 
 @pytest.mark.parametrize("name", sorted(registry.environments()))

@@ -1,4 +1,4 @@
-"""gymnax's environments beside themselves seen through our door, and ours through gymnax's."""
+"""gymnax's environments beside themselves seen through our adapter, and ours through gymnax's."""
 
 import gymnax
 import jax
@@ -128,7 +128,7 @@ def test_spaces_we_do_not_have():
         from_gymnax._translated("observations of gymnax:X", spaces.Dict({}), None)
 
 
-# Ours through gymnax's door.
+# Ours through gymnax's adapter.
 
 
 @pytest.mark.parametrize("env", [CartPole(max_steps=20), FrozenLake(max_steps=8), Pendulum(max_steps=20)])

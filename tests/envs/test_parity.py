@@ -9,7 +9,7 @@ from jax import lax, random
 
 from benchmarks.environments import gymnasium_id
 from envs import ENVIRONMENTS, Acrobot, CliffWalking, MountainCar, MountainCarContinuous, Pendulum, Taxi
-from envs.acrobot import sine_and_cosine
+from envs.control.acrobot import sine_and_cosine
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl.mdp.episode import Episode
 from jaxrl.mdp.spaces import Box

@@ -204,7 +204,7 @@ def test_the_code_of_a_class_is_that_of_its_whole_module(tmp_path, monkeypatch):
 
 
 def test_versions_behind_a_door_are_part_of_its_code(monkeypatch):
-    classes = (*registry.doors().values(), GridWorld)
+    classes = (*registry.adapters().values(), GridWorld)
     before = [code_hash(cls) for cls in classes]
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
     changed = [code_hash(cls) != then for cls, then in zip(classes, before, strict=True)]

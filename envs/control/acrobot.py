@@ -9,7 +9,7 @@ from flax import struct
 from jax import Array, random
 from PIL import Image, ImageDraw
 
-from envs.pendulum import wrapped
+from envs.control.pendulum import wrapped
 from jaxrl.environment import Box, Discrete, Environment, traced
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs.grid_drawing import draw_grid, text_grid
+from envs.grids.drawing import draw_grid, text_grid
 from jaxrl.environment import FiniteEnvironment, traced
 
 SIZE = 5

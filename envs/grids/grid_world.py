@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs.grid_drawing import draw_grid, text_grid
+from envs.grids.drawing import draw_grid, text_grid
 from jaxrl.environment import FiniteEnvironment, static, traced
 
 # Row and column changes of the actions up, down, left, right.

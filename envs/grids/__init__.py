@@ -1,0 +1,1 @@
+"""Finite worlds made of cells, whose exact optimum `envs.tabular` finds."""

@@ -1,0 +1,34 @@
+"""Partial observability: some numbers of the observation are hidden."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxrl.environment import Box, State, Wrapper, static
+from jaxrl.errors import InputError
+
+
+class Masked(Wrapper):
+    """Only some entries of a flat observation are seen; by default CartPole's positions, without velocities."""
+
+    seen: tuple[int, ...] = static((0, 2), "indices of the entries that are seen", low=0)
+
+    def validate(self) -> None:
+        super().validate()
+        space = self.env.observation_space
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise InputError(f"Masked needs flat observations; those of {self.env.title} are {space}")
+        if not self.seen or len({*self.seen}) != len(self.seen) or max(self.seen) >= space.shape[0]:
+            raise InputError(
+                f"Masked.seen must be distinct indices in [0, {space.shape[0] - 1}], got {self.seen}"
+            )
+
+    @property
+    def observation_space(self) -> Box:
+        space = self.env.observation_space
+        low, high = (jnp.broadcast_to(bound, space.shape) for bound in (space.low, space.high))
+        seen = np.asarray(self.seen)
+        return Box(low[seen], high[seen], (len(self.seen),), space.dtype)
+
+    def observe(self, state: State) -> Array:
+        return self.env.observe(state)[np.asarray(self.seen)]

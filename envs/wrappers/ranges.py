@@ -1,0 +1,40 @@
+"""Two environments of one kind as the ends of a range for each constant."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.environment import Environment
+from jaxrl.errors import InputError
+
+
+def between(low: Environment, high: Environment, shares: Any) -> Environment:
+    """The environment whose constants lie between those of two: a share of 0 gives `low`, of 1 `high`.
+
+    shares: a tree like the environments, or one number for all. Numbers are interpolated, integers rounded down;
+    of two different truth values the one of `high` holds from a share of 1/2 on.
+    """
+    if not isinstance(shares, Environment):
+        shares = jax.tree.map(lambda _: shares, low)
+
+    def one(low: Any, high: Any, share: Any) -> Any:
+        kind = jnp.result_type(low)
+        if kind == jnp.bool_:
+            return jnp.where(share < 0.5, low, high)
+        value = low + share * (high - low)
+        return jnp.floor(value).astype(kind) if jnp.issubdtype(kind, jnp.integer) else value
+
+    return jax.tree.map(one, low, high, shares)
+
+
+def require_ends(name: str, low: Environment, high: Environment, ordered: bool) -> None:
+    """Raises InputError unless both are of one kind and, if `ordered`, no constant falls from `low` to `high`."""
+    if jax.tree.structure(low) != jax.tree.structure(high):
+        raise InputError(
+            f"{name} needs two environments of one kind with equal static fields, got {low} and {high}"
+        )
+    ends = high.parameters()
+    for field, value in low.parameters().items():
+        if ordered and isinstance(value, int | float) and value > ends[field]:
+            raise InputError(f"{name}: the range of {field} is upside down, from {value} to {ends[field]}")
