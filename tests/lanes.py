@@ -9,17 +9,23 @@ from jax import random
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.compiled.engine import advance, initialise
-from jaxrl.random.generators import DEFAULT
+from jaxrl.learning.networks import MLP
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
 
 # An environment each registered algorithm can act in, and settings small enough for a test.
 # Within ITERATIONS their rings wrap around and most iterations update.
-OFF_POLICY = {"num_envs": 8, "warmup": 16, "batch_size": 16, "capacity": 64, "hidden": (16,)}
+OFF_POLICY = {
+    "num_envs": 8,
+    "warmup": 16,
+    "batch_size": 16,
+    "capacity": 64,
+    "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
+}
 SMALL = {
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
-    "ppo": (PPO(num_steps=16, hidden=(16, 16)), "CartPole-v1"),
+    "ppo": (PPO(num_steps=16, network=MLP(hidden=(16, 16))), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
 }
@@ -35,17 +41,20 @@ def batch_of(algorithms, env, seeds):
     return Batch(0, len(runs), tuple(runs))
 
 
-def start(batch):
-    algorithm, env, keys, _ = batch.lanes(DEFAULT)
-    return algorithm, env, initialise(algorithm, env, keys)
+def start(batch, total=ITERATIONS):
+    """The lanes of a batch, and their states before the first of `total` iterations."""
+    lanes = batch.lanes()
+    algorithm, env, keys, shared = lanes
+    return lanes, initialise(algorithm, env, keys.init, shared, total)
 
 
 def trained(batch, iterations, total=None, marks=()):
     """Final states after `iterations`, visiting the host at `marks`."""
-    algorithm, env, state = start(batch)
+    total = total or iterations
+    (algorithm, env, keys, shared), state = start(batch, total)
     bounds = [0, *marks, iterations]
     for begin, end in itertools.pairwise(bounds):
-        state, _, _ = advance(algorithm, env, state, begin, end, total or iterations)
+        state, _, _ = advance(algorithm, env, state, keys.steps, shared, begin, end, total)
     return state
 
 
