@@ -169,7 +169,7 @@ def stack(configs: Sequence[C]) -> C:
 
 def detach(config: C) -> tuple[C, dict[str, Any]]:
     """A config without its shared arrays, and these by the dotted names of their fields."""
-    found = {name: dict(value) for name, value in config.parameters().items() if isinstance(value, Shared)}
+    found = {name: value.arrays for name, value in config.parameters().items() if isinstance(value, Shared)}
     return config.replace(**dict.fromkeys(found)), found
 
 
@@ -186,13 +186,13 @@ def field_types(cls: type) -> Mapping[str, Any]:
 
 
 def field_type(config: Config, name: str) -> Any:
-    """The type of the field of this dotted name. Raises InputError if there is none."""
+    """The type of the field of this dotted name; Shared for a shared one. Raises InputError if there is none."""
     outer, dot, inner = name.partition(".")
     types = field_types(type(config))
     if outer not in types:
         raise unknown(f"field of {type(config).__name__}", outer, types)
     if not dot:
-        return types[outer]
+        return Shared if outer in names_of(type(config), "shared") else types[outer]
     held = getattr(config, outer)
     if not isinstance(held, Config):
         raise InputError(f"{type(config).__name__}.{outer} is no component, so it has no field {inner!r}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.errors import InputError, unknown
@@ -71,7 +72,7 @@ class Shared(Mapping[str, Any]):
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         """Raises InputError for a name with a dot or a slash, or a value that is no array of numbers."""
-        self._arrays = {name: _frozen(name, value) for name, value in sorted(arrays.items())}
+        self.arrays = {name: _frozen(name, value) for name, value in sorted(arrays.items())}
 
     @functools.cached_property
     def hash(self) -> str:
@@ -84,17 +85,17 @@ class Shared(Mapping[str, Any]):
 
     def flat(self) -> dict[str, np.ndarray]:
         """Every array by the names that lead to it, joined by slashes."""
-        leaves = jax.tree.leaves_with_path(self._arrays)
+        leaves = jax.tree.leaves_with_path(self.arrays)
         return {"/".join(step.key for step in path): leaf for path, leaf in leaves}
 
     def __getitem__(self, name: str) -> Any:
-        return self._arrays[name]
+        return jax.tree.map(jnp.asarray, self.arrays[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
+        return iter(self.arrays)
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return len(self.arrays)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Shared) and (self is other or self.hash == other.hash)

@@ -7,8 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl.config import Config, grid, parse, stack, static, traced
+from jaxrl import registry
+from jaxrl.algorithms import PPO
+from jaxrl.config import Config, Shared, attach, detach, grid, meanings, shared, stack, static, traced
 from jaxrl.errors import InputError
+from jaxrl.learning.networks import MLP
+from jaxrl.registry import parse
 
 
 class Settings(Config):
@@ -296,3 +300,171 @@ def test_grid_of_arrays_holds_plain_numbers():
     assert [type(each.count) for each in grid(Settings(), count=np.arange(1, 3))] == [int, int]
     with pytest.raises(InputError, match="grid needs a list of values for 'count', got 3"):
         grid(Settings(), count=np.array(3))
+
+
+class Inner(Config):
+    size: int = static(2, "of it", low=1)
+    weight: float = traced(0.5, low=0, high=1)
+
+
+class Other(Inner):
+    depth: int = static(1, low=0)
+
+
+class Outer(Config):
+    rate: float = traced(0.1, "step size", low=0, high=1)
+    part: Inner = Inner()
+    table: Shared = shared("numbers")
+
+
+TABLE = {"a": np.arange(3), "b": {"c": np.ones((2, 2))}}
+
+
+def test_an_attribute_of_a_subclass_is_another_default_with_the_kind_and_bounds_of_the_field():
+    class Sub(Inner):
+        size = 3
+        weight: float = 1.0
+
+    assert Sub().parameters() == {"size": 3, "weight": 1.0}
+    assert jax.tree.leaves(Sub()) == [1.0]
+    assert meanings(Sub())["size"] == "of it"
+    for bad in ({"size": 0}, {"weight": 1.5}):
+        with pytest.raises(InputError, match="must be"):
+            Sub(**bad).validate()
+
+
+def test_an_attribute_of_a_base_that_is_no_config_counts_too():
+    class Mixin:
+        size = 5
+
+    class Sub(Mixin, Inner):
+        pass
+
+    assert Sub().size == 5
+    assert Sub(size=6).size == 6
+
+
+def test_a_field_that_is_redefined_keeps_what_it_does_not_give():
+    class Sub(Inner):
+        size: int = static(4)
+        weight: float = traced(0.2, "share", high=0.3)
+
+    assert meanings(Sub()) == {"size": "of it", "weight": "share"}
+    with pytest.raises(InputError, match=r"^Sub\.weight must be in \[0, 0\.3\], got 0\.4$"):
+        Sub(weight=0.4).validate()
+    with pytest.raises(InputError, match=r"^Sub\.size must be at least 1, got 0$"):
+        Sub(size=0).validate()
+
+
+def test_a_property_takes_the_place_of_a_field():
+    class Sub(Inner):
+        @property
+        def size(self):
+            return 7
+
+    assert Sub().size == 7
+    assert Sub().parameters() == {"weight": 0.5}
+    with pytest.raises(TypeError, match="size"):
+        Sub(size=1)
+
+
+def test_a_method_in_the_place_of_a_field_is_refused():
+    with pytest.raises(TypeError, match=r"Sub\.size is a function, but Inner\.size is a field"):
+
+        class Sub(Inner):
+            def size(self):
+                return 7
+
+
+def test_fields_of_a_component_have_dotted_names():
+    outer = Outer(table=TABLE).with_values(**{"part.size": 5, "part": Other(), "part.depth": 2})
+    assert outer.part == Other(size=5, depth=2)
+    assert [*outer.parameters()] == ["rate", "part", "part.size", "part.weight", "part.depth", "table"]
+    assert meanings(outer)["part.size"] == "of it"
+    assert jax.tree.leaves(outer) == [0.1, 0.5]
+    assert jax.tree.structure(outer) != jax.tree.structure(Outer(table=TABLE))
+    assert outer.replace(**{"part.weight": 0.25}).part.weight == 0.25
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"part.sise": 1}, "unknown field of Inner 'sise': did you mean 'size'?"),
+        ({"part.depth": 1}, "unknown field of Inner 'depth'"),
+        ({"rate.size": 1}, r"^Outer\.rate is no component, so it has no field 'size'$"),
+        ({"part.size": 0}, r"^Inner\.size must be at least 1, got 0$"),
+        ({"part": 3}, r"^Outer\.part must be an instance of Inner, got 3$"),
+        ({"table": 3}, r"^Outer\.table must be a mapping from names to arrays, got 3$"),
+        ({"table": {}}, r"^Outer\.table must be a mapping from names to arrays, got Shared\(\)$"),
+    ],
+)
+def test_bad_values_of_components_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Outer(table=TABLE).with_values(**values)
+
+
+def test_grid_reaches_into_components():
+    values = {"part": [Inner(), Other()], "part.size": [1, 2]}
+    found = grid(Outer(table=TABLE), **values)
+    assert [(type(each.part), each.part.size) for each in found] == [
+        (Inner, 1),
+        (Inner, 2),
+        (Other, 1),
+        (Other, 2),
+    ]
+
+
+def test_shared_arrays_are_equal_if_all_bits_are():
+    one, two = Outer(table=TABLE), Outer(table={"b": {"c": np.ones((2, 2))}, "a": np.arange(3)})
+    assert one == two
+    assert hash(one) == hash(two)
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    for other in (
+        {"a": np.arange(3)},
+        {"a": np.arange(3.0), "b": TABLE["b"]},
+        {"a": np.arange(1, 4), "b": TABLE["b"]},
+    ):
+        assert one != Outer(table=other)
+        assert jax.tree.structure(one) != jax.tree.structure(Outer(table=other))
+
+
+def test_shared_arrays_are_read_only_and_no_leaves():
+    outer = Outer(table=TABLE)
+    assert jax.tree.leaves(outer) == [0.1, 0.5]
+    with pytest.raises(ValueError, match="read-only"):
+        outer.table.arrays["a"][0] = 1
+    for bad in ({"a.b": np.ones(1)}, {"a/b": np.ones(1)}, {"": np.ones(1)}):
+        with pytest.raises(InputError, match="name of a shared array"):
+            Outer(table=bad)
+    with pytest.raises(InputError, match="'a' must hold numbers"):
+        Outer(table={"a": ["x"]})
+
+
+def test_detached_arrays_are_attached_again_while_tracing():
+    plain, arrays = detach(Outer(table=TABLE))
+    assert plain.table is None
+    assert [*arrays] == ["table"]
+    assert attach(plain, arrays) == Outer(table=TABLE)
+
+    @jax.jit
+    def total(plain, arrays):
+        config = attach(plain, arrays).replace(rate=0.3)
+        return config.table["a"].sum() + config.table["b"]["c"].sum()
+
+    assert total(plain, arrays) == 7
+
+
+def test_parse_finds_components_by_name():
+    ppo = PPO()
+    assert parse(ppo, "network", "mlp") == MLP()
+    assert parse(ppo, "network.hidden", "8/4") == (8, 4)
+    with pytest.raises(InputError, match=r"^unknown network 'mpl': did you mean 'mlp'\? known are mlp$"):
+        parse(ppo, "network", "mpl")
+    with pytest.raises(InputError, match="cannot be written as text"):
+        parse(Outer(table=TABLE), "table", "x")
+
+
+def test_plain_values_give_the_config_back():
+    ppo = PPO(network=MLP(hidden=(8,), activation="relu"), num_envs=2)
+    assert registry.configured(PPO(), registry.plain_parameters(ppo), {}) == ppo
+    assert registry.label_of(ppo) == "ppo num_envs=2 network.hidden=8 network.activation=relu"

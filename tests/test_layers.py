@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # The folders of jaxrl and the modules beside them, from the bottom to the top.
 LAYERS = [
     "version errors text",
-    "config",
+    "fields config",
     "random",
     "mdp",
     "learning",

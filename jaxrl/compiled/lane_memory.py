@@ -12,8 +12,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 
 from jaxrl.compiled.evaluate import evaluate_run
 from jaxrl.errors import InputError
-from jaxrl.learning.algorithm import Algorithm
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.algorithm import Algorithm, State
+from jaxrl.learning.check import check_algorithm, without_arrays
 from jaxrl.mdp.environment import Environment
 
 MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
@@ -47,8 +47,12 @@ def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) ->
     Raises InputError if the algorithm breaks its contract (`check_algorithm`). The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
     """
     state, iteration = check_algorithm(algorithm, environment)
-    env, key = environment.arrays(), random.key(0)
-    evaluation = jax.make_jaxpr(lambda state: evaluate_run(algorithm, env, state, key, episodes))(state)
+    attached, shared = without_arrays(algorithm, environment)
+
+    def play(state: State, shared: Any) -> Any:
+        return evaluate_run(*attached(shared), state, random.key(0), episodes)
+
+    evaluation = jax.make_jaxpr(play)(state, shared)
     resident = sum(map(_size, jax.tree.leaves(state)))
     working = max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr))
     return LaneNeeds(

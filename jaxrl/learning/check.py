@@ -1,5 +1,7 @@
 """The check of an algorithm: whether its methods return what the contract says, found out without computing."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 from jax import random
 from jax.extend.core import ClosedJaxpr
 
+from jaxrl.config import attach, detach
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment, described
@@ -18,34 +21,57 @@ def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, Clos
     `step` must keep the state's structure and give metrics as pairs of [] float32, `act` must return an
     element of the action space and keep the memory's structure. Only traces: that an action's number lies in
     the space is checked by the evaluations of a training. Gives the shapes of the state and the jaxpr of an
-    iteration, state -> (state, metrics).
+    iteration, (state, shared arrays) -> (state, metrics).
     """
     name = type(algorithm).__name__
-    algorithm, env = algorithm.arrays(), env.arrays()
-    key, t = random.key(0), jnp.int32(0)
     steps = algorithm.steps_per_iteration
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError(f"{name}.steps_per_iteration must be an integer of at least 1, got {steps!r}")
-    state = jax.eval_shape(lambda key: algorithm.init(env, key), key)
+    attached, shared = without_arrays(algorithm, env)
+    key, t = random.key(0), jnp.int32(0)
 
-    def iteration(state: State) -> tuple[State, Any]:
+    def init(shared: Any) -> State:
+        algorithm, env = attached(shared)
+        return algorithm.init(env, key)
+
+    def iteration(state: State, shared: Any) -> tuple[State, Any]:
+        algorithm, env = attached(shared)
         outcome = algorithm.step(env, state, key, t, t)
         if not isinstance(outcome, tuple) or len(outcome) != 2:
             raise InputError(f"{name}.step must return (state, metrics), got {_abridged(outcome)}")
         return outcome
 
-    jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(state)
+    state = jax.eval_shape(init, shared)
+    jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(state, shared)
     _require_same(f"{name}.step must return a state like init's,", after, state)
     _require_metrics(name, metrics)
     _check_act(algorithm, env, state)
     return state, jaxpr
 
 
+def without_arrays(
+    algorithm: Algorithm, env: Environment
+) -> tuple[Callable[[Any], tuple[Algorithm, Environment]], Any]:
+    """A function of shared arrays that gives algorithm and environment with them, and these arrays' shapes.
+
+    So that tracing neither copies a data set nor makes it a constant.
+    """
+    algorithm, ours = detach(algorithm.arrays())
+    env, theirs = detach(env.arrays())
+    shapes = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)),
+        (ours, theirs),
+    )
+    return lambda shared: (attach(algorithm, shared[0]), attach(env, shared[1])), shapes
+
+
 def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
     """Raises InputError unless `act` returns an action and a memory like `memory`'s."""
     name, space = type(algorithm).__name__, env.action_space
+    attached, shared = without_arrays(algorithm, env)
 
-    def acted(state: State, explore: bool) -> Any:
+    def acted(state: State, shared: Any, explore: bool) -> Any:
+        algorithm, env = attached(shared)
         key = random.key(0)
         obs, memory = env.observe(env.reset(key)), algorithm.memory(env)
         outcome = algorithm.act(env, state, memory, obs, key, explore)
@@ -54,7 +80,7 @@ def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
         return memory, *outcome
 
     for explore in (False, True):
-        memory, action, after = jax.eval_shape(lambda state, explore=explore: acted(state, explore), state)
+        memory, action, after = jax.eval_shape(partial(acted, explore=explore), state, shared)
         element = jax.ShapeDtypeStruct(space.shape, space.dtype)
         _require_same(f"{name}.act must return an action of {env.title},", action, element)
         _require_same(f"{name}.act must return a memory like memory's,", after, memory)
