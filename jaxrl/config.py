@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import itertools
 import typing
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound="Config")
+_TYPES: dict[type, Mapping[str, Any]] = {}  # of the fields of each class, as reading them is slow
 Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
 
 
@@ -178,15 +180,16 @@ def attach(config: C, arrays: Mapping[str, Any]) -> C:
     return config.replace(**arrays) if arrays else config
 
 
-@functools.cache
 def field_types(cls: type) -> Mapping[str, Any]:
     """The type of each field of a Config class."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in _fields(cls)}
+    if cls not in _TYPES:
+        hints = typing.get_type_hints(cls)
+        _TYPES[cls] = {field.name: hints[field.name] for field in _fields(cls)}
+    return _TYPES[cls]
 
 
 def field_type(config: Config, name: str) -> Any:
-    """The type of the field of this dotted name; Shared for a shared one. Raises InputError if there is none."""
+    """The type of a field by its dotted name; Shared for a shared one. Raises InputError if there is none."""
     outer, dot, inner = name.partition(".")
     types = field_types(type(config))
     if outer not in types:
@@ -225,7 +228,7 @@ def _redefine_fields(cls: type) -> None:
     for base in reversed(cls.__mro__[1:]):
         if dataclasses.is_dataclass(base) and issubclass(base, Config):
             inherited |= {field.name: (base, field) for field in _fields(base)}
-    annotations = dict(cls.__dict__.get("__annotations__", {}))
+    annotations = dict(inspect.get_annotations(cls))
     for name, (base, field) in inherited.items():
         holder = next((each for each in cls.__mro__ if name in each.__dict__), base)
         if issubclass(holder, Config) and holder is not cls and name not in annotations:

@@ -1,5 +1,7 @@
 """Partial observability: some numbers of the observation are hidden."""
 
+from typing import cast
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -9,7 +11,7 @@ from jaxrl.errors import InputError
 
 
 class Masked(Wrapper):
-    """Only some entries of a flat observation are seen; by default CartPole's positions, without velocities."""
+    """Only some entries of a flat observation are seen; by default two, which are CartPole's positions."""
 
     seen: tuple[int, ...] = static((0, 2), "indices of the entries that are seen", low=0)
 
@@ -25,7 +27,7 @@ class Masked(Wrapper):
 
     @property
     def observation_space(self) -> Box:
-        space = self.env.observation_space
+        space = cast(Box, self.env.observation_space)
         low, high = (jnp.broadcast_to(bound, space.shape) for bound in (space.low, space.high))
         seen = np.asarray(self.seen)
         return Box(low[seen], high[seen], (len(self.seen),), space.dtype)

@@ -19,8 +19,8 @@ class State(struct.PyTreeNode):
 class Randomised(Wrapper):
     """Each reset draws every constant uniformly between its value in `env` and its value in `high`.
 
-    `Randomised(env=CartPole(pole_length=0.25), high=CartPole(pole_length=1.0))` draws poles. The time limit must
-    be the same in both.
+    `Randomised(env=CartPole(pole_length=0.25), high=CartPole(pole_length=1.0))` draws poles. The time limit
+    must be the same in both.
     """
 
     high: Environment = component(meaning="an environment of the same kind with the upper end of each range")

@@ -12,8 +12,8 @@ from jaxrl.errors import InputError
 def between(low: Environment, high: Environment, shares: Any) -> Environment:
     """The environment whose constants lie between those of two: a share of 0 gives `low`, of 1 `high`.
 
-    shares: a tree like the environments, or one number for all. Numbers are interpolated, integers rounded down;
-    of two different truth values the one of `high` holds from a share of 1/2 on.
+    shares: a tree like the environments, or one number for all. Numbers are interpolated, integers rounded
+    down; a truth value is that of `high` from a share of 1/2 on.
     """
     if not isinstance(shares, Environment):
         shares = jax.tree.map(lambda _: shares, low)
@@ -29,8 +29,9 @@ def between(low: Environment, high: Environment, shares: Any) -> Environment:
 
 
 def require_ends(name: str, low: Environment, high: Environment, ordered: bool) -> None:
-    """Raises InputError unless both are of one kind and, if `ordered`, no constant falls from `low` to `high`."""
-    if jax.tree.structure(low) != jax.tree.structure(high):
+    """Raises InputError unless both are of one kind and, if `ordered`, no constant of `low` is the larger."""
+    same: bool = jax.tree.structure(low) == jax.tree.structure(high)  # type: ignore[operator]
+    if not same:
         raise InputError(
             f"{name} needs two environments of one kind with equal static fields, got {low} and {high}"
         )

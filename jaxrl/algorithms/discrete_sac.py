@@ -127,7 +127,8 @@ class DiscreteSAC(Collector):
     ) -> tuple[Array, dict[str, Array]]:
         """The sum of three losses, each of which has a gradient for its own part of `learned` alone.
 
-        Critics: eq. 3 and 4 of the paper, actor: eq. 12, temperature: eq. 11. The batch's leaves are [batch, ...].
+        Actor: eq. 12 of the paper, temperature: eq. 11, critics: SAC's eq. 5 with the value of eq. 10. The
+        batch's leaves are [batch, ...].
         """
         frozen = lax.stop_gradient(learned)
         temperature = jnp.exp(frozen.log_temperature)

@@ -151,8 +151,9 @@ class DQN(Collector):
 def q_learning_error(
     values: Array, action: Array, reward: Array, discount: Scalar, next_values: Array, selector: Array
 ) -> Array:
-    """r + γ q⁻(s', argmax selector(s')) - q(s, a), no gradient through the target: values [actions], gives [].
+    """r + γ q⁻(s', argmax selector(s')) - q(s, a), with no gradient through the target: [].
 
-    With selector = q⁻ Mnih et al. 2015, algorithm 1; with selector = q Double DQN (van Hasselt et al. 2016, eq. 4).
+    values, next_values and selector are [actions], the others []. With the selector q⁻ the error is DQN's
+    (Mnih et al. 2015, algorithm 1), with the selector q Double DQN's (van Hasselt et al. 2016, eq. 4).
     """
     return lax.stop_gradient(reward + discount * next_values[jnp.argmax(selector)]) - values[action]

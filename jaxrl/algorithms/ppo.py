@@ -1,7 +1,7 @@
 """Proximal policy optimisation (Schulman et al. 2017), for discrete and for continuous actions.
 
-Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with one difference: the time limit is no
-termination, its value is bootstrapped from the true last observation (Pardo et al. 2018).
+Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with one difference: the time limit is
+no termination, and the value of the true last observation is bootstrapped (Pardo et al. 2018).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Soft actor-critic for continuous actions (Haarnoja et al. 2018, "Algorithms and Applications").
 
 Twin critics, their averages as targets, and a temperature tuned to a target entropy. Actions live in (-1, 1)
-and are scaled to the action space where the environment takes them, so that entropies do not depend on its units.
+and are scaled to the action space for the environment, so that entropies do not depend on its units.
 """
 
 import math
@@ -157,8 +157,8 @@ class SAC(Collector):
     ) -> tuple[Array, dict[str, Array]]:
         """The sum of three losses, each of which has a gradient for its own part of `learned` alone.
 
-        Critics: eq. 5 and 6 of the paper, actor: eq. 9, temperature: eq. 18. The batch's leaves are [batch, ...],
-        the noise is [2, batch, d].
+        Critics: eq. 5 and 6 of the paper, actor: eq. 9, temperature: eq. 18. The batch's leaves are
+        [batch, ...], the noise is [2, batch, d].
         """
         frozen = lax.stop_gradient(learned)
         temperature = jnp.exp(frozen.log_temperature)
@@ -176,7 +176,10 @@ class SAC(Collector):
     def soft_value(
         self, env: Environment, actor: Any, critics: Any, temperature: Scalar, x: Array, noise: Array
     ) -> tuple[Array, Array]:
-        """min Q(s, a) - α log π(a | s) and -log π (eq. 3): x [..., *inputs], noise [..., d], gives [...] each."""
+        """min Q(s, a) - α log π(a | s) (eq. 3) and -log π(a | s), [...] each.
+
+        x is [..., *inputs]; noise [..., d] gives the actions.
+        """
         action, log_prob = self.policy(env, actor, x).transformed(noise)
         value = jnp.min(self.action_values(env, critics, x, action), axis=0)
         return value - temperature * log_prob, -log_prob

@@ -1,7 +1,7 @@
 """What is compiled: the start, the iterations and the evaluation of lanes, for one device or for several.
 
-Every function takes algorithms and environments without their shared arrays, which have no axis [lanes]. These
-come as `shared`: those of the algorithm and those of the environment, as `detach` gives them.
+Every function takes algorithms and environments without their shared arrays, which have no axis [lanes].
+`shared` holds these: those of the algorithm and those of the environment, as `detach` gives them.
 """
 
 import functools
@@ -71,11 +71,11 @@ def advance(
     stop: Array | int,
     total: Array | int,
 ) -> tuple[State, Metrics, Array]:
-    """Iterations start to stop - 1, of `total` planned ones, in all lanes. The first four arguments are [lanes].
+    """Iterations start to stop - 1, of `total` planned ones, in all lanes.
 
-    The bounds are traced, so one compilation serves every chunk and every budget; with start = stop
-    it only compiles. Gives the states, the metrics summed over the chunk, and whether each lane's
-    state is finite ([lanes] bool).
+    The first four arguments have an axis [lanes]. The bounds are traced, so one compilation serves every
+    chunk and every budget; with start = stop it only compiles. Gives the states, the metrics
+    summed over the chunk, and whether each lane's state is finite ([lanes] bool).
     """
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
@@ -102,8 +102,9 @@ def iterate(
     """Iteration t, of `total` planned ones, in all lanes."""
 
     def step(algorithm: Algorithm, env: Environment, state: State, key: Array) -> tuple[State, Metrics]:
-        algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1]).at(t, total)
-        return algorithm.step(env, state, random.fold_in(key, t), t, total)
+        now, end = jnp.int32(t), jnp.int32(total)
+        algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1]).at(now, end)
+        return algorithm.step(env, state, random.fold_in(key, now), now, end)
 
     return jax.vmap(step)(algorithm, env, state, keys)
 

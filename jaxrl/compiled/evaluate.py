@@ -28,8 +28,8 @@ def evaluate(
 ) -> Totals:
     """Undiscounted returns and lengths of complete episodes, and whether all actions lay in their space.
 
-    The first four arguments have an axis [lanes]; gives [lanes, episodes] each. The environment is that of the
-    last of `total` iterations.
+    The first four arguments have an axis [lanes]; gives [lanes, episodes] each. The environment is that of
+    the last of `total` iterations.
     """
 
     def one(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Totals:
@@ -54,7 +54,7 @@ def evaluate_run(
 
 
 def episode_totals(algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool) -> Totals:
-    """Return and length of one episode from the initial state distribution, and whether its actions existed."""
+    """Return and length of one episode from its start, and whether its actions lay in their space."""
     initial = algorithm.memory(env)
 
     def step(carry: tuple[Episode, Array, Totals]) -> tuple[Episode, Array, Totals]:

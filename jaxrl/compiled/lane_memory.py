@@ -44,7 +44,8 @@ class LaneNeeds(NamedTuple):
 def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) -> LaneNeeds:
     """What a run needs in its lane, evaluated by that many episodes.
 
-    Raises InputError if the algorithm breaks its contract (`check_algorithm`). The total is an estimate, since the compiler fuses some of it away and adds copies of its own.
+    The total is an estimate, since the compiler fuses some of it away and adds copies of its own. Raises
+    InputError if the algorithm breaks its contract, as `check_algorithm` does.
     """
     state, iteration = check_algorithm(algorithm, environment)
     attached, shared = without_arrays(algorithm, environment)

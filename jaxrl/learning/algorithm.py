@@ -17,9 +17,9 @@ State = Any  # a pytree of arrays; each algorithm names its own
 class Algorithm(Config):
     """A learner; its fields are its hyper-parameters.
 
-    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. A `lax.cond` on a traced field
-    or on the state therefore runs both of its branches; one on `t` or `total`, which are the same in all lanes,
-    runs one.
+    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. Therefore a `lax.cond` on a traced
+    field or on the state runs both of its branches. A `lax.cond` on `t` or `total`, which are the same in all
+    lanes, runs one.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""The check of an algorithm: whether its methods return what the contract says, found out without computing."""
+"""The check of an algorithm: whether its methods return what the contract says. Nothing is computed."""
 
 from collections.abc import Callable
 from functools import partial

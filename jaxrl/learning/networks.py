@@ -22,7 +22,7 @@ class Network(Config):
     def module(self, space: Space) -> nn.Module:
         """A flax module (x, action=None) -> features, for observations of a space.
 
-        x is [..., *inputs] float32 as `features` makes it; the action of a critic, a further input, is [..., n].
+        x is [..., *inputs] float32 as `features` makes it; a critic's action is a further input, [..., n].
         Gives [..., m] float32.
         """
         raise NotImplementedError(f"{type(self).__name__} must define module")
@@ -88,7 +88,7 @@ class Linear(nn.Module):
 
 
 class Dueling(nn.Module):
-    """A torso and action values as a state's value plus advantages less their mean (Wang et al. 2016, eq. 9)."""
+    """A torso and action values: a value plus advantages less their mean (Wang et al. 2016, eq. 9)."""
 
     torso: nn.Module
     outputs: int

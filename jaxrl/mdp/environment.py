@@ -118,10 +118,10 @@ def _check_space(what: str, space: Any) -> Space:
 
 
 def described(tree: Any) -> str:
-    """Shapes and types of a pytree's leaves, such as "float32[4]"; unless it is one array, its structure too."""
+    """A pytree's shapes and types, such as "float32[4]"; unless it is one array, its structure too."""
     leaves, structure = jax.tree.flatten(tree)
     types = [leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf) for leaf in leaves]
     short = [f"{dtype}{list(jnp.shape(leaf))}" for dtype, leaf in zip(types, leaves, strict=True)]
-    if structure == jax.tree.structure(0):
+    if len(leaves) == 1 and tree is leaves[0]:
         return short[0]
     return f"{', '.join(short) or 'no arrays'} in {structure}"

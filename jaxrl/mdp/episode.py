@@ -80,7 +80,7 @@ class Episode(struct.PyTreeNode):
             episode_return=self.episode_return + reward,
             episode_length=length,
         )
-        # The next observation is made after the choice, so that no observation of a dropped reset is computed.
+        # Observed after the choice, so that no observation of a dropped reset is computed.
         following = select(transition.done, env.reset(key_reset), state)
         going_on = self.replace(
             state=following,

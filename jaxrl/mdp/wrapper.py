@@ -19,8 +19,8 @@ class Wrapper(Environment):
 
     env: Environment = component(meaning="the environment that is wrapped")
 
-    @property
-    def max_steps(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def max_steps(self) -> Any:
         return self.env.max_steps
 
     @property

@@ -31,7 +31,8 @@ def all_of(callbacks: Sequence[Callback]) -> Callback:
 
     def called(report: ChunkReport) -> bool:
         with lock:
-            return any([callback(report) for callback in callbacks])
+            answers = [callback(report) for callback in callbacks]  # all of them are called
+            return any(answers)
 
     return called
 

@@ -60,7 +60,8 @@ def train_team(
         for lane, metric in visit.broken.items():
             if run := team.run_in(lane):
                 failed.setdefault(str(run.id), (chunk.stop, metric))
-        if any([callback(report) for report in reports]):
+        answers = [callback(report) for report in reports]  # all of them are called
+        if any(answers):
             stop.set()
         stopping = stop.is_set()  # read once: it could be set between saving and returning
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:

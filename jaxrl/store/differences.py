@@ -9,7 +9,7 @@ from jaxrl.study.study import Study
 
 
 def differing_names(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What differs between two studies as plain values, in words: "steps", "the code of Catch", "learning_rate"."""
+    """What differs between two studies as plain values: "steps", "the code of Catch", "ppo's clip"."""
     found: dict[str, None] = {}
     for name, value in ours.items():
         other = theirs.get(name)

@@ -18,7 +18,7 @@ from jaxrl.store.policy import Policy
 def named(
     environments: Environment | Mapping[str, Environment] | Sequence[Environment],
 ) -> dict[str, Environment]:
-    """Environments by name: given names, or their ids with the constants that differ from the registered ones.
+    """Environments by name: the names given, or their ids and the constants that are not usual.
 
     Raises InputError for none, for what is no environment, or for two of the same name.
     """

@@ -1,4 +1,4 @@
-"""A trained policy on its own: a loop in plain Python asks it for actions, a compiled one calls it as a function."""
+"""A trained policy on its own: for loops in plain Python, for compiled ones, and as a file."""
 
 import functools
 import json
@@ -66,8 +66,8 @@ class Policy:
           episode_start: [] or [n] bool, where an episode begins and the policy forgets what it remembers.
           deterministic: greedy, or as at the end of training if False.
 
-        Gives the actions ([*action] or [n, *action]) and the state for the next call, None for a policy without
-        memory. Raises InputError for an observation of another type or shape.
+        Gives the actions ([*action] or [n, *action]) and the state for the next call, None for a policy
+        without memory. Raises InputError for an observation of another type or shape.
         """
         obs, single = self._checked(observation)
         fresh = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
@@ -185,10 +185,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         if described["format"] != FORMAT:
             raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
-        return arrays, described | {
-            "algorithm": described["algorithm"],
-            "environment": described["environment"],
-        }
+        return arrays, {kind: described[kind] for kind in ("algorithm", "environment")}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -49,7 +49,7 @@ def _processor() -> str:
 
 
 def code_hash(config: Config) -> str:
-    """A hash of the code that a config runs: the modules of its class and its bases, and those of its components.
+    """A hash of the code that a config runs: the modules of its class, its bases and its components.
 
     The versions of their `packages` are part of it. A base without a source file counts as nothing.
     """
@@ -66,7 +66,8 @@ def code_hash(config: Config) -> str:
 def _source_of(cls: type) -> Any:
     """The module of a class, since its helpers and constants are part of the code.
 
-    The class alone where its module has no file or is the script that is run, which also says what is trained.
+    The class alone where its module has no file, or is the script that is run: that also says what is
+    trained.
     """
     module = sys.modules.get(cls.__module__)
     has_file = getattr(module, "__file__", None) is not None

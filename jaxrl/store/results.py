@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax import random
@@ -66,10 +67,13 @@ class Results:
         return make_batches(self.study, self.manifest["plan"]["width"])
 
     def policy(self, run: int, *, seed: int = 0) -> Policy:
-        """The final policy of a run. seed: of the draws of its `predict`. Raises InputError for an unknown run."""
+        """The final policy of a run; `seed` is that of the draws of its `predict`.
+
+        Raises InputError for an unknown run.
+        """
         batch, lane = self.find(run)
         state = jax.tree.map(lambda leaf: leaf[lane], self.state(batch))
-        member, last = batch.runs[lane], np.int32(batch.iterations)
+        member, last = batch.runs[lane], jnp.int32(batch.iterations)
         return Policy(member.algorithm, member.environment.at(last, last), state, seed)
 
     def evaluate(
@@ -82,10 +86,10 @@ class Results:
     ) -> pd.DataFrame:
         """Evaluates final policies in any environments whose observations and actions fit.
 
-        environments: one, several, or several by name. runs: all if None. explore: act as at the end of training
-        instead of greedily. Gives one row for each run and environment: run, setting, seed, environment (the
-        name), episodes, return and length (means over the episodes). All environments see the same keys. Raises
-        InputError for an unknown run or an environment that does not fit.
+        environments: one, several, or several by name. runs: all if None. explore: act as at the end of
+        training instead of greedily. Gives one row for each run and environment: run, setting, seed,
+        environment (the name), episodes, return and length (means over the episodes). All environments see
+        the same keys. Raises InputError for an unknown run or an environment that does not fit.
         """
         worlds, count = named(environments), require_count("episodes", episodes)
         wanted = None if runs is None else {int(run) for run in runs}
@@ -126,9 +130,9 @@ class Results:
     ) -> dict[str, np.ndarray]:
         """A data set: successive transitions of a run's final policy in its environment.
 
-        explore: act as at the end of training instead of greedily. Gives obs, action, reward, next_obs (the true
-        successor's, also at the end of an episode), terminated and truncated, [steps, ...] each. Raises InputError
-        for an unknown run or fewer than one step.
+        explore: act as at the end of training instead of greedily. Gives obs, action, reward, next_obs (the
+        true successor's, also at the end of an episode), terminated and truncated, [steps, ...] each. Raises
+        InputError for an unknown run or fewer than one step.
         """
         count = require_count("steps", steps)
         return transitions_of(self.policy(run), count, explore, random.key(seed))

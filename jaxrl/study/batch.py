@@ -1,7 +1,7 @@
 """A batch: runs of one program on exactly `width` lanes of one device.
 
-The bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on how many devices
-train the study.
+The bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on the number of
+devices.
 """
 
 import dataclasses

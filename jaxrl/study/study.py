@@ -195,7 +195,7 @@ def require_same_spaces(what: str, environment: Environment, trained_in: Environ
         ours, theirs = getattr(environment, name), getattr(trained_in, name)
         if _form(ours) != _form(theirs):
             raise InputError(
-                f"{what}: {environment.title} does not fit, as its {name.replace('_', ' ')} is {_form(ours)}, "
+                f"{what}: {environment.title} does not fit: its {name.replace('_', ' ')} is {_form(ours)}, "
                 f"that of {trained_in.title} is {_form(theirs)}"
             )
 
@@ -206,7 +206,7 @@ def _form(space: Space) -> str:
 
 
 def _named_environments(environments: Mapping[str, Environment]) -> tuple[tuple[str, Environment], ...]:
-    """The environments of evaluation. Raises InputError for a value of another type or a name that is no text."""
+    """The environments of evaluation. Raises InputError for a bad name or what is no environment."""
     if not isinstance(environments, Mapping):
         raise InputError(f"evaluate_in must map names to environments, got {environments!r}")
     for name, environment in environments.items():
