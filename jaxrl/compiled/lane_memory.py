@@ -20,6 +20,9 @@ MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
 # Bytes beside the state that a batch on a processor may work on: with more, a core waits for memory. With 128
 # lanes, a step of one seed of PPO, DQN and SAC cost 1.4, 1.5 and 2.3 times what it does with 16, 16 and 7.
 CACHE = 5 * 10**6
+# Lanes that a batch on a processor may have though they leave its caches: with 2 to 8 lanes, a step of PPO
+# with 32 environments and layers of 256 units cost 0.83 to 0.97 times what it does with one.
+FEW = 4
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Of these the compiler makes no array: they write into the buffer they are given, or are computed where
 # they are used.
@@ -101,7 +104,7 @@ def most_lanes(lane: LaneNeeds, limit: int) -> int:
     """The lanes of a batch that fit into `limit` bytes and, on a processor, near its caches; at least 1."""
     widest = limit // lane.total
     if jax.local_devices()[0].platform == "cpu":
-        widest = min(widest, MAX_WIDTH, CACHE // (lane.total - lane.state))
+        widest = min(widest, MAX_WIDTH, max(CACHE // (lane.total - lane.state), FEW))
     return max(widest, 1)
 
 

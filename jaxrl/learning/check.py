@@ -1,17 +1,19 @@
 """The check of an algorithm: whether its methods return what the contract says. Nothing is computed."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import random
+from jax import Array, random
 from jax.extend.core import ClosedJaxpr
 
 from jaxrl.config import attach, detach
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
+from jaxrl.learning.branches import OTHER, deciding_inputs
 from jaxrl.mdp.environment import Environment, described
 
 
@@ -21,32 +23,54 @@ def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, Clos
     `step` must keep the state's structure and give metrics as pairs of [] float32, `act` must return an
     element of the action space and keep the memory's structure. Only traces: that an action's number lies in
     the space is checked by the evaluations of a training. Gives the shapes of the state and the jaxpr of an
-    iteration, (state, shared arrays) -> (state, metrics).
+    iteration.
+
+    Warns of a `lax.cond` that a traced field decides: under vmap both of its branches run.
     """
     name = type(algorithm).__name__
     steps = algorithm.steps_per_iteration
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError(f"{name}.steps_per_iteration must be an integer of at least 1, got {steps!r}")
     attached, shared = without_arrays(algorithm, env)
-    key, t = random.key(0), jnp.int32(0)
+    configs, key, t = (detach(algorithm.arrays())[0], detach(env.arrays())[0]), random.key(0), jnp.int32(0)
+
+    def iteration(
+        configs: Any, state: State, key: Array, shared: Any, t: Array, total: Array
+    ) -> tuple[State, Any]:
+        algorithm, env = attach(configs[0], shared[0]), attach(configs[1], shared[1])
+        outcome = algorithm.step(env, state, key, t, total)
+        if not isinstance(outcome, tuple) or len(outcome) != 2:
+            raise InputError(f"{name}.step must return (state, metrics), got {_abridged(outcome)}")
+        return outcome
 
     def init(shared: Any) -> State:
         algorithm, env = attached(shared)
         return algorithm.init(env, key)
 
-    def iteration(state: State, shared: Any) -> tuple[State, Any]:
-        algorithm, env = attached(shared)
-        outcome = algorithm.step(env, state, key, t, t)
-        if not isinstance(outcome, tuple) or len(outcome) != 2:
-            raise InputError(f"{name}.step must return (state, metrics), got {_abridged(outcome)}")
-        return outcome
-
     state = jax.eval_shape(init, shared)
-    jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(state, shared)
+    arguments = (configs, state, key, shared, t, t)
+    jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(*arguments)
     _require_same(f"{name}.step must return a state like init's,", after, state)
     _require_metrics(name, metrics)
     _check_act(algorithm, env, state)
+    _warn_of_branches(name, jaxpr, arguments)
     return state, jaxpr
+
+
+def _warn_of_branches(name: str, jaxpr: ClosedJaxpr, arguments: tuple[Any, ...]) -> None:
+    """Warns of a `lax.cond` that a traced field decides."""
+    configs, state, key, shared, *times = arguments
+    fields = [
+        frozenset([jax.tree_util.keystr(path[1:]).lstrip(".")])
+        for path, _ in jax.tree.leaves_with_path(configs)
+    ]
+    others = [frozenset([OTHER])] * len(jax.tree.leaves((state, key, shared)))
+    if found := deciding_inputs(jaxpr.jaxpr, [*fields, *others, *[frozenset[str]()] * len(times)]):
+        warnings.warn(
+            f"{name}.step or its environment has a lax.cond on the traced field {', '.join(sorted(found))}: in a "
+            "batch both branches run; mark the field static, or decide by t",
+            stacklevel=2,
+        )
 
 
 def without_arrays(

@@ -164,6 +164,10 @@ def _extended(
     """The study in a folder, extended. Raises InputError for an extension that does not fit."""
     first = max(run.seed for run in study.runs()) + 1
     seeds = () if more_seeds is None else parse_seeds(more_seeds, first)
+    if steps is not None:
+        _say(
+            "schedules follow the larger budget: a learning rate or an epsilon that was annealed rises again"
+        )
     try:
         return study.extended(seeds, steps)
     except InputError as error:
