@@ -63,7 +63,7 @@ def select(
     best = ranking.drop_duplicates(["environment", "algorithm"])
     runs = {run.id: run for run in study.runs()}
     first = table.drop_duplicates(["environment", "setting"])[["environment", "setting", "run"]]
-    root = Path(out or searched.path / f"selected-{metric}")
+    root = Path(out or searched.path / f"selected-{file_name(metric)}")
     width = searched.manifest["plan"]["width"]
     fresh = [
         _train_again(
@@ -121,6 +121,7 @@ def _begin(study: Study, width: int, out: Path) -> Results:
         out=out,
         evaluate_every=study.evaluate_every,
         evaluation_episodes=study.evaluation_episodes,
+        evaluate_in=dict(study.evaluate_in),
         width=width,
         prng=study.prng,
     )
@@ -169,9 +170,9 @@ def _require_choice(searched: Results, table: pd.DataFrame) -> None:
 def _require_same_code(searched: Results, study: Study) -> None:
     """Raises InputError if the code of an environment or algorithm has changed since the study's training."""
     now, then = json.loads(json.dumps(spec_of(study))), searched.manifest["study"]
-    for kind in ("environments", "algorithms"):
+    for kind in ("environments", "algorithms", "evaluate_in"):
         if now[kind] != then[kind]:
             raise InputError(
-                f"{searched.path} was trained with other code of its {kind}, so fresh runs would have "
-                "other settings"
+                f"{searched.path} was trained with other code of its {kind}, so fresh runs would not be of the "
+                "same settings"
             )

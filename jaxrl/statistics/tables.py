@@ -20,6 +20,7 @@ RUN_COLUMNS = (
     "environment",  # name; `label_settings` adds the fields that vary
     "algorithm",  # name
     "seed",
+    "setting",  # number of the pair of environment and algorithm; a score table has a label instead
     "status",  # "complete" or, if a metric or the state stopped being finite, "failed"
     "steps",  # environment steps of the run's training
     "solved_return",  # mean return that counts as solved; NaN if the environment has none

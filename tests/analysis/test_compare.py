@@ -16,6 +16,7 @@ from jaxrl.statistics import difference_interval
 from jaxrl.statistics.tables import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.store.tables import file_hash
 from tests.studies import full_after_half
+from tests.test_layers import loaded
 
 WORLDS = [FrozenLake(is_slippery=False), GridWorld(size=3)]
 SETTINGS = {"seeds": 6, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 2}
@@ -244,6 +245,10 @@ def test_the_smallest_effect_is_given_by_the_name_or_the_label_of_an_environment
     page = write_report(tmp_path, effects).read_text()
     assert "runs needed for 1.25" in page
     assert "runs needed for 2.75" in page
+
+
+def test_a_comparison_loads_no_plotting_library():
+    assert not loaded("import jaxrl.analysis.compare") & {"matplotlib", "plotly"}
 
 
 def test_a_full_disk_leaves_the_earlier_tables(folder, tmp_path, monkeypatch):

@@ -152,6 +152,21 @@ def test_a_study_without_a_choice_gives_one_sentence(arguments, sentence, folder
     assert sorted(folder.rglob("*")) == before
 
 
+def test_a_metric_of_a_further_evaluation_environment_selects(tmp_path):
+    train(
+        grid(QLearning(), learning_rate=RATES),
+        GridWorld(size=3),
+        seeds=2,
+        out=tmp_path,
+        evaluate_in={"short": GridWorld(size=3, max_steps=5)},
+        **BUDGET,
+    )
+    best = select(tmp_path, "eval_return/short").iloc[0]
+    assert best.setting == "q_learning learning_rate=0.5"
+    assert best.fresh_folder == str(tmp_path / "selected-eval_return-short" / "GridWorld-v0")
+    assert best.fresh == load(best.fresh_folder).final("eval_return/short").mean()
+
+
 def test_a_study_of_other_code_is_refused(folder, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["study"]["algorithms"][0]["code"] = "0" * 16
