@@ -173,6 +173,6 @@ def _require_same_code(searched: Results, study: Study) -> None:
     for kind in ("environments", "algorithms", "evaluate_in"):
         if now[kind] != then[kind]:
             raise InputError(
-                f"{searched.path} was trained with other code of its {kind}, so fresh runs would not be of the "
+                f"{searched.path} was trained with other code of its {kind}: fresh runs would not be of the "
                 "same settings"
             )

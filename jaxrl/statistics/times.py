@@ -25,8 +25,8 @@ def threshold_times(
     """The labelled runs with the time at which each first reached a threshold: one row per run.
 
     runs, curves: the tables of a study, as for `final_scores`. threshold: a value of the metric, by default
-    each run's `solved_return`. A run that failed, or has no value, never reaches it. Raises InputError as
-    `final_scores` does, and for an environment without a threshold.
+    each run's `solved_return`. A run that failed, or has no value, counts as one that never reaches it.
+    Raises InputError as `final_scores` does, and for an environment without a threshold.
 
     Columns (and those of `label_settings`):
         step: environment steps at the first value that is at least the threshold. For a run without one it is
@@ -52,7 +52,6 @@ def threshold_times(
 def kaplan_meier(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
     """Share of runs that have reached a threshold by each step (Kaplan & Meier 1958): one row per step.
 
-    steps: [runs], where each run reached the threshold or was censored. reached: bool [runs], False if
     steps: [runs], where each run reached the threshold or was censored. reached: bool [runs], False if
     censored. The interval is Greenwood's on the log-minus-log scale. Once all runs have reached the threshold
     that formula gives no interval: the upper bound is then 1, and the lower bound stays what it was before.
@@ -87,7 +86,7 @@ def kaplan_meier(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float
 class MedianTime(NamedTuple):
     """Environment steps until half of the runs have reached a threshold, with an interval."""
 
-    median: float | None  # None if it was not reached; so are the bounds
+    median: float | None  # None if too few runs have reached it, like the bounds
     low: float | None
     high: float | None
     reached: int  # number of runs that have reached it
@@ -97,8 +96,8 @@ class MedianTime(NamedTuple):
 def median_time(steps: npt.ArrayLike, reached: npt.ArrayLike, confidence: float = 0.95) -> MedianTime:
     """The median time of `kaplan_meier` with its interval (Brookmeyer & Crowley 1982).
 
-    The median or a bound is None if the share, or the other bound of the share, stays below 1/2. Raises
-    InputError as `kaplan_meier` does.
+    The median is None if the share stays below 1/2, `low` if its upper bound does, and `high` if its lower
+    bound does. Raises InputError as `kaplan_meier` does.
     """
     curve = kaplan_meier(steps, reached, confidence)
 
