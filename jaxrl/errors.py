@@ -1,15 +1,15 @@
-"""The one error a user's input can cause, and the sentence for a name that is not known."""
+"""The error for bad input, and its sentence for an unknown name."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input: one sentence with the value, what was expected and, for a name, the closest match."""
+    """Bad input. The message is one sentence with the value, what is expected and the closest known name."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for `name`, which is none of the `known` names of this `kind`."""
+    """The error for a `name` that is not among the `known` names of its `kind`, such as "environment"."""
     names = sorted(known)
     by_lower = {known_name.lower(): known_name for known_name in names}
     closest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)

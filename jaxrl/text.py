@@ -1,4 +1,4 @@
-"""How numbers and names are written."""
+"""Numbers and names as text."""
 
 import hashlib
 import re
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-LONGEST = 80  # characters of a label in the name of a file
+LONGEST = 80  # characters of a `file_name`
 
 
 def number(value: float) -> str:
-    """About four digits: 0.7412, 9.5, 498.3, 38,123, 4.02 M; -inf is where failed runs rank."""
+    """A number in about four digits: "0.7412", "9.5", "498.3", "38,123", "4.02 M".
+
+    NaN is "none". -inf, the place of failed runs in an order, is "failed".
+    """
     if np.isnan(value):
         return "none"
     if np.isneginf(value):
@@ -21,31 +24,34 @@ def number(value: float) -> str:
 
 
 def bounds(low: float, high: float) -> str:
-    """Two bounds: "[476.7, 487.4]"."""
+    """The bounds of an interval: "[476.7, 487.4]", or "(no interval)" if `low` is NaN."""
     if np.isnan(low):
         return "(no interval)"
     return f"[{number(low)}, {number(high)}]"
 
 
 def percent(share: tuple[float, float, float]) -> str:
-    """A share with the bounds of its interval: "98 % [92, 100]"."""
+    """A share in [0, 1] with the bounds of its interval, in percent: "98 % [92, 100]"."""
     estimate, low, high = share
     return f"{100 * estimate:.3g} % [{100 * low:.3g}, {100 * high:.3g}]"
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 run", "1,000 runs", "2 batches"."""
+    """A count with its noun: "1 run", "1,000 runs", "2 batches"."""
     plural = noun + ("es" if noun.endswith("ch") else "s")
     return f"{count:,} {noun if count == 1 else plural}"
 
 
 def listed(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Parts as an enumeration: "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def short_names(labels: Sequence[str]) -> dict[str, str]:
-    """Labels without the words that all share: "ppo clip=1", "ppo clip=2" -> "clip=1", "clip=2"."""
+    """Each label without the words that all labels share: "ppo clip=1", "ppo clip=2" -> "clip=1", "clip=2".
+
+    A label of shared words alone stays as it is. So does a single label.
+    """
     words = [label.split(" ") for label in labels]
     shared = set.intersection(*map(set, words)) if len(labels) > 1 else set()
     own = (" ".join(word for word in each if word not in shared) for each in words)
@@ -53,7 +59,10 @@ def short_names(labels: Sequence[str]) -> dict[str, str]:
 
 
 def wrapped(name: str, newline: str, width: int = 20) -> str:
-    """A name in lines, broken at its spaces; a word that is longer than a line is cut short."""
+    """A name in lines of at most `width` characters, joined by `newline`. Lines are broken at spaces.
+
+    A word that is longer than a line is cut and ends in "…".
+    """
     lines: list[str] = []
     for word in name.split(" "):
         word = word if len(word) <= width else f"{word[: width - 1]}…"
@@ -65,7 +74,11 @@ def wrapped(name: str, newline: str, width: int = 20) -> str:
 
 
 def file_name(label: str) -> str:
-    """A label as a part of a file's name; one that is cut short ends in a hash of the whole."""
+    """A label as a part of a file name, of at most LONGEST characters.
+
+    Characters other than letters, digits and "_.=+-" are replaced by "-". A longer name is cut and ends in a
+    hash of the label.
+    """
     name = re.sub(r"[^\w.=+-]+", "-", label).strip("-")
     if len(name) <= LONGEST:
         return name

@@ -1,39 +1,28 @@
-"""`jaxrl compare`: every pair of settings of one study or several, printed and written as tables."""
+"""Comparison of all pairs of settings of one or several studies, written as tables: `jaxrl compare`."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from jaxrl.analysis.console import pairs_as_text, print_comparisons
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.errors import InputError, unknown
-from jaxrl.statistics import Interval, compare_all, describe
+from jaxrl.statistics import compare_all, describe
 from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.store.results import Results
 from jaxrl.store.tables import write_text
-from jaxrl.text import bounds, number, percent
 
-DEFAULT_EFFECT = 0.5  # standard deviations between the runs of a setting: what Cohen (1988) calls medium
-TESTS = {
-    "p_welch": "Welch",
-    "p_permutation": "permutation",
-    "p_mann_whitney": "Mann-Whitney",
-    "p_holm": "Holm",
-    "p_equivalence": "equivalence",
-}
-NARROW = {"permutation": "permu-\ntation", "Mann-Whitney": "Mann-\nWhitney", "equivalence": "equi-\nvalence"}
+DEFAULT_EFFECT = 0.5  # standard deviations of the runs of a setting: a medium effect (Cohen 1988)
 
 
 class Comparisons(NamedTuple):
-    settings: pd.DataFrame  # one row a setting of each environment, as jaxrl.statistics.describe gives it
-    pairs: pd.DataFrame  # one row a pair, a against b, as jaxrl.statistics.compare_all gives it
-    files: list[Path]  # what was written
+    settings: pd.DataFrame  # the table of `jaxrl.statistics.describe`
+    pairs: pd.DataFrame  # the table of `jaxrl.statistics.compare_all`
+    files: list[Path]  # the written files
 
 
 def compare(
@@ -42,14 +31,17 @@ def compare(
     smallest_effect: float | Mapping[str, float] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Comparisons:
-    """Compares all settings of some results folders, and writes compare.csv, compare.md and compare.tex.
+    """Compares all settings in some results folders, and writes compare.csv, compare.md and compare.tex.
 
-    metric: what a run scores, as in `jaxrl.scoring.score_table`; greater is better. smallest_effect: the
-    least difference of means that matters, one for all or one of each environment, by its name or its label
-    (`CartPole-v1 pole_length=0.5`); by default half the standard deviation between the runs of a setting.
-    out: a folder for the files, by default the first of the folders. A setting that several folders hold is
-    taken for several. Raises InputError for folders of different environments or budgets, a single setting, a
-    setting of one run, or an unknown metric.
+    metric: what a run scores, as in `jaxrl.analysis.scores.score_table`; greater is better. smallest_effect:
+    the smallest difference of means that matters, in the unit of the metric. It is one for all environments,
+    or one for each by its name or its label (`CartPole-v1 pole_length=0.5`). By default it is half the
+    standard deviation of the runs of a setting. out: a folder for the files, by default the first of the
+    folders.
+
+    The same setting in several folders counts as several settings. Raises InputError for folders with
+    different environments or budgets, a single setting, a setting with one run, an unknown metric, or a
+    smallest effect that is not above 0, is missing, or is of an unknown environment.
     """
     studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
     table = kept_apart(score_table(studies, metric))
@@ -63,48 +55,13 @@ def compare(
     return Comparisons(describe(table, rng), pairs, _write(pairs, Path(out or studies[0].path)))
 
 
-def displayed(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs as text: the effects with their intervals, then the tests, then what follows from them."""
-    shown: dict[str, Any] = {name: pairs[name] for name in ("environment", "a", "b")}
-    shown["a - b [95 %]"] = _estimates(pairs, "difference", _estimate)
-    shown["P(a beats b) [95 %]"] = _estimates(pairs, "improvement", percent)
-    shown |= {name: pairs[column].map(_p_value) for column, name in TESTS.items()}
-    shown["verdict"] = pairs["verdict"]
-    shown["runs needed"] = pairs["runs_needed"].map(lambda runs: "-" if np.isnan(runs) else f"{runs:,.0f}")
-    return pd.DataFrame(shown)
-
-
 def show(comparisons: Comparisons) -> None:
-    """Prints per environment a table of its settings, numbered, and one of their pairs."""
-    console = Console(width=200)  # a table takes what it needs; a row that is cut would say nothing
-    text = displayed(comparisons.pairs)
-    for environment, settings in comparisons.settings.groupby("environment", sort=False):
-        table = Table("", escape(str(environment)), "runs", "mean [95 %]", box=None)
-        means = _estimates(settings, "mean", _estimate)
-        for place, (mean, row) in enumerate(zip(means, settings.to_dict("records"), strict=True), start=1):
-            runs = f"{row['runs']}, {row['failed']} failed" if row["failed"] else str(row["runs"])
-            table.add_row(str(place), escape(row["setting"]), runs, escape(mean))
-        console.print(table, "")
-        places = {setting: str(place) for place, setting in enumerate(settings["setting"], start=1)}
-        here = comparisons.pairs["environment"] == environment
-        headers = [
-            NARROW.get(name, name.replace(" [", "\n[").replace("runs ", "runs\n")) for name in text.columns
-        ]
-        table = Table("a", "b", *map(escape, headers[3:]), box=None)
-        for _, a, b, *cells in text[here].itertuples(index=False):
-            table.add_row(places[a], places[b], *map(escape, cells))
-        console.print(table, "")
-        effect = comparisons.pairs.loc[here, "smallest_effect"].iloc[0]
-        print(f"smallest effect that matters: {number(effect)}\n")
-    if comparisons.settings["failed"].any():
-        print("a failed run ranks below all others: its pairs are tested and decided by ranks, and are never")
-        print("equivalent; means and differences are those of the other runs\n")
-    print("a verdict needs the interval and a p-value: Holm's, the permutation test's corrected for all")
-    print("pairs, or that of equivalence; runs needed are those of each setting for 80 % power\n")
-    print(f"written: {', '.join(map(str, comparisons.files))}")
+    """Prints the comparisons."""
+    print_comparisons(*comparisons)
 
 
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:
+    """Raises InputError unless the studies have the same budget and environments, and settings to compare."""
     first = studies[0]
     environments = table.groupby("study")["environment"].unique().map(lambda names: ", ".join(sorted(names)))
     for other in studies[1:]:
@@ -127,67 +84,57 @@ def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None
     if (sizes < 2).any():
         environment, setting = sizes[sizes < 2].index[0]
         raise InputError(
-            f"a comparison needs at least 2 runs of each setting, {setting} in {environment} has 1"
+            f"a comparison needs at least 2 runs of each setting, but {setting} in {environment} has 1"
         )
 
 
 def _budget(spec: Mapping[str, Any]) -> int:
-    return int([spec["steps"], *spec["more_steps"]][-1])  # with its extensions
+    """The budget of a study in environment steps, with its extensions. spec: `study` in its manifest."""
+    return int([spec["steps"], *spec["more_steps"]][-1])
 
 
 def _by_label(effects: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
-    """The effect of each environment's label, given by that or by its name. names: by label.
+    """The smallest effects by the label of the environment.
 
-    Raises InputError for an effect of another environment, or a label without one.
+    effects: by label or by name; the label takes precedence. names: the name for each label. Raises
+    InputError for an effect of an unknown environment, or for a label without an effect.
     """
     for name in effects:
         if name not in (*names, *names.values()):
             raise unknown("environment", name, {*names, *names.values()})
     for label, name in names.items():
         if not {label, name} & {*effects}:
-            raise InputError(f"smallest_effect has no value for {label}: give one of each environment")
+            raise InputError(f"smallest_effect has no value for {label}: give one for each environment")
     return {label: effects[label if label in effects else name] for label, name in names.items()}
 
 
 def _default_effects(table: pd.DataFrame) -> dict[str, float]:
-    """DEFAULT_EFFECT standard deviations of a setting's runs, of each environment; tiny without spread."""
+    """DEFAULT_EFFECT pooled standard deviations within settings, by environment; at least 1e-9."""
     variances = table.groupby(["environment", "setting"])["score"].var()
     pooled = DEFAULT_EFFECT * variances.groupby("environment").mean() ** 0.5
     return {str(name): float(effect) for name, effect in pooled.fillna(0).clip(lower=1e-9).items()}
 
 
 def _write(pairs: pd.DataFrame, folder: Path) -> list[Path]:
-    """The numbers as CSV, what is displayed as Markdown and as LaTeX (for the package booktabs)."""
-    shown = displayed(pairs)
-    texts = {
+    """Writes the pairs as numbers to CSV, and as text to Markdown and to LaTeX, which needs booktabs."""
+    text = pairs_as_text(pairs)
+    contents = {
         "csv": pairs.to_csv(index=False),
-        "md": _markdown(shown),
-        "tex": shown.to_latex(index=False, escape=True),
+        "md": _markdown(text),
+        "tex": text.to_latex(index=False, escape=True),
     }
-    files = [folder / f"compare.{kind}" for kind in texts]
+    files = [folder / f"compare.{suffix}" for suffix in contents]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file, text in zip(files, texts.values(), strict=True):
-            write_text(file, text)
+        for file, content in zip(files, contents.values(), strict=True):
+            write_text(file, content)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from None
     return files
 
 
 def _markdown(table: pd.DataFrame) -> str:
+    """A table of texts in Markdown."""
     rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
-
-
-def _estimates(table: pd.DataFrame, name: str, text: Callable[[Interval], str]) -> list[str]:
-    columns = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-    return [text(Interval(*row)) for row in columns]
-
-
-def _estimate(value: Interval) -> str:
-    return f"{number(value.estimate)} {bounds(value.low, value.high)}"
-
-
-def _p_value(p: float) -> str:
-    return "-" if np.isnan(p) else f"{p:.2g}"

@@ -1,11 +1,11 @@
-"""`jaxrl export`: studies in the forms that other tools read.
+"""Export of studies to the formats of other tools: `jaxrl export`.
 
-rliable      rliable.npz: for each setting an array [runs, environments] of final scores, and
-             `environments`, the names of the columns; no pickle
+rliable      rliable.npz: an array [runs, environments] of final scores for each setting, and the array
+             `environments` of the names of its columns; loads without pickle
 marl-eval    marl-eval.json: environment -> task -> setting -> run -> step -> metric, as documented at
-             github.com/instadeepai/marl-eval; `absolute_metrics` is the last evaluation
+             github.com/instadeepai/marl-eval; `absolute_metrics` are those of the last evaluation
 tensorboard  a folder of event files
-wandb        a folder of offline runs
+wandb        a folder of offline runs of Weights & Biases
 """
 
 import json
@@ -25,22 +25,24 @@ from jaxrl.store.tables import appearing_whole, write_text
 
 SINKS: Mapping[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
-# marl-eval finds by itself what to normalise only under names without an underscore.
+# Names for marl-eval, which finds the metrics to normalise by itself only if their names have no underscore.
 MARL_EVAL_METRICS = {"return": "eval_return", "length": "eval_length"}
 
 
 def export(
     folders: PathLike | Sequence[PathLike], to: str, out: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Writes some results folders in the form of another tool, and gives the path of what it wrote.
+    """Writes the studies of some results folders in the format of another tool. Returns the written path.
 
-    to: "rliable", "marl-eval", "tensorboard" or "wandb". out: a file for the first two, which is replaced,
-    a new folder for the others; in the first of the folders by default. Settings that several folders hold
-    are told apart by the folder. A failed run is NaN for rliable. Raises InputError for an unknown form,
-    for runs that do not fill it, for a package that is not installed, or a path that cannot be written.
+    to: "rliable", "marl-eval", "tensorboard" or "wandb". out: a file for the first two, which is overwritten,
+    and a new folder for the other two; by default it is in the first of the folders. A setting that several
+    folders hold is exported as several settings, with the folder in their names.
+
+    Raises InputError for an unknown format, runs that do not fit it (see `rliable_scores` and
+    `marl_eval_tree`), a package that is not installed, or a path that cannot be written.
     """
     if to not in FILES:
-        raise unknown("form", to, FILES)
+        raise unknown("format", to, FILES)
     studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
     path = Path(out or studies[0].path / FILES[to])
     try:
@@ -57,9 +59,10 @@ def export(
 
 
 def rliable_scores(studies: Sequence[Results]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """{setting: final scores [runs, environments]}, rows by seed, NaN for a failed run; and the environments.
+    """Final scores by setting, [runs, environments] with rows in order of seed, and the environments' labels.
 
-    Raises InputError unless each setting has equally many runs in each environment.
+    A failed run is NaN. Raises InputError unless each setting has the same number of runs in all
+    environments.
     """
     table = kept_apart(score_table(studies, "eval_return"))
     environments = [str(name) for name in table["environment"].unique()]
@@ -77,17 +80,17 @@ def rliable_scores(studies: Sequence[Results]) -> tuple[dict[str, np.ndarray], l
 
 
 def marl_eval_tree(studies: Sequence[Results]) -> dict[str, Any]:
-    """The studies as marl-eval's nested dict: environment "jaxrl", whose tasks are our environments.
+    """The studies as the nested dict of marl-eval: one environment "jaxrl", whose tasks are our environments.
 
-    Its values are the means over the episodes of an evaluation, lists of one. Raises InputError unless all
-    settings have equally many runs and evaluations in each environment, and none of them failed.
+    A value is a list of one number, the mean over the episodes of an evaluation. Raises InputError for a
+    failed run, and unless all settings have the same number of runs and of evaluations in all environments.
     """
     table = kept_apart(score_table(studies, "eval_return"))
     _require_equal("marl-eval", "runs", _counts(table, "marl-eval"))
     for run in table[table["score"].isna()].to_dict("records"):
         raise InputError(
-            f"marl-eval knows no failed runs, as seed {run['seed']} of {run['setting']} in "
-            f"{run['environment']} is"
+            f"marl-eval has no failed runs, but seed {run['seed']} of {run['setting']} in "
+            f"{run['environment']} failed"
         )
     curves = _curves_by_run(studies)
     tree: dict[str, Any] = {}
@@ -105,7 +108,7 @@ def marl_eval_tree(studies: Sequence[Results]) -> dict[str, Any]:
 
 
 def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
-    """One run's evaluations by step, and the last one as what marl-eval calls absolute. curves: by step."""
+    """The evaluations of a run by step, and the last of them as its absolute metrics. curves: by step."""
     table = curves[list(MARL_EVAL_METRICS.values())].dropna()
     values = [{name: [row[ours]] for name, ours in MARL_EVAL_METRICS.items()} for _, row in table.iterrows()]
     steps = {
@@ -117,7 +120,8 @@ def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
 
 def _write_rliable(studies: Sequence[Results], path: Path) -> None:
     scores, environments = rliable_scores(studies)
-    with appearing_whole(path) as temporary, temporary.open("wb") as file:  # given a path, it would add .npz
+    # An open file, because np.savez would add .npz to a path.
+    with appearing_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, environments=np.array(environments), **scores)
 
 
@@ -126,7 +130,7 @@ def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:
 
 
 def _stream(studies: Sequence[Results], sink: Sink) -> None:
-    """Every run of the studies into a sink."""
+    """Writes each run of the studies to a sink."""
     table, curves = kept_apart(score_table(studies, "eval_return")), _curves_by_run(studies)
     fields, _ = join(studies)
     for run, row in zip(table.to_dict("records"), fields.to_dict("records"), strict=True):
@@ -141,14 +145,14 @@ def _stream(studies: Sequence[Results], sink: Sink) -> None:
 
 
 def _curves_by_run(studies: Sequence[Results]) -> dict[tuple[str, int], pd.DataFrame]:
-    """By folder and run: index step, columns metrics."""
+    """The curves by folder and run: indexed by step, one column per metric."""
     _, curves = join(studies)
     groups: Any = curves.groupby(["study", "run"])
     return {key: rows.pivot(index="step", columns="metric", values="value") for key, rows in groups}
 
 
 def _counts(table: pd.DataFrame, to: str) -> pd.Series:
-    """How many runs each setting has in each environment. Raises InputError if one has none."""
+    """Number of runs by setting and environment. Raises InputError if a setting has none in one of them."""
     counts = table.groupby(["setting", "environment"], sort=False).size()
     for setting in table["setting"].unique():
         for environment in table["environment"].unique():
@@ -160,11 +164,11 @@ def _counts(table: pd.DataFrame, to: str) -> pd.Series:
 
 
 def _require_equal(to: str, what: str, counts: pd.Series) -> None:
-    """Raises InputError unless all counts, whose index is setting and environment, are equal."""
+    """Raises InputError unless all counts, indexed by setting and environment, are equal."""
     place: Any
     for place, count in counts.items():
         if count != counts.iloc[0]:
             first, other = (" in ".join(names) for names in (counts.index[0], place))
             raise InputError(
-                f"{to} needs equally many {what}: {first} has {counts.iloc[0]}, but {other} has {count}"
+                f"{to} needs the same number of {what}: {first} has {counts.iloc[0]}, but {other} has {count}"
             )

@@ -1,4 +1,4 @@
-"""Several results folders as one labelled table with a score for each run."""
+"""The score table of one or several results folders."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ PathLike = str | os.PathLike[str]
 
 
 def read(folders: Sequence[PathLike]) -> list[Results]:
-    """The studies of some folders. Raises InputError for none, one given twice or what is no study."""
+    """The results in some folders. Raises InputError for none, one given twice, or one without results."""
     if not folders:
         raise InputError("name at least one results folder")
     paths = [Path(folder).resolve() for folder in folders]
@@ -25,18 +25,19 @@ def read(folders: Sequence[PathLike]) -> list[Results]:
 
 
 def join(studies: Sequence[Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs and the curves of all studies, told apart by the column `study`, its folder."""
+    """The runs and the curves of all studies, with a column `study` that holds the results folder."""
     runs = [study.runs.assign(study=str(study.path)) for study in studies]
     curves = [study.curves.assign(study=str(study.path)) for study in studies]
     return pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
 def score_table(studies: Sequence[Results], metric: str) -> pd.DataFrame:
-    """The runs of all studies, as `join` gives them, with labels and scores.
+    """The score table of all studies together: the runs of `join` with SCORE_COLUMNS.
 
-    metric: "auc", the area under the curve of evaluations divided by its steps; "training", the mean return
-    of all training episodes; any other one's last value, such as "eval_return". Greater is better. Columns
-    as in jaxrl.statistics.scores. Raises InputError for an unknown metric, or one that a setting lacks.
+    metric: what a run scores. "auc" is the area under the curve of evaluations divided by its steps.
+    "training" is the mean return of training episodes, weighted by environment steps. Any recorded metric,
+    such as "eval_return", stands for its last value. Greater scores are better. Raises InputError for an
+    unknown metric, or one of which a setting has no value.
     """
     runs, curves = join(studies)
     if metric == "auc":
@@ -54,7 +55,11 @@ def score_table(studies: Sequence[Results], metric: str) -> pd.DataFrame:
 
 
 def kept_apart(table: pd.DataFrame) -> pd.DataFrame:
-    """A score table with the folder in the name of each setting that several hold of one environment."""
+    """The score table with settings of different studies kept apart.
+
+    If two studies hold the same setting in the same environment, its label gets the folder of the study
+    appended.
+    """
     studies = table.groupby(["environment", "setting"])["study"].transform("nunique")
     shared = studies.groupby(table["setting"]).transform("max") > 1
     return table.assign(setting=table["setting"] + (" (" + table["study"] + ")").where(shared, ""))

@@ -1,7 +1,7 @@
-"""`jaxrl select`: the best setting of each algorithm and environment, and what it scores on fresh seeds.
+"""Selection of the best setting of each algorithm and environment, with fresh seeds: `jaxrl select`.
 
-A setting is chosen for its score, so that the score flatters it. It is trained again on seeds that had no
-part in the choice, and what these say is the result.
+The score by which a setting was selected is inflated by the selection. The setting is therefore trained again
+on seeds that had no part in the selection, and its score on these is the result.
 """
 
 import dataclasses
@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from jaxrl.analysis.console import print_selection
 from jaxrl.analysis.scores import score_table
 from jaxrl.errors import InputError
 from jaxrl.run.train import resume, train
@@ -27,9 +25,7 @@ from jaxrl.store.manifest import spec_of
 from jaxrl.store.results import Results, load
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Run, Study
-from jaxrl.text import bounds, file_name, number
-
-SHOWN = 10  # settings of an algorithm that are printed, from the best on
+from jaxrl.text import file_name
 
 
 def select(
@@ -38,44 +34,40 @@ def select(
     seeds: int | str | Iterable[int] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """Chooses per algorithm and environment of a results folder the best setting, and trains it afresh.
+    """Selects the best setting of each algorithm and environment of a study, and trains it on fresh seeds.
 
-    metric: what a run scores, as in `jaxrl.scoring.score_table`; greater is better. seeds: as for `train`,
-    a count being that many after the folder's largest one; by default as many as the folder has. out: gets
-    a results folder for each environment, by default `selected-<metric>` in the folder; what is there
-    already is not trained again. The width is the folder's, or that of all fresh runs if they are fewer.
+    metric: what a run scores, as in `jaxrl.analysis.scores.score_table`; greater is better. seeds: the fresh
+    seeds, as for `train`, where a count starts after the largest seed of the study; by default as many as the
+    study has. out: gets a results folder of fresh runs for each environment, by default `selected-<metric>`
+    in the study's folder; fresh runs that are complete there are read, not trained. Their width is that of
+    the study, or their number if that is smaller.
 
-    Gives one row a setting, from the best of each algorithm on: environment, algorithm, setting, runs,
-    failed, mean, score, probability_best and optimism of jaxrl.statistics.select, and for the chosen ones
-    fresh, fresh_low, fresh_high, fresh_runs, fresh_failed, fresh_folder. Raises InputError if there is
-    nothing to choose from, a setting has a single run, for a seed that had its part in the choice, an unknown
-    metric, or code that has changed.
+    Returns one row per setting, by environment and algorithm and from the best setting on. Raises InputError
+    if each algorithm has a single setting, for a setting with one run, an unknown metric, a seed of the
+    study, code that has changed since, or an `out` that holds another study.
+
+    Columns (and those of `jaxrl.statistics.select`):
+        algorithm: name
+        fresh, fresh_low, fresh_high: mean of the finite fresh runs with its interval
+        fresh_runs, fresh_failed: number of fresh runs, and of failed ones
+        fresh_folder: results folder of the fresh runs; all fresh columns are NaN for a setting that is not
+            selected
     """
     searched = load(folder)
     study = searched.study
     table = score_table([searched], metric)
-    if (table.groupby(["environment", "algorithm"])["setting"].nunique() < 2).all():
-        raise InputError(f"{searched.path} has nothing to select: each algorithm has a single setting")
-    single = table.groupby(["environment", "setting"]).filter(lambda runs: len(runs) < 2)
-    if len(single):
-        raise InputError(
-            f"P(best) needs at least 2 runs of each setting, {single['setting'].iloc[0]!r} has 1; "
-            f"train more with: jaxrl resume {searched.path} --extend-seeds N"
-        )
+    _require_choice(searched, table)
     _require_same_code(searched, study)
     fresh_seeds = _fresh_seeds(searched.runs["seed"], seeds)
     ranking = _rank(table)
     best = ranking.drop_duplicates(["environment", "algorithm"])
     runs = {run.id: run for run in study.runs()}
     first = table.drop_duplicates(["environment", "setting"])[["environment", "setting", "run"]]
-    root = Path(out or searched.path / f"selected-{metric}")
+    root = Path(out or searched.path / f"selected-{file_name(metric)}")
+    width = searched.manifest["plan"]["width"]
     fresh = [
         _train_again(
-            study,
-            [runs[run] for run in chosen["run"]],
-            fresh_seeds,
-            searched.manifest["plan"]["width"],
-            root / file_name(str(name)),
+            study, [runs[run] for run in chosen["run"]], fresh_seeds, width, root / file_name(str(name))
         )
         for name, chosen in best.merge(first).groupby("environment", sort=False)
     ]
@@ -84,30 +76,12 @@ def select(
 
 
 def show(ranking: pd.DataFrame) -> None:
-    """Prints the settings of each environment and algorithm from the best on, and its fresh score."""
-    for (environment, _), settings in ranking.groupby(["environment", "algorithm"], sort=False):
-        columns = ("selection score", "P(best)", "optimism up to", "fresh score [95 %]", "fresh runs")
-        table = Table(escape(str(environment)), *columns, box=None)
-        for row in settings.head(SHOWN).to_dict("records"):
-            failed = f", {row['failed']} failed" if row["failed"] else ""
-            cells = [f"{number(row['mean'])}{failed}", f"{100 * row['probability_best']:.3g} %"]
-            if not np.isnan(row["fresh_runs"]):
-                fresh = f"{number(row['fresh'])} {bounds(row['fresh_low'], row['fresh_high'])}"
-                failed = f", {row['fresh_failed']:.0f} failed" if row["fresh_failed"] else ""
-                cells += [number(row["optimism"]), fresh]
-                cells += [f"{row['fresh_runs']:.0f}{failed}"]
-            table.add_row(escape(row["setting"]), *map(escape, cells))
-        Console(width=200).print(table, "")
-        if len(settings) > SHOWN:
-            print(f"and {len(settings) - SHOWN} more settings\n")
-    if ranking["failed"].any():
-        print("a failed run ranks below all others, and beside it settings are chosen by ranks; scores are")
-        print("means of the other runs\n")
-    print(f"fresh runs: {', '.join(ranking['fresh_folder'].dropna().unique())}")
+    """Prints the table of `select`."""
+    print_selection(ranking)
 
 
 def _rank(table: pd.DataFrame) -> pd.DataFrame:
-    """The settings of each environment and algorithm, from the best on."""
+    """The table of `jaxrl.statistics.select` with `algorithm`, best settings of an algorithm first."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     parts = [rank(runs, rng).assign(algorithm=name) for name, runs in table.groupby("algorithm", sort=False)]
     ranking = pd.concat(parts).sort_values("score", ascending=False, kind="stable", na_position="last")
@@ -116,17 +90,20 @@ def _rank(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], width: int, out: Path) -> Results:
-    """The settings of some runs in one environment, as they were trained but for the seeds."""
+    """Trains the settings of some runs, all in one environment, on other seeds.
+
+    All else is as in the study: its budget and extensions, evaluations and generator.
+    """
     algorithms = tuple(run.algorithm for run in runs)
     again = dataclasses.replace(
         study, environments=(runs[0].environment,), algorithms=algorithms, seeds=seeds, more_seeds=()
     )
-    if not again.more_steps or Folder(out).empty:
+    if not again.more_steps or Folder(out).empty:  # `train` reads or refuses what a folder holds
         results, done = _begin(again, min(width, len(runs) * len(seeds)), out), 0
-    else:  # of an earlier selection, perhaps interrupted between two extensions
-        there = Folder(out).study()
-        done = len(there.more_steps)
-        if there != dataclasses.replace(again, more_steps=again.more_steps[:done]):
+    else:  # an earlier selection may have been interrupted between two extensions
+        existing = Folder(out).study()
+        done = len(existing.more_steps)
+        if existing != dataclasses.replace(again, more_steps=again.more_steps[:done]):
             raise InputError(f"{out} holds another study; choose another folder")
         results = resume(out)
     for steps in again.more_steps[done:]:
@@ -135,7 +112,7 @@ def _train_again(study: Study, runs: Sequence[Run], seeds: tuple[int, ...], widt
 
 
 def _begin(study: Study, width: int, out: Path) -> Results:
-    """Trains a study as it was before its extensions."""
+    """Trains a study up to its budget before extensions."""
     return train(
         study.algorithms,
         study.environments,
@@ -144,13 +121,17 @@ def _begin(study: Study, width: int, out: Path) -> Results:
         out=out,
         evaluate_every=study.evaluate_every,
         evaluation_episodes=study.evaluation_episodes,
+        evaluate_in=dict(study.evaluate_in),
         width=width,
         prng=study.prng,
     )
 
 
 def _fresh(joined: pd.DataFrame, is_fresh: pd.Series) -> pd.DataFrame:
-    """The chosen settings with what they score on the fresh runs of a joined table."""
+    """One row per selected setting: its labels, `algorithm`, and the columns of `select` about fresh runs.
+
+    joined: the score table of the study and of the fresh runs. is_fresh: which of its rows are fresh runs.
+    """
     rng = np.random.default_rng(RESAMPLING_SEED)
     parts = []
     for name, runs in joined.groupby("algorithm", sort=False):
@@ -164,18 +145,32 @@ def _fresh(joined: pd.DataFrame, is_fresh: pd.Series) -> pd.DataFrame:
 
 
 def _fresh_seeds(used: pd.Series, seeds: int | str | Iterable[int] | None) -> tuple[int, ...]:
+    """The fresh seeds of `select`, given the used ones. Raises InputError for a fresh seed that was used."""
     start, count = int(used.max()) + 1, used.nunique()
     fresh = parse_seeds(count if seeds is None else seeds, start)
     both = set(fresh) & set(used)
     if both:
         following = f"{start}:{start + count}"
-        raise InputError(f"seed {min(both)} had its part in the selection: take fresh ones, as {following}")
+        raise InputError(f"seed {min(both)} was used in the selection: choose others, such as {following}")
     return fresh
 
 
+def _require_choice(searched: Results, table: pd.DataFrame) -> None:
+    """Raises InputError if each algorithm has a single setting, or a setting has a single run."""
+    if (table.groupby(["environment", "algorithm"])["setting"].nunique() < 2).all():
+        raise InputError(f"{searched.path} has nothing to select from: each algorithm has a single setting")
+    single = table.groupby(["environment", "setting"]).filter(lambda runs: len(runs) < 2)
+    if len(single):
+        raise InputError(
+            f"P(best) needs at least 2 runs of each setting, but {single['setting'].iloc[0]!r} has 1; "
+            f"train more with: jaxrl resume {searched.path} --extend-seeds N"
+        )
+
+
 def _require_same_code(searched: Results, study: Study) -> None:
+    """Raises InputError if the code of an environment or algorithm has changed since the study's training."""
     now, then = json.loads(json.dumps(spec_of(study))), searched.manifest["study"]
-    for kind in ("environments", "algorithms"):
+    for kind in ("environments", "algorithms", "evaluate_in"):
         if now[kind] != then[kind]:
             raise InputError(
                 f"{searched.path} was trained with other code of its {kind}: fresh runs would not be of the "

@@ -1,7 +1,4 @@
-"""Where the curves of runs can go besides the results folder: other tools' files, behind one interface.
-
-Their packages are optional.
-"""
+"""Writers of runs in the files of TensorBoard and Weights & Biases, whose packages are optional."""
 
 import importlib
 import math
@@ -18,21 +15,21 @@ Parameters = Mapping[str, bool | int | float | str]
 
 
 class Sink(Protocol):
-    """Takes runs one after the other."""
+    """Writes runs, one after the other."""
 
     def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
-        """Keeps a run.
+        """Writes one run.
 
-        name: environment, setting and seed, unique together. curves: index step, columns metrics, NaN where
-        a metric has no value.
+        name: environment, setting and seed; no other run has the same three. curves: indexed by step, one
+        column per metric, NaN where a metric has no value.
         """
 
     def close(self) -> None:
-        """Returns once all runs are on disk."""
+        """Returns when all runs are on disk."""
 
 
 class TensorBoard:
-    """Event files, a folder for each run: environment/setting/seed."""
+    """Event files in the folder environment/setting/seed of each run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,7 +38,7 @@ class TensorBoard:
     def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
         summary = importlib.import_module("tensorboardX.summary")
         with self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name)))) as writer:
-            # Not add_hparams, which puts them into a run of their own, apart from the curves.
+            # add_hparams would put the parameters into another run than the curves.
             for part in summary.hparams(dict(parameters), dict.fromkeys(curves.columns, 0.0)):
                 writer.file_writer.add_summary(part)
             for step, values in _rows(curves):
@@ -49,11 +46,11 @@ class TensorBoard:
                     writer.add_scalar(metric, value, step)
 
     def close(self) -> None:
-        pass  # each writer has closed its file
+        pass  # `write` has closed each file
 
 
 class WeightsAndBiases:
-    """Offline runs, which `wandb sync` uploads; their group is environment and setting."""
+    """Offline runs for `wandb sync`, grouped by environment and setting."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,19 +72,20 @@ class WeightsAndBiases:
         run.finish()
 
     def close(self) -> None:
-        self.package.teardown()  # another process writes the files, and finish() may return before it
+        self.package.teardown()  # waits for the process that writes the files, as finish() does not
 
 
 def _rows(curves: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
-    """Each step with the metrics that have a value there."""
+    """Each step in order, with the metrics that have a value there."""
     rows: Any = curves.sort_index().to_dict("index").items()
     return [(int(step), {str(k): v for k, v in row.items() if not math.isnan(v)}) for step, row in rows]
 
 
 def _imported(package: str, extra: str) -> Any:
+    """The module of a package. Raises InputError, with the extra to install, if it is missing."""
     try:
         return importlib.import_module(package)
     except ImportError:
         raise InputError(
-            f"this needs the package {package}, which is not installed: pip install -e '.[{extra}]'"
+            f"this export needs the package {package}, which is not installed: pip install -e '.[{extra}]'"
         ) from None

@@ -1,4 +1,4 @@
-"""Random permutations without sorting, which XLA does slowly on a CPU."""
+"""Random permutations without sorting, because XLA sorts slowly on a CPU."""
 
 import jax.numpy as jnp
 from jax import Array, lax, random
@@ -7,11 +7,11 @@ ROUNDS = 24
 
 
 def permutation(key: Array, n: int) -> Array:
-    """A random permutation of 0 to n - 1: [n] int32.
+    """A random permutation of 0 to n - 1, for n >= 1: int32 [n].
 
-    The swap-or-not shuffle (Hoang, Morris & Rogaway 2012): each round pairs x with `pivot - x mod n`
-    and swaps the two or not, by a bit that both compute alike. Every round is its own inverse, so the
-    whole is a bijection for any n, whatever the quality of the bits.
+    This is the swap-or-not shuffle (Hoang, Morris & Rogaway 2012). Each round pairs x with (pivot - x) mod n,
+    and a bit that both compute equally decides whether the two are swapped. Each round is its own inverse, so
+    the result is a bijection for any n and for any quality of the bits.
     """
 
     def swap_or_not(x: Array, round_key: Array) -> tuple[Array, None]:
@@ -26,7 +26,7 @@ def permutation(key: Array, n: int) -> Array:
 
 
 def mix(x: Array) -> Array:
-    """MurmurHash3's 32-bit finaliser: every input bit reaches every output bit. uint32 to uint32."""
+    """The 32-bit finaliser of MurmurHash3, uint32 to uint32: each output bit depends on each input bit."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

@@ -1,14 +1,19 @@
-"""Statistics over runs, in numpy, scipy and pandas alone. The unit is always the run.
+"""Statistics of runs. They need numpy, scipy and pandas, but not jax.
 
-A score table has one row a run: run, environment, setting, score and whatever else describes it. All that
-resamples takes an explicit numpy.random.Generator.
+The unit of every statistic is the run, and greater scores are better. `jaxrl.statistics.tables` lists the
+columns of the tables of runs, curves and scores that these functions take. A function that resamples takes a
+numpy.random.Generator.
 
-A failed run has the score NaN and stays in every table. It ranks below every finite score, and no number is
-made up for it. So averages and spreads (mean, difference of means, IQM, optimality gap, sd, IQR, bands) are
-over the finite runs, with the number of failed ones beside them; what sorts runs (median, tolerance interval,
-lower CVaR, profile, probability of improvement, solve share, time to a threshold) puts it below all; and what
-ranks settings by their means (tests and verdicts, selection, sensitivity, a pilot's power) takes, where a run
-failed, the runs' ranks instead of their scores, and calls no two settings equivalent.
+A failed run has the score NaN and stays in every table. No number is made up for it. Statistics treat it in
+one of three ways:
+
+- Averages and spreads are over the finite runs, and tables count the failed runs beside them: mean,
+  difference of means, IQM, optimality gap, standard deviation, interquartile range, bands of the mean curve.
+- Statistics that sort or count runs place a failed run below every finite score: median, tolerance interval,
+  lower CVaR, performance profile, probability of improvement, solve share, time to a threshold.
+- Statistics that rank settings by their means use the ranks of the runs instead of their scores as soon as
+  one run failed: tests of a difference, verdicts, selection, sensitivity, the power of a pilot. The test of
+  equivalence is not done then.
 """
 
 from jaxrl.statistics.aggregates import aggregate, performance_profile

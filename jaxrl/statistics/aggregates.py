@@ -1,6 +1,7 @@
-"""One number over several environments, whose scores must be comparable: see `normalise`.
+"""Aggregates over several environments, whose scores must be comparable: `normalise` makes them so.
 
-Bootstraps are stratified: they resample the runs within each environment independently (Agarwal et al. 2021).
+The bootstrap is stratified: it resamples the runs within each environment independently (Agarwal et al.
+2021).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,21 +12,29 @@ import pandas as pd
 
 from jaxrl.errors import InputError
 from jaxrl.statistics.estimators import iqm, mean, optimality_gap
-from jaxrl.statistics.intervals import draw_counts, draws, percentile_bounds
-from jaxrl.statistics.samples import counts, require_scores
+from jaxrl.statistics.intervals import Interval, bootstrap_counts, bootstrap_samples, percentile_bounds
+from jaxrl.statistics.tables import counts, require_scores
 
-Strata = Sequence[np.ndarray]  # of each environment, [..., runs]
+Strata = Sequence[np.ndarray]  # the scores in each environment, [..., runs]
 
 
 def aggregate(
     table: pd.DataFrame, rng: np.random.Generator, target: float = 1.0, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Mean, median, IQM and optimality gap over all environments, each with its interval: a row a setting.
+    """One row per setting of a score table, with aggregates over all environments.
 
-    Mean and optimality gap (shortfall from `target`) give each environment the same weight; the median is
-    that of the environments' means; the IQM pools all runs. Failed runs are left out and counted in
-    `failed`. No interval (NaN) if an environment has fewer than two finite runs. Raises InputError for a
-    table that is not one row a run, or a setting that lacks an environment.
+    With fewer than two finite runs in an environment there are no intervals (NaN). Raises InputError for a
+    table that is not a score table, or a setting without a run in one of the environments.
+
+    Columns:
+        setting: label, as in the score table
+        environments: number of environments
+        runs, failed: number of runs in all environments, and of failed ones
+        mean, mean_low, mean_high: mean over environments of the mean of the finite runs, with its interval
+        median, median_low, median_high: median over environments of the same means
+        iqm, iqm_low, iqm_high: interquartile mean of the finite runs of all environments together
+        optimality_gap, optimality_gap_low, optimality_gap_high: mean over environments of the mean shortfall
+            of the finite runs from `target`
     """
     aggregates: dict[str, Callable[[Strata], np.ndarray]] = {
         "mean": lambda strata: _over_environments(mean, strata).mean(axis=0),
@@ -37,13 +46,13 @@ def aggregate(
     }
     rows = []
     for setting, runs, strata in _by_setting(table):
-        known = [scores[~np.isnan(scores)] for scores in strata]
-        enough = min(len(scores) for scores in known) >= 2
-        drawn = [draws(scores, rng) for scores in known] if enough else None
+        finite = [scores[~np.isnan(scores)] for scores in strata]
+        enough = min(len(scores) for scores in finite) >= 2
+        resampled = [bootstrap_samples(scores, rng) for scores in finite] if enough else None
         row = {"setting": setting, "environments": len(strata), **counts(runs)}
         for name, statistic in aggregates.items():
-            low, high = percentile_bounds(statistic(drawn), confidence) if drawn else (np.nan, np.nan)
-            row |= {name: float(statistic(known)), f"{name}_low": float(low), f"{name}_high": float(high)}
+            low, high = percentile_bounds(statistic(resampled), confidence) if resampled else (np.nan, np.nan)
+            row |= Interval(float(statistic(finite)), float(low), float(high)).columns(name)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -51,19 +60,25 @@ def aggregate(
 def performance_profile(
     table: pd.DataFrame, taus: npt.ArrayLike, rng: np.random.Generator, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Share of runs that score above each tau: setting, tau, share, and its band share_low, share_high.
+    """The performance profile of each setting of a score table: one row per setting and tau.
 
-    The run-score distribution of Agarwal et al. (2021), every environment with the same weight. A failed
-    run is above no tau. The band is pointwise. Raises InputError as `aggregate` does.
+    It is the run-score distribution of Agarwal et al. (2021), with the same weight for each environment. Its
+    band is a pointwise percentile bootstrap interval. Raises InputError for taus that are not finite numbers,
+    [points], and as `aggregate` does.
+
+    Columns:
+        setting: label, as in the score table
+        tau: threshold of the score
+        share, share_low, share_high: share of runs that score above tau, with its band; a failed run does not
     """
     taus = np.asarray(taus, np.float64)
     if taus.ndim != 1 or not np.isfinite(taus).all():
-        raise InputError("taus must be finite numbers, [points]")
+        raise InputError(f"taus must be finite numbers, [points], got {taus!r}")
     parts = []
     for setting, _, strata in _by_setting(table):
         above = [(scores[:, None] > taus).astype(np.float64) for scores in strata]  # [runs, points] each
-        drawn = np.mean([draw_counts(len(a), rng) @ a / len(a) for a in above], axis=0)
-        low, high = percentile_bounds(drawn, confidence)
+        resampled = np.mean([bootstrap_counts(len(a), rng) @ a / len(a) for a in above], axis=0)
+        low, high = percentile_bounds(resampled, confidence)
         share = np.mean([a.mean(axis=0) for a in above], axis=0)
         columns = {"tau": taus, "share": share, "share_low": low, "share_high": high}
         parts.append(pd.DataFrame({"setting": setting, **columns}))
@@ -71,7 +86,7 @@ def performance_profile(
 
 
 def _by_setting(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, list[np.ndarray]]]:
-    """Each setting, its runs, and its scores in each environment ([runs], NaN for failed ones)."""
+    """Each setting with its rows and its scores in each environment, [runs] with NaN for failed runs."""
     require_scores(table)
     environments = table["environment"].unique()
     found = []
@@ -80,7 +95,7 @@ def _by_setting(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, list[np.nd
         strata = [by_environment[by_environment.index == name].to_numpy(np.float64) for name in environments]
         for name, scores in zip(environments, strata, strict=True):
             if len(scores) == 0:
-                raise InputError(f"{setting!r} has no run in {name}: an aggregate needs every environment")
+                raise InputError(f"{setting!r} has no run in {name}, but an aggregate needs all environments")
         found.append((str(setting), runs, strata))
     return found
 

@@ -1,7 +1,7 @@
-"""Two settings compared, and all pairs of them. Greater scores are better.
+"""Comparisons of two settings, and of all pairs of settings. Greater scores are better.
 
-Where a run failed (NaN), no number is made up for it: the difference of means is that of the finite runs, and
-the verdict is by ranks, in which a failed run is below every finite score.
+If a run failed (NaN), the difference of means is still that of the finite runs, but the verdict is by ranks,
+where a failed run ranks below every finite score.
 """
 
 import itertools
@@ -14,9 +14,14 @@ import pandas as pd
 
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics.estimators import mean
-from jaxrl.statistics.intervals import Interval, Scores, draw_counts, draws, percentile_bounds
+from jaxrl.statistics.intervals import (
+    Interval,
+    Scores,
+    bootstrap_counts,
+    bootstrap_samples,
+    percentile_bounds,
+)
 from jaxrl.statistics.power import runs_needed
-from jaxrl.statistics.samples import any_failed, counts, require_scores
 from jaxrl.statistics.significance import (
     PERMUTATIONS,
     equivalence_p,
@@ -26,27 +31,29 @@ from jaxrl.statistics.significance import (
     two_samples,
     welch_p,
 )
+from jaxrl.statistics.tables import any_failed, counts, require_scores
 
-# The least p-value of n draws is 2 / (n + 1), which Holm multiplies by the number of pairs: this leaves 0.01.
+# The least p-value of n draws is 2 / (n + 1), and Holm's correction multiplies it by up to the number of
+# pairs. With 200 draws per pair, the least corrected p-value is about 0.01.
 PERMUTATIONS_PER_PAIR = 200
 
 
 class Comparison(NamedTuple):
-    """Of a against b; its p-values are those of jaxrl.statistics.significance."""
+    """The comparison of a setting a with a setting b."""
 
     difference: Interval  # of the means of the finite runs, a - b
-    improvement: Interval  # probability that a run of a beats one of b
-    p_welch: float
+    improvement: Interval  # probability that a run of a scores above a run of b, a tie counts one half
+    p_welch: float  # p-values of the tests in jaxrl.statistics.significance
     p_permutation: float
     p_mann_whitney: float
     p_equivalence: float
-    by_ranks: bool  # a run failed, so the verdict is by ranks
-    verdict: str
-    runs_needed: float  # per group, for 80 % power to find the smallest effect; NaN if by_ranks or constant
+    by_ranks: bool  # whether a run failed, so that the verdict is by ranks
+    verdict: str  # of a: "better", "worse", "equivalent" or "undecided"
+    runs_needed: float  # per setting, to find the smallest effect with 80 % power; NaN if it is unknown
 
     @property
     def advantage(self) -> Interval:
-        """What the verdict is about: the difference or, by ranks, the improvement less a half."""
+        """The interval that the verdict needs: the difference or, by ranks, the improvement minus 1/2."""
         if not self.by_ranks:
             return self.difference
         return Interval(*(bound - 0.5 for bound in self.improvement))
@@ -60,11 +67,12 @@ def compare(
     confidence: float = 0.95,
     permutations: int = PERMUTATIONS,
 ) -> Comparison:
-    """Compares the scores of two settings' runs, [runs of a] and [runs of b].
+    """Compares the scores of the runs of two settings, [runs of a] and [runs of b].
 
-    smallest_effect: the least difference of means that matters, above 0; if None, nothing is equivalent, and
-    p_equivalence and runs_needed are NaN. permutations: as in permutation_p. Raises InputError for no runs,
-    or for scores that are not one number a run.
+    smallest_effect: the smallest difference of means that matters, above 0 and finite. If it is None,
+    p_equivalence and runs_needed are NaN, and the verdict is never "equivalent". permutations: as in
+    `permutation_p`. Raises InputError for another smallest_effect, for no runs, or for scores that are not
+    one number per run.
     """
     if smallest_effect is not None and not 0 < smallest_effect < np.inf:
         raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
@@ -89,12 +97,19 @@ def compare_all(
     smallest_effect: float | Mapping[str, float | None] | None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Every pair of settings within each environment of a score table: one row a pair, a against b.
+    """Compares all pairs of settings within each environment of a score table: one row per pair, a against b.
 
-    smallest_effect: one for all, or one of each environment, whose returns differ in scale; or None. p_holm
-    is p_permutation, of so many draws that it can be small enough, after Holm's correction over all rows, and
-    the verdict takes it instead. Raises InputError for a table that is not one row a run or has no pair, or
-    for an environment that smallest_effect lacks.
+    smallest_effect: as in `compare`, one for all environments or one for each by its label. The verdict of a
+    row uses p_holm instead of p_permutation, and permutation tests draw so often that p_holm can be small.
+    Raises InputError for a table that is not a score table, for no pair, or for an environment without a
+    smallest effect.
+
+    Columns:
+        environment, a, b: labels of the environment and of the two settings
+        smallest_effect: the one given for this environment
+        runs_a, failed_a, runs_b, failed_b: number of runs, and of failed ones
+        p_holm: p_permutation after Holm's correction over all rows
+        <field>: each field of `Comparison`, an interval as <field>, <field>_low and <field>_high
     """
     require_scores(table)
     pairs: list[dict[str, Any]] = []
@@ -113,7 +128,7 @@ def compare_all(
             )
             results.append(compare(a["score"], b["score"], rng, effect, confidence, permutations))
     if not pairs:
-        raise InputError("a comparison needs two settings in one environment")
+        raise InputError("a comparison needs at least two settings in one environment")
     p_holm = holm(np.array([result.p_permutation for result in results]))
     return pd.DataFrame(
         pair | _row(result, p, pair["smallest_effect"], confidence)
@@ -128,14 +143,16 @@ def verdict(
     smallest_effect: float | None,
     confidence: float = 0.95,
 ) -> str:
-    """Of a against b: "equivalent", "better", "worse" or "undecided".
+    """The verdict of a against b: "better", "worse", "equivalent" or "undecided".
 
-    advantage: the difference of means or, where a run failed, the probability of improvement less a half.
-    Each verdict but the last needs both the interval and a test at the level 1 - confidence, since a
-    bootstrap of few runs is too sure: equivalent if the whole interval is nearer to 0 than the smallest
-    effect that matters (never if that is None), else better or worse if it lies on one side of 0.
+    advantage: the interval of the difference of means or, if a run failed, of the probability of improvement
+    minus 1/2. The first three verdicts need both this interval and a test at the level 1 - confidence,
+    because a bootstrap interval of few runs is too narrow. a and b are equivalent if the interval lies
+    between -smallest_effect and smallest_effect and p_equivalence is at most the level; never if
+    smallest_effect is None. Otherwise a is better or worse if the interval lies on one side of 0 and
+    p_difference is at most the level.
     """
-    level = 1 - confidence + 1e-12  # 1 - 0.9 is below 0.1 in binary
+    level = 1 - confidence + 1e-12  # in binary, 1 - 0.9 is below 0.1
     _, low, high = advantage
     within = smallest_effect is not None and -smallest_effect < low and high < smallest_effect
     if within and p_equivalence <= level:
@@ -148,15 +165,17 @@ def verdict(
 
 
 def difference_interval(a: Scores, b: Scores, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
-    """Difference of the finite runs' means, a - b, with its percentile-bootstrap interval.
+    """Difference of the means of the finite runs, a - b, with its percentile bootstrap interval.
 
-    NaN where one has no finite run; no interval (NaN) where one has a single one.
+    The difference is NaN if a or b has no finite run, and the interval is NaN if a or b has only one.
     """
     finite_a, finite_b = (scores[~np.isnan(scores)] for scores in two_samples(a, b))
     estimate = float(mean(finite_a) - mean(finite_b))
     if min(len(finite_a), len(finite_b)) < 2:
         return Interval(estimate, np.nan, np.nan)
-    differences = draws(finite_a, rng).mean(axis=1) - draws(finite_b, rng).mean(axis=1)
+    differences = bootstrap_samples(finite_a, rng).mean(axis=1) - bootstrap_samples(finite_b, rng).mean(
+        axis=1
+    )
     low, high = percentile_bounds(differences, confidence)
     return Interval(estimate, float(low), float(high))
 
@@ -164,21 +183,24 @@ def difference_interval(a: Scores, b: Scores, rng: np.random.Generator, confiden
 def improvement_interval(
     a: Scores, b: Scores, rng: np.random.Generator, confidence: float = 0.95
 ) -> Interval:
-    """Probability that a run of a scores above one of b, ties half, with its bootstrap interval.
+    """Probability of improvement with its percentile bootstrap interval (Agarwal et al. 2021).
 
-    Mann and Whitney's U / (nm) (Agarwal et al. 2021). Failed runs tie. No interval for a single run.
+    It is the probability that a run of a scores above a run of b, where a tie counts one half. The estimate
+    is the Mann-Whitney statistic U / (nm). Failed runs tie below every finite score. The interval is NaN if a
+    or b has one run.
     """
     a, b = (np.where(np.isnan(scores), -np.inf, scores) for scores in two_samples(a, b))
     wins = np.where(a[:, None] == b, 0.5, a[:, None] > b)  # [runs of a, runs of b]
     if min(wins.shape) < 2:
         return Interval(float(wins.mean()), np.nan, np.nan)
-    drawn_a, drawn_b = draw_counts(len(a), rng), draw_counts(len(b), rng)
-    shares = ((drawn_a @ wins) * drawn_b).sum(axis=1) / wins.size
+    counts_a, counts_b = bootstrap_counts(len(a), rng), bootstrap_counts(len(b), rng)
+    shares = ((counts_a @ wins) * counts_b).sum(axis=1) / wins.size
     low, high = percentile_bounds(shares, confidence)
     return Interval(float(wins.mean()), float(low), float(high))
 
 
 def _effect_in(environment: str, smallest_effect: float | Mapping[str, float | None] | None) -> float | None:
+    """The smallest effect of an environment. Raises InputError if there is none for it."""
     if not isinstance(smallest_effect, Mapping):
         return smallest_effect
     if environment not in smallest_effect:
@@ -187,7 +209,7 @@ def _effect_in(environment: str, smallest_effect: float | Mapping[str, float | N
 
 
 def _decided(result: Comparison, p: float, smallest_effect: float | None, confidence: float) -> Comparison:
-    """A comparison with its verdict, by the p-value p of a difference."""
+    """The comparison with its verdict. p: the p-value of the difference that the verdict uses."""
     found = verdict(result.advantage, p, result.p_equivalence, smallest_effect, confidence)
     return result._replace(verdict=found)
 
@@ -195,7 +217,7 @@ def _decided(result: Comparison, p: float, smallest_effect: float | None, confid
 def _row(
     result: Comparison, p_holm: float, smallest_effect: float | None, confidence: float
 ) -> dict[str, Any]:
-    """A comparison as columns, with the verdict after Holm's correction."""
+    """The columns of a comparison, with the verdict after Holm's correction."""
     result = _decided(result, p_holm, smallest_effect, confidence)
     values = result._asdict() | {"p_holm": p_holm}
     return (
@@ -206,7 +228,11 @@ def _row(
 
 
 def _runs_needed(a: np.ndarray, b: np.ndarray, smallest_effect: float) -> float:
-    """By the t-test's formula with the groups' spread; NaN where there is none, or where a run failed."""
+    """`runs_needed` for the effect in units of the pooled standard deviation of a and b.
+
+    NaN if a or b has one run, if neither varies, or if a run failed.
+    """
     if min(len(a), len(b)) < 2 or any_failed(a, b) or not np.ptp(a) + np.ptp(b) > 0:
         return np.nan
-    return float(runs_needed(smallest_effect / np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)))
+    pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    return float(runs_needed(smallest_effect / pooled))

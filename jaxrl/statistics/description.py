@@ -1,27 +1,35 @@
-"""All that is to be said of each setting by itself."""
+"""Each setting described by itself."""
 
 import numpy as np
 import pandas as pd
 
 from jaxrl.statistics.estimators import iqr, lower_cvar, median, sd
 from jaxrl.statistics.intervals import Interval, mean_interval, solve_share, tolerance_interval
-from jaxrl.statistics.samples import counts, require_scores, settings
+from jaxrl.statistics.tables import by_setting, counts, require_scores
 
 
 def describe(
     table: pd.DataFrame, rng: np.random.Generator, worst_share: float = 0.1, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """One row a setting of each environment of a score table, with its runs and how many of them failed.
+    """One row per setting of each environment of a score table.
 
-    mean, with its interval mean_low, mean_high: of the finite runs. sd, iqr: their spread. median, cvar (mean
-    of the worst `worst_share`) and tolerance_low, tolerance_high (90 % of future runs with 95 % confidence,
-    NaN with fewer than 46 runs) sort a failed run below all others, -inf. solved, likewise with its interval:
-    share that reaches the column `solved_return`, which failed runs do not; NaN where there is none. Raises
-    InputError for a table that is not one row a run.
+    Raises InputError for a table that is not a score table.
+
+    Columns:
+        environment, setting: labels, as in the score table
+        runs, failed: number of runs, and of failed ones
+        mean, mean_low, mean_high: mean of the finite runs with its interval
+        sd, iqr: standard deviation and interquartile range of the finite runs
+        median: of all runs, failed ones as -inf
+        cvar: mean of the worst `worst_share` of all runs, failed ones as -inf
+        tolerance_low, tolerance_high: interval of 90 % of future runs with 95 % confidence, failed ones as
+            -inf; NaN with fewer than 46 runs
+        solved, solved_low, solved_high: share of runs that score at least `solved_return`, with its interval;
+            NaN if the table has no such column or value
     """
     require_scores(table)
     rows = []
-    for environment, setting, runs in settings(table):
+    for environment, setting, runs in by_setting(table):
         scores = runs["score"].to_numpy(np.float64)
         threshold = runs["solved_return"].iloc[0] if "solved_return" in runs.columns else np.nan
         none = Interval(np.nan, np.nan, np.nan)

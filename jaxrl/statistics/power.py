@@ -1,4 +1,4 @@
-"""How many runs a comparison needs: by the t-test's formula, and by resampling a pilot."""
+"""The power of a comparison and the runs it needs, by the t-test's formula or by resampling a pilot."""
 
 import math
 
@@ -7,26 +7,29 @@ from scipy import stats
 
 from jaxrl.errors import InputError
 from jaxrl.statistics.intervals import Scores, require_share
-from jaxrl.statistics.samples import comparable, sample
+from jaxrl.statistics.tables import sample, scores_or_ranks
 
-STUDIES = 2_000  # simulated ones
+STUDIES = 2_000  # simulated for one power
 
 
 def t_test_power(effect: float, runs: int, level: float = 0.05) -> float:
-    """Chance that a two-sided t-test of two groups of `runs` >= 2 each finds an effect (noncentral t).
+    """Power of a two-sided t-test of two groups of `runs` >= 2 each, by the noncentral t distribution.
 
     effect: Cohen's d, the difference of means in standard deviations.
     """
-    freedom, shift = 2.0 * runs - 2, abs(effect) * np.sqrt(runs / 2)
+    freedom, noncentrality = 2.0 * runs - 2, abs(effect) * np.sqrt(runs / 2)
     critical = stats.t.ppf(1 - level / 2, freedom)
-    other_tail = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))  # NaN once it is vanishing
-    return float(stats.nct.sf(critical, freedom, shift) + other_tail)
+    other_tail = np.nan_to_num(
+        stats.nct.cdf(-critical, freedom, noncentrality)
+    )  # scipy's NaN stands for about 0
+    return float(stats.nct.sf(critical, freedom, noncentrality) + other_tail)
 
 
 def runs_needed(effect: float, power: float = 0.8, level: float = 0.05) -> int:
-    """Least runs per group with which a two-sided t-test finds an effect: 64, 17, 9, 6 for 0.5, 1, 1.5, 2.
+    """The least number of runs per group with which `t_test_power` reaches `power`.
 
-    effect: Cohen's d, not 0. Raises InputError for values out of range.
+    By default it is 64, 17, 9 and 6 for effects of 0.5, 1, 1.5 and 2. effect: Cohen's d, finite and not 0.
+    Raises InputError for another effect, and unless power and level are in (0, 1).
     """
     if not 0 < abs(effect) < np.inf:
         raise InputError(f"effect must be finite and not 0, got {effect!r}")
@@ -35,31 +38,33 @@ def runs_needed(effect: float, power: float = 0.8, level: float = 0.05) -> int:
     enough = 2
     while t_test_power(effect, enough, level) < power:
         enough *= 2
-    few = max(enough // 2, 1)
-    while enough - few > 1:
-        middle = (few + enough) // 2
+    too_few = max(enough // 2, 1)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
         if t_test_power(effect, middle, level) < power:
-            few = middle
+            too_few = middle
         else:
             enough = middle
     return enough
 
 
 def pilot_power(a: Scores, b: Scores, runs: int, rng: np.random.Generator, level: float = 0.05) -> float:
-    """Share of simulated studies, of `runs` >= 2 per group, in which Welch's test finds a difference.
+    """Share of simulated studies of `runs` >= 2 per group in which Welch's test finds a difference.
 
-    a, b: the pilot's scores, resampled with replacement, so their shape and their difference are taken as
-    true; for a difference of one's own, pass `pilot` and `pilot + difference`. Where a run failed, it is the
-    pilot's ranks that are resampled. A simulated study in which neither group varies finds a difference if a
-    permutation test would. Raises InputError for fewer than two runs.
+    A simulated study resamples the scores a and b of the pilot with replacement, so it takes their
+    distributions and their difference as the true ones. To assume another difference, pass a pilot and the
+    same pilot shifted by it. If a run failed, the ranks of the runs are resampled instead of their scores.
+    Where neither group of a simulated study varies, Welch's test cannot be done, and a permutation test
+    decides. Raises InputError for fewer than two runs in a, in b, or per group.
     """
-    a, b = comparable(sample(a), sample(b))
+    a, b = scores_or_ranks(sample(a), sample(b))
     if min(len(a), len(b), runs) < 2:
         raise InputError("a pilot and the study it plans need at least two runs of each setting")
     drawn_a, drawn_b = (scores[rng.integers(len(scores), size=(STUDIES, runs))] for scores in (a, b))
     varied = (np.ptp(drawn_a, axis=1) > 0) | (np.ptp(drawn_b, axis=1) > 0)
-    apart = drawn_a[~varied, 0] != drawn_b[~varied, 0]
-    found = np.count_nonzero(apart) if 2 / math.comb(2 * runs, runs) <= level else 0
+    different = drawn_a[~varied, 0] != drawn_b[~varied, 0]
+    least_p = 2 / math.comb(2 * runs, runs)  # the permutation test's for two different constants
+    found = np.count_nonzero(different) if least_p <= level else 0
     drawn_a, drawn_b = drawn_a[varied], drawn_b[varied]
     moments = [f(drawn) for drawn in (drawn_a, drawn_b) for f in (_mean, _sd)]
     tests = stats.ttest_ind_from_stats(*moments[:2], runs, *moments[2:], runs, equal_var=False)
@@ -74,20 +79,22 @@ def pilot_runs_needed(
     level: float = 0.05,
     most: int = 1_024,
 ) -> int | None:
-    """Runs per group at which `pilot_power` reaches `power`; None if `most` do not suffice.
+    """The runs per group with which `pilot_power` reaches `power`, by bisection.
 
-    Found by bisection of simulated powers, so it may be off by a few percent.
+    None if `most` runs, rounded down to a power of two, do not suffice. The result varies by a few percent
+    with `rng`, because powers are simulated. Raises InputError unless 0 < power < 1, and for fewer than two
+    runs in a or b.
     """
     require_share("power", power)
-    few, enough = 1, 2
+    too_few, enough = 1, 2
     while pilot_power(a, b, enough, rng, level) < power:
-        few, enough = enough, enough * 2
+        too_few, enough = enough, enough * 2
         if enough > most:
             return None
-    while enough - few > 1:
-        middle = (few + enough) // 2
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
         if pilot_power(a, b, middle, rng, level) < power:
-            few = middle
+            too_few = middle
         else:
             enough = middle
     return enough

@@ -1,13 +1,7 @@
-"""Scores of runs, from the tables of a results folder: one number a run, labelled.
+"""Scores of runs from the tables of a study: one number per run, with labels.
 
-Each function takes `runs` (one row a run: run, environment, algorithm, seed, status, ...) and `curves` (run,
-step, metric, value) and gives a score table: the rows of `runs` with the columns
-
-    setting       the algorithm with what distinguishes it, such as "ppo learning_rate=0.001"
-    environment   likewise, such as "CartPole-v1 pole_length=0.5"
-    score         NaN for a run that failed or has no value
-
-To join several studies, give both tables a column `study`.
+`runs` and `curves` are the tables of a study, with RUN_COLUMNS and CURVE_COLUMNS of jaxrl.statistics.tables.
+A score table is `runs` with SCORE_COLUMNS.
 """
 
 from collections.abc import Mapping
@@ -17,30 +11,32 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.errors import InputError, unknown
-from jaxrl.statistics.samples import (
+from jaxrl.statistics.tables import (
+    CURVE_COLUMNS,
+    RUN_COLUMNS,
+    SCORE_COLUMNS,
     require_columns,
-    require_one_row_a_run,
+    require_one_row_per_run,
     require_scores,
     run_index,
     run_key,
 )
 
-NOT_PARAMETERS = (
-    *("study", "run", "environment", "algorithm", "seed", "status", "steps", "solved_return"),
-    *("failed_iteration", "failed_metric"),  # of a failed run: when, and in what it was first not finite
-)
-
 
 def final_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "eval_return") -> pd.DataFrame:
-    """Score: the last value of a metric. Raises InputError for an unknown metric or a broken table."""
+    """Scores each run by the last value of a metric.
+
+    Raises InputError for an unknown metric, a missing column, a run with two rows, or a run with two values
+    at one step.
+    """
     return _score_table(runs, metric_values(runs, curves, metric).groupby(run_key(runs)).value.last())
 
 
 def area_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "eval_return") -> pd.DataFrame:
-    """Score: the area under a metric's curve divided by its steps, by the trapezoidal rule.
+    """Scores each run by the area under a metric's curve (trapezoidal rule), divided by the curve's steps.
 
-    So each value weighs as the steps around it, however they are spaced. A curve of one point has its
-    value. Raises InputError for an unknown metric or a broken table.
+    Values are weighted by the steps around them, so they may be spaced unevenly. The score has the unit of
+    the metric. A curve of one value has that value as its score. Raises InputError as `final_scores` does.
     """
     rows, key = metric_values(runs, curves, metric), run_key(runs)
     by_run = rows.groupby(key)
@@ -52,10 +48,11 @@ def area_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "eval_re
 
 
 def training_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "return") -> pd.DataFrame:
-    """Score: the mean of a training metric, where each value is one over the steps since the last one.
+    """Scores each run by the mean of a training metric, weighted by environment steps.
 
-    A stretch in which no episode ended has no value (NaN); its steps count with the next value, whose
-    episodes they are. Raises InputError for an unknown metric or a broken table.
+    A value of a training metric is the mean over the steps since the one before it, so these steps are its
+    weight. Where no episode ended there is no value (NaN), and the steps count with the next value. Raises
+    InputError as `final_scores` does.
     """
     rows, key = metric_values(runs, curves, metric), run_key(runs)
     rows["steps"] = rows.groupby(key).step.diff().fillna(rows.step)
@@ -65,10 +62,10 @@ def training_scores(runs: pd.DataFrame, curves: pd.DataFrame, metric: str = "ret
 
 
 def normalise(table: pd.DataFrame, low: Mapping[str, float], high: Mapping[str, float]) -> pd.DataFrame:
-    """The score table with scores that make environments comparable: 0 at `low`, 1 at `high`.
+    """The score table with scores rescaled in each environment: `low` becomes 0 and `high` becomes 1.
 
-    low, high: reference scores of each environment, such as a random policy's and the optimum. Raises
-    InputError for an environment without one, or with high not above low.
+    low, high: reference scores by environment, such as those of a random and of an optimal policy. Raises
+    InputError for an environment without a reference, or whose `high` is not above its `low`.
     """
     require_scores(table)
     for environment in table["environment"].unique():
@@ -84,14 +81,14 @@ def normalise(table: pd.DataFrame, low: Mapping[str, float], high: Mapping[str, 
 
 
 def label_settings(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the columns `environment` and `setting` as above.
+    """The runs with the columns `environment` and `setting` of a score table.
 
-    They name the fields that vary among the runs of one environment ("env." fields) or algorithm. Raises
-    InputError for a table that is not one row a run.
+    A label is the name of an environment or algorithm, followed by the fields that vary among the runs of
+    that name. Raises InputError for a missing column or a run with two rows.
     """
     require_columns(runs, ("run", "environment", "algorithm", "status"))
-    require_one_row_a_run(runs)
-    fields = [name for name in runs.columns if name not in NOT_PARAMETERS]
+    require_one_row_per_run(runs)
+    fields = [name for name in runs.columns if name not in RUN_COLUMNS]
     of_env = [name for name in fields if name.startswith("env.")]
     of_algorithm = [name for name in fields if name not in of_env]
     return runs.assign(
@@ -100,32 +97,32 @@ def label_settings(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def varied_parameters(runs: pd.DataFrame) -> list[str]:
-    """The hyper-parameters that differ among the runs of one algorithm, in the table's order."""
-    fields = [name for name in runs.columns if name not in (*NOT_PARAMETERS, "setting", "score")]
+    """The hyper-parameters that vary among the runs of one algorithm, in the order of the columns."""
+    fields = [name for name in runs.columns if name not in (*RUN_COLUMNS, *SCORE_COLUMNS)]
     numbers = runs.groupby("algorithm")[fields].nunique(dropna=False).max()
     return [name for name in fields if not name.startswith("env.") and numbers[name] > 1]
 
 
 def metric_values(runs: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows of one metric that have a value, each run's in order of step.
+    """The rows of `curves` that hold a value of the metric, in order of run and step.
 
-    Raises InputError for an unknown metric, or a run with two values at one step.
+    Raises InputError for an unknown metric, a missing column, or a run with two values at one step.
     """
     key = run_key(runs)
-    require_columns(curves, (*key, "step", "metric", "value"))
+    require_columns(curves, (*key, *CURVE_COLUMNS))
     known = curves["metric"].unique()
     if metric not in known:
         raise unknown("metric", metric, known)
     rows = curves[curves["metric"] == metric]
-    twice = rows.duplicated([*key, "step"])
-    if twice.any():
-        run, step = rows.loc[twice, ["run", "step"]].iloc[0]
+    repeated = rows.duplicated([*key, "step"])
+    if repeated.any():
+        run, step = rows.loc[repeated, ["run", "step"]].iloc[0]
         raise InputError(f"run {run} has more than one {metric} at step {step}: average its episodes first")
     return rows.dropna(subset="value").sort_values([*key, "step"])
 
 
 def _labels(runs: pd.DataFrame, kind: str, fields: list[str]) -> pd.Series:
-    """Each run's name of a kind, with its values of the fields that vary among the runs of that name."""
+    """The label of each run: the name in column `kind`, with the fields that vary among runs of that name."""
     labels = runs[kind].astype(str)
     for field in fields:
         varies = runs.groupby(kind)[field].transform("nunique", dropna=False) > 1
@@ -135,13 +132,13 @@ def _labels(runs: pd.DataFrame, kind: str, fields: list[str]) -> pd.Series:
 
 
 def _score_table(runs: pd.DataFrame, scores: pd.Series) -> pd.DataFrame:
-    """The runs with labels and scores, NaN for failed ones. scores: index the run's key."""
+    """The score table of some runs. scores: indexed as `run_index`; a failed run gets NaN in its place."""
     found = scores.reindex(run_index(runs)).to_numpy(np.float64)
     return label_settings(runs).assign(score=np.where(runs["status"] == "failed", np.nan, found))
 
 
 def _short(value: Any) -> str:
-    """A value in six digits, or in all where six would be another value."""
+    """A value as text: a float in six significant digits if they are exact, otherwise in all digits."""
     if not isinstance(value, float):
         return str(value)
     short = f"{value:g}"

@@ -13,8 +13,10 @@ from jaxrl.algorithms import QLearning
 from jaxrl.analysis.scores import score_table
 from jaxrl.cli.commands import main
 from jaxrl.statistics import difference_interval
+from jaxrl.statistics.tables import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.store.tables import file_hash
 from tests.studies import full_after_half
+from tests.test_layers import loaded
 
 WORLDS = [FrozenLake(is_slippery=False), GridWorld(size=3)]
 SETTINGS = {"seeds": 6, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 2}
@@ -30,7 +32,7 @@ def folder(tmp_path_factory):
 
 
 def changed(source, target, status=None, **values):
-    """A copy of a study in which some values of its curves, and statuses of its runs, are others."""
+    """A copy of a study with other statuses of its runs and other values of some metrics."""
     shutil.copytree(source, target)
     curves, runs = pd.read_parquet(target / "curves.parquet"), pd.read_parquet(target / "runs.parquet")
     for metric, value in values.items():
@@ -43,12 +45,19 @@ def changed(source, target, status=None, **values):
 
 
 def write(folder, **tables):
-    """Replaces tables of a study, and their hashes."""
+    """Replaces tables of a study and their hashes in the manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet")
         manifest["sha256"][f"{name}.parquet"] = file_hash(folder / f"{name}.parquet")
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_tables_of_a_study_have_the_columns_that_statistics_expect(folder):
+    results, fields = load(folder / "rates"), QLearning().parameters()
+    columns = {name for name in results.runs if name not in fields and not name.startswith("env.")}
+    assert columns == {*RUN_COLUMNS} - {"study"}
+    assert {*results.curves} == {"run", *CURVE_COLUMNS}
 
 
 def test_all_pairs_of_one_study(folder, tmp_path):
@@ -65,7 +74,7 @@ def test_all_pairs_of_one_study(folder, tmp_path):
     assert (found.pairs.runs_a == 6).all()
 
 
-def test_it_gives_the_same_again(folder, tmp_path):
+def test_a_comparison_is_reproducible(folder, tmp_path):
     once, again = (compare(folder / "rates", out=tmp_path / name) for name in "ab")
     pd.testing.assert_frame_equal(once.pairs, again.pairs)
     assert [file.read_text() for file in once.files] == [file.read_text() for file in again.files]
@@ -86,7 +95,7 @@ def test_settings_of_several_folders_are_kept_apart(folder, tmp_path):
     assert (same.difference == 0).all()
 
 
-def test_the_files_hold_what_is_displayed(folder, tmp_path):
+def test_the_files_hold_the_pairs(folder, tmp_path):
     source = changed(
         folder / "rates",
         tmp_path / "study",
@@ -111,8 +120,8 @@ def test_the_files_hold_what_is_displayed(folder, tmp_path):
     assert tex.count(r"\\") == 1 + 2
 
 
-def test_the_metric_is_chosen(folder, tmp_path):
-    """A curve that rises linearly from 0 by the seed: its last value, its area and a training mean differ."""
+def test_each_metric_gives_its_own_scores(folder, tmp_path):
+    """Curves rise linearly from 0 to the seed, so their last values, areas and training means differ."""
     source = changed(
         folder / "rates",
         tmp_path / "study",
@@ -126,7 +135,7 @@ def test_the_metric_is_chosen(folder, tmp_path):
         np.testing.assert_allclose(means, 2.5 * factor)
 
 
-def test_failed_runs_rank_below_all(folder, tmp_path, capsys):
+def test_failed_runs_rank_below_all_scores(folder, tmp_path, capsys):
     source = changed(
         folder / "rates",
         tmp_path / "study",
@@ -141,10 +150,10 @@ def test_failed_runs_rank_below_all(folder, tmp_path, capsys):
     main(["compare", str(source), "--out", str(tmp_path)])
     printed = capsys.readouterr().out
     assert "6, 1 failed" in printed
-    assert "a failed run ranks below all others" in printed
+    assert "A failed run ranks below all other runs." in printed
 
 
-def test_columns_about_failures_are_no_hyper_parameters(folder, tmp_path):
+def test_columns_about_failures_are_not_hyper_parameters(folder, tmp_path):
     source = changed(folder / "rates", tmp_path / "study")
     runs = pd.read_parquet(source / "runs.parquet")
     runs["failed_iteration"], runs["failed_metric"] = np.arange(len(runs)), runs.run.astype(str)
@@ -161,7 +170,7 @@ def test_the_smallest_effect_is_half_a_standard_deviation_by_default(folder, tmp
     assert set(compare(constant).pairs.verdict) == {"equivalent"}
 
 
-def test_printed(folder, tmp_path, capsys):
+def test_the_printed_tables(folder, tmp_path, capsys):
     arguments = ["--smallest-effect", "FrozenLake-v1=0.2,GridWorld-v0=1", "--out", str(tmp_path)]
     main(["compare", str(folder / "rates"), *arguments])
     printed = capsys.readouterr().out
@@ -183,7 +192,7 @@ def test_printed(folder, tmp_path, capsys):
         (["worlds", "single"], "but single has GridWorld-v0 size=4"),
         (
             ["run", "single"],
-            "a comparison needs at least 2 runs of each setting, q_learning (run) in GridWorld-v0 has 1",
+            "a comparison needs at least 2 runs of each setting, but q_learning (run) in GridWorld-v0 has 1",
         ),
         (["rates", "--metric", "eval_retrun"], "unknown metric 'eval_retrun': did you mean 'eval_return'?"),
         (["rates", "--metric", "ac"], "unknown metric 'ac': did you mean 'auc'?"),
@@ -198,7 +207,7 @@ def test_printed(folder, tmp_path, capsys):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_compared_is_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
+def test_a_study_that_cannot_be_compared_gives_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     small = SETTINGS | {"steps": 100}
     made = {
@@ -220,7 +229,7 @@ def test_what_cannot_be_compared_is_one_sentence(arguments, sentence, folder, mo
     assert sentence in error
 
 
-def test_a_metric_that_one_algorithm_lacks(folder, tmp_path):
+def test_a_metric_that_one_study_lacks_is_refused(folder, tmp_path):
     source = changed(folder / "other", tmp_path / "study")
     curves = pd.read_parquet(source / "curves.parquet")
     write(source, curves=curves[curves.metric != "td_error"])
@@ -228,7 +237,7 @@ def test_a_metric_that_one_algorithm_lacks(folder, tmp_path):
         compare([folder / "rates", source], "td_error", out=tmp_path)
 
 
-def test_the_smallest_effect_goes_by_the_environments_name_or_its_label(tmp_path):
+def test_the_smallest_effect_is_given_by_the_name_or_the_label_of_an_environment(tmp_path):
     worlds, rates = grid(GridWorld(), size=[3, 5]), grid(QLearning(), learning_rate=[0.1, 0.5])
     train(rates, worlds, out=tmp_path, **SETTINGS)
     effects = {"GridWorld-v0": 1.25, "GridWorld-v0 size=5": 2.75}
@@ -236,6 +245,10 @@ def test_the_smallest_effect_goes_by_the_environments_name_or_its_label(tmp_path
     page = write_report(tmp_path, effects).read_text()
     assert "runs needed for 1.25" in page
     assert "runs needed for 2.75" in page
+
+
+def test_a_comparison_loads_no_plotting_library():
+    assert not loaded("import jaxrl.analysis.compare") & {"matplotlib", "plotly"}
 
 
 def test_a_full_disk_leaves_the_earlier_tables(folder, tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ def failing(results, run):
     return dataclasses.replace(results, runs=results.runs.assign(status=status))
 
 
-def test_rliable(folder, tmp_path):
-    """Loaded as the README says, without pickle, it is rliable's dict: setting -> [runs, environments]."""
+def test_rliable_scores_are_the_final_scores(folder, tmp_path):
+    """Loaded without pickle, the file is the dict that rliable takes: setting -> [runs, environments]."""
     path = export(folder / "all", "rliable", tmp_path / "scores")
     scores = dict(np.load(path))
     environments = scores.pop("environments")
@@ -49,7 +49,7 @@ def test_rliable(folder, tmp_path):
             assert scores[name][:, column].tolist() == expected.to_list()
 
 
-def test_rliable_has_nan_for_a_failed_run(folder):
+def test_a_failed_run_is_nan_for_rliable(folder):
     scores, _ = rliable_scores([failing(load(folder / "all"), 4)])
     assert np.argwhere(np.isnan(scores[NAMES[1]])).tolist() == [[1, 0]]
     assert not np.isnan(scores[NAMES[0]]).any()
@@ -61,12 +61,12 @@ def test_rliable_joins_folders_of_one_environment_each(folder):
     assert scores["q_learning"].shape == (3, 2)
 
 
-def test_marl_eval(folder):
+def test_marl_eval_has_every_evaluation(folder):
     path = export(folder / "all", "marl-eval")
     assert path == folder / "all" / "marl-eval.json"
     tree = json.loads(path.read_text())
     assert list(tree) == ["jaxrl"]
-    assert list(tree["jaxrl"]) == ["frozenlake-v1", "gridworld-v0"]  # it looks tasks up in lower case
+    assert list(tree["jaxrl"]) == ["frozenlake-v1", "gridworld-v0"]  # marl-eval looks tasks up in lower case
     assert list(tree["jaxrl"]["gridworld-v0"]) == NAMES
     results = load(folder / "all")
     runs = results.runs[(results.runs.learning_rate == 0.5) & (results.runs.environment == "GridWorld-v0")]
@@ -81,7 +81,7 @@ def test_marl_eval(folder):
 
 
 def events(file):
-    """The events of a TensorBoard file: records of length, checksum, data, checksum."""
+    """The events of a TensorBoard file, whose records are length, checksum, data, checksum."""
     from tensorboardX.proto.event_pb2 import Event
 
     data, position = file.read_bytes(), 0
@@ -117,10 +117,10 @@ def test_tensorboard_files_hold_every_value_and_parameter(folder, tmp_path):
     parameters = HParamsPluginData.FromString(start).session_start_info.hparams
     assert parameters["learning_rate"].number_value == 0.5
     assert parameters["environment"].string_value == "GridWorld-v0"
-    assert "env.is_slippery" not in parameters  # of the other environment
+    assert "env.is_slippery" not in parameters  # a field of the other environment
 
 
-def test_wandb_runs_stay_offline(folder, tmp_path):
+def test_wandb_runs_are_offline(folder, tmp_path):
     pytest.importorskip("wandb")
     path = export(folder / "few", "wandb", tmp_path / "offline")
     files = list(path.glob("wandb/offline-run-*/*.wandb"))
@@ -141,7 +141,7 @@ def test_the_extra_of_a_missing_package_is_named(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["all", "--to", "rlible"], "unknown form 'rlible': did you mean 'rliable'? known are marl-eval"),
+        (["all", "--to", "rlible"], "unknown format 'rlible': did you mean 'rliable'? known are marl-eval"),
         (["nowhere", "--to", "rliable"], "nowhere is not a results folder"),
         (["all", "all", "--to", "rliable"], "all was given twice"),
         (["all", "--to", "tensorboard", "--out", "few"], "few exists already: remove it or choose another"),
@@ -149,12 +149,12 @@ def test_the_extra_of_a_missing_package_is_named(folder, tmp_path, monkeypatch):
         (["all", "--to", "tensorboard", "--out", "/dev/null/x"], "/dev/null/x cannot be written"),
         (["lake", "few", "--to", "rliable"], "q_learning in FrozenLake-v1 has 3, but q_learning in Grid"),
         (["all", "few", "--to", "rliable"], "rliable needs each setting in each environment: "),
-        (["short", "few", "--to", "marl-eval"], "marl-eval needs equally many runs: q_learning (short) in"),
-        (["lake", "short", "--to", "marl-eval"], "needs equally many evaluations: q_learning in frozenlake"),
+        (["short", "few", "--to", "marl-eval"], "needs the same number of runs: q_learning (short) in"),
+        (["lake", "short", "--to", "marl-eval"], "needs the same number of evaluations: q_learning in froz"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_exported_is_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
+def test_a_study_that_cannot_be_exported_gives_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
     with pytest.raises(SystemExit) as stop:
@@ -165,11 +165,11 @@ def test_what_cannot_be_exported_is_one_sentence(arguments, sentence, folder, mo
 
 
 def test_marl_eval_refuses_failed_runs(folder):
-    with pytest.raises(InputError, match=r"no failed runs, as seed 1 of .*=0\.5 in FrozenLake-v1 is"):
+    with pytest.raises(InputError, match=r"no failed runs, but seed 1 of .*=0\.5 in FrozenLake-v1 failed"):
         marl_eval_tree([failing(load(folder / "all"), 4)])
 
 
-def test_printed(folder, tmp_path, capsys):
+def test_the_written_path_is_printed(folder, tmp_path, capsys):
     main(["export", str(folder / "all"), "--to", "rliable", "--out", str(tmp_path / "deep" / "a.npz")])
     assert capsys.readouterr().out == f"{tmp_path / 'deep' / 'a.npz'}\n"
     assert pd.Series(np.load(tmp_path / "deep" / "a.npz").files).isin([*NAMES, "environments"]).all()

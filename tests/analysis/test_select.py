@@ -10,7 +10,9 @@ from jaxrl.algorithms import QLearning
 from jaxrl.analysis.select import show
 from jaxrl.cli.commands import main
 from jaxrl.statistics import expected_optimism, mean_interval
+from jaxrl.statistics import select as rank
 from tests.analysis.test_compare import changed
+from tests.columns import listed_columns
 
 BUDGET = {"steps": 700, "evaluate_every": 100, "evaluation_episodes": 2}
 RATES = [0.0, 0.5]  # the first learns nothing
@@ -29,7 +31,7 @@ def other_is_registered():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two environments, an algorithm with a good and a bad setting, and one with a single setting."""
+    """A study of two environments, an algorithm with a good and a bad setting, and one with a single setting."""
     folder = tmp_path_factory.mktemp("search") / "study"
     algorithms = [*grid(QLearning(), learning_rate=RATES), Other()]
     train(algorithms, grid(GridWorld(size=3), max_steps=[20, 60]), seeds="5:10", out=folder, **BUDGET)
@@ -58,8 +60,12 @@ def test_the_best_setting_of_each_algorithm_and_environment_is_trained_again(fol
         assert set(runs.learning_rate[runs.algorithm == "q_learning"]) == {0.5}
 
 
-def test_fresh_runs_are_the_setting_as_it_was(folder, ranking, tmp_path):
-    """Its budget, evaluations and generator too: bit for bit what training it on those seeds gives."""
+def test_the_docstring_lists_the_columns(ranking):
+    assert listed_columns(select) | listed_columns(rank) == set(ranking.columns)
+
+
+def test_fresh_runs_have_the_budget_evaluations_and_generator_of_the_study(folder, ranking, tmp_path):
+    """They have the bits of a training of the same setting on the fresh seeds."""
     again = train(
         [QLearning(learning_rate=0.5), Other()],
         GridWorld(size=3, max_steps=20),
@@ -75,7 +81,7 @@ def test_fresh_runs_are_the_setting_as_it_was(folder, ranking, tmp_path):
     assert load(folder).manifest["study"]["prng"] == spec["prng"]
 
 
-def test_scores_are_areas_of_both_studies(folder, ranking):
+def test_areas_score_the_study_and_the_fresh_runs(folder, ranking):
     searched = load(folder)
     runs = searched.runs[(searched.runs.learning_rate == 0.5) & (searched.runs["env.max_steps"] == 60)]
     row = ranking[
@@ -99,7 +105,7 @@ def test_scores_are_areas_of_both_studies(folder, ranking):
 
 
 @pytest.mark.usefixtures("ranking")
-def test_printed_and_read_the_second_time(folder, capsys):
+def test_complete_fresh_runs_are_read_and_printed(folder, capsys):
     main(["select", str(folder), "--metric", "auc"])
     out, err = capsys.readouterr()
     assert err.count("complete: read, not trained") == 2
@@ -123,18 +129,18 @@ def test_chosen_seeds_and_folder(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["study", "--seeds", "5:12"], "seed 5 had its part in the selection: take fresh ones, as 10:15"),
-        (["study", "--seeds", "9:12"], "seed 9 had its part in the selection"),
+        (["study", "--seeds", "5:12"], "seed 5 was used in the selection: choose others, such as 10:15"),
+        (["study", "--seeds", "9:12"], "seed 9 was used in the selection"),
         (["study", "--seeds", "few"], "seeds must be a count, a range first:end"),
         (["study", "--metric", "acu"], "unknown metric 'acu': did you mean 'auc'?"),
         (["study", "--metric", "auc", "--seeds", "50:51"], "holds another study, which differs in seeds"),
-        (["single"], "single has nothing to select: each algorithm has a single setting"),
-        (["once"], "P(best) needs at least 2 runs of each setting, 'q_learning learning_rate=0' has 1"),
+        (["single"], "single has nothing to select from: each algorithm has a single setting"),
+        (["once"], "P(best) needs at least 2 runs of each setting, but 'q_learning learning_rate=0' has 1"),
         (["nowhere"], "nowhere is not a results folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_selected_is_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
+def test_a_study_without_a_choice_gives_one_sentence(arguments, sentence, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
     train(QLearning(), GridWorld(size=3), seeds=2, out="single", **BUDGET)
     train(grid(QLearning(), learning_rate=RATES), GridWorld(size=3), seeds=1, out="once", **BUDGET)
@@ -146,7 +152,22 @@ def test_what_cannot_be_selected_is_one_sentence(arguments, sentence, folder, mo
     assert sorted(folder.rglob("*")) == before
 
 
-def test_settings_of_other_code_are_refused(folder, tmp_path):
+def test_a_metric_of_a_further_evaluation_environment_selects(tmp_path):
+    train(
+        grid(QLearning(), learning_rate=RATES),
+        GridWorld(size=3),
+        seeds=2,
+        out=tmp_path,
+        evaluate_in={"short": GridWorld(size=3, max_steps=5)},
+        **BUDGET,
+    )
+    best = select(tmp_path, "eval_return/short").iloc[0]
+    assert best.setting == "q_learning learning_rate=0.5"
+    assert best.fresh_folder == str(tmp_path / "selected-eval_return-short" / "GridWorld-v0")
+    assert best.fresh == load(best.fresh_folder).final("eval_return/short").mean()
+
+
+def test_a_study_of_other_code_is_refused(folder, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["study"]["algorithms"][0]["code"] = "0" * 16
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
@@ -156,8 +177,8 @@ def test_settings_of_other_code_are_refused(folder, tmp_path):
         select(tmp_path)
 
 
-def test_an_extended_study_is_selected_with_all_its_seeds_and_extended_again(tmp_path):
-    """Seeds 0 to 3 had their part; the fresh run goes to 700 steps and then, as they did, to 900."""
+def test_fresh_runs_of_an_extended_study_are_extended_too(tmp_path):
+    """The study has seeds 0 to 3. Its runs and the fresh ones train to 700 steps, and then to 900."""
     folder = tmp_path / "study"
     train(grid(QLearning(), learning_rate=RATES), GridWorld(size=3), seeds=2, out=folder, **BUDGET)
     resume(folder, more_seeds="2:4", steps=900)
@@ -167,12 +188,11 @@ def test_an_extended_study_is_selected_with_all_its_seeds_and_extended_again(tmp
     assert fresh.runs.seed.to_list() == [4, 5, 6, 7]
     assert fresh.manifest["study"]["more_steps"] == [900]
     assert fresh.metric("eval_return").columns[-1] == 900
-    with pytest.raises(InputError, match="seed 3 had its part in the selection: take fresh ones, as 4:8"):
+    with pytest.raises(InputError, match="seed 3 was used in the selection: choose others, such as 4:8"):
         select(folder, seeds=[3])
 
 
-def test_beside_a_failed_run_scores_are_means_too(folder, tmp_path, capsys):
-    """The choice is by ranks there, which are no returns; what is printed is on the scale of the fresh score."""
+def test_a_failed_run_makes_the_selection_use_ranks_but_means_are_printed(folder, tmp_path, capsys):
     search = changed(
         folder,
         tmp_path / "search",
@@ -182,11 +202,11 @@ def test_beside_a_failed_run_scores_are_means_too(folder, tmp_path, capsys):
     ranking = select(search, "auc", out=tmp_path / "fresh")
     show(ranking)
     printed = capsys.readouterr().out
-    assert "207.5, 1 failed" in printed  # of the seeds 6 to 9
+    assert "207.5, 1 failed" in printed  # the mean of the seeds 6 to 9
     assert "307" in printed
     here = ranking[(ranking.environment == "GridWorld-v0 max_steps=20") & (ranking.algorithm == "q_learning")]
     assert here["mean"].to_list() == pytest.approx([307.0, 207.5])
     assert (here.score < 1).all()
     spread = np.sqrt(np.mean([np.var([5, 6, 7, 8, 9], ddof=1), np.var([6, 7, 8, 9], ddof=1)]))
     assert here.optimism.to_list() == pytest.approx([expected_optimism(2, 4) * spread] * 2)
-    assert "a failed run ranks below all others" in printed
+    assert "A failed run ranks below all other runs." in printed

@@ -1,4 +1,4 @@
-"""pcg4x32: the published function, the numbers that plain integers give, and keys that jax can use."""
+"""pcg4x32 agrees with the published function and with Python's integers, and jax can use its keys."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ PCG = GENERATORS["pcg4x32"]
 KEY = random.key(7, impl=PCG)
 WORD = 2**32
 
-# Of pcg4d as listed by Jarzynski & Olano (2020), written in C with uint32_t and compiled by gcc.
+# Inputs and outputs of pcg4d, as listed by Jarzynski & Olano (2020), in C with uint32_t and compiled by gcc.
 PUBLISHED = [
     ((0x00000000, 0x00000000, 0x00000000, 0x00000000), (0x0F02F829, 0x2D568769, 0x32B0C43B, 0xD32548EA)),
     ((0x00000001, 0x00000002, 0x00000003, 0x00000004), (0x3622CD16, 0xF11471D8, 0xE1109B3F, 0x02B94C2F)),
@@ -36,7 +36,7 @@ def multiplied(x, y, z, w):
 
 
 def block(key, counter, purpose):
-    """The four words of a key (two integers) in Python's integers."""
+    """The four words of a key (two integers), computed with Python's integers."""
     words = [(1664525 * word + 1013904223) % WORD for word in (*key, counter, purpose)]
     x, y, z, w = multiplied(*(word ^ (word >> 16) for word in multiplied(*words)))
     finals = [(word ^ (word >> 15)) * 0x846CA68B % WORD for word in (w, z, y, (x + y * w) % WORD)]
@@ -44,7 +44,7 @@ def block(key, counter, purpose):
 
 
 def bits(key, count):
-    """All first words of successive counters, then all second ones, and so on."""
+    """The first words of successive counters, then their second words, and so on."""
     blocks = [block(key, counter, BITS) for counter in range(-(-count // 4))]
     return [word for position in zip(*blocks, strict=True) for word in position][:count]
 
@@ -76,8 +76,8 @@ def test_pcg4d_is_the_published_function(inputs, outputs):
     assert tuple(int(word) for word in generators.pcg4d(*map(jnp.uint32, inputs))) == outputs
 
 
-def test_blocks_can_be_inverted():
-    """Hence no two inputs have the same output."""
+def test_a_block_is_a_bijection():
+    """It can be inverted, so no two inputs have the same output."""
     inputs = np.asarray(random.bits(random.key(0), (4, 10_000)))
     mixed = [np.asarray(word) for word in generators.pcg4d(*map(jnp.asarray, inputs))]
     np.testing.assert_array_equal(pcg4d_inverse(*mixed), inputs)
@@ -87,11 +87,11 @@ def test_blocks_can_be_inverted():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 101])
-def test_bits_are_those_of_plain_integers(count):
+def test_bits_agree_with_python_integers(count):
     assert random.bits(KEY, (count,)).tolist() == bits((0, 7), count)
 
 
-def test_new_keys_are_those_of_plain_integers():
+def test_new_keys_agree_with_python_integers():
     assert data(random.split(KEY, 5)) == [block((0, 7), counter, SPLIT)[:2] for counter in range(5)]
     for number in (0, 1, 1_000_000, WORD - 1):
         assert data(random.fold_in(KEY, number)) == block((0, 7), number, FOLD)[:2]
@@ -99,7 +99,7 @@ def test_new_keys_are_those_of_plain_integers():
     assert random.bits(child, (6,)).tolist() == bits(block(block((0, 7), 3, FOLD)[:2], 1, SPLIT)[:2], 6)
 
 
-def test_seeds_fill_the_key():
+def test_a_seed_fills_the_key():
     assert data(random.key(0, impl=PCG)) == [0, 0]
     assert data(random.key(WORD - 1, impl=PCG)) == [0, WORD - 1]
     assert data(random.key(-1, impl=PCG)) == [0, WORD - 1]
@@ -110,16 +110,15 @@ def test_seeds_fill_the_key():
 
 @pytest.mark.parametrize("inputs", [32, 12])
 def test_every_input_bit_changes_every_output_bit_half_of_the_time(inputs):
-    """The largest of 128² z scores is about 4."""
+    """The largest of 128² z-scores of random bits is about 4."""
     scores = randomness.avalanche(randomness.MIXERS["pcg4x32"], inputs, 2**14)
     assert scores.shape == (128, 128)
     assert jnp.abs(scores).max() < 5.5
 
 
-def test_pcg4d_alone_has_blind_bits():
-    """The finaliser is needed, and the check above would miss it."""
+def test_pcg4d_without_the_finaliser_fails_the_avalanche_test():
     scores = randomness.avalanche(randomness.MIXERS[randomness.CONTROL], 32, 2**14)
-    assert jnp.abs(scores).max() == 2**7  # of 2^14 trials, none
+    assert jnp.abs(scores).max() == 2**7  # in 2^14 trials, the bit never changes
 
 
 @pytest.mark.parametrize("width", [8, 16, 32])
@@ -140,7 +139,10 @@ def test_wide_integers_are_two_words():
 
 @pytest.mark.parametrize("width", [8, 16, 32])
 def test_integers_are_uniform(width):
-    """Every bit, and every value of the upper and of the lowest four: fixed bits, far from the 1e-9 quantile."""
+    """Each bit is uniform, and so are the values of the highest and of the lowest four bits.
+
+    The key is fixed. The bounds are near the 1 - 1e-9 quantile of uniform bits.
+    """
     count = 2**16
     drawn = np.asarray(random.bits(KEY, (count,), f"uint{width}"))
     ones = [((drawn >> bit) & 1).sum(dtype=int) for bit in range(width)]
@@ -158,7 +160,7 @@ def test_any_shape(shape):
     assert random.split(KEY, shape).shape == shape
 
 
-def test_more_words_than_a_key_has_are_refused():
+def test_too_many_words_of_one_key_are_refused():
     most = 4 * (WORD - 1)
     key = jnp.zeros(2, jnp.uint32)
     assert jax.eval_shape(lambda: generators.words(key, most)).shape == (most,)
@@ -168,7 +170,7 @@ def test_more_words_than_a_key_has_are_refused():
         jax.jit(lambda: random.bits(KEY, (most + 1,)).sum()).lower()
 
 
-def test_each_use_of_a_key_has_bits_of_its_own():
+def test_different_uses_of_a_key_have_different_bits():
     uses = [
         random.bits(KEY, (2,)),
         *data(random.split(KEY, 2)),
@@ -180,7 +182,7 @@ def test_each_use_of_a_key_has_bits_of_its_own():
 
 
 def draws(key):
-    """Of everything that a key is for."""
+    """Bits, new keys and a distribution: each use of a key."""
     folded = random.fold_in(key, 3)
     return random.bits(key, (5,)), random.key_data(random.split(key, 3)), random.normal(folded, (4,))
 
@@ -190,7 +192,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(left, right)
 
 
-def test_a_lane_has_the_bits_of_its_key_alone():
+def test_a_lane_has_the_bits_of_its_key_without_vmap():
     keys = random.split(KEY, 9)
     lanes = jax.jit(jax.vmap(draws))(keys)
     alone = jax.jit(draws)
@@ -198,7 +200,7 @@ def test_a_lane_has_the_bits_of_its_key_alone():
         assert_equal([drawn[lane] for drawn in lanes], alone(keys[lane]))
 
 
-def test_a_lane_knows_nothing_of_its_neighbours():
+def test_a_lane_does_not_depend_on_the_other_lanes():
     keys = random.split(KEY, 9)
     others = random.split(random.key(8, impl=PCG), 9).at[4].set(keys[4])
     batch = jax.jit(jax.vmap(draws))
@@ -207,7 +209,7 @@ def test_a_lane_knows_nothing_of_its_neighbours():
     assert (lanes[0][3] != among_others[0][3]).any()
 
 
-def test_compiled_as_eager():
+def test_compiled_and_eager_bits_are_equal():
     assert_equal(jax.jit(draws)(KEY), draws(KEY))
     assert_equal(jax.jit(jax.vmap(draws))(KEY[None]), [drawn[None] for drawn in draws(KEY)])
 
@@ -220,7 +222,7 @@ def test_key_data_round_trip():
 
 
 def test_distributions_have_their_moments():
-    """By more standard errors than any of these fixed bits miss them."""
+    """The key is fixed, so the tolerances are never exceeded by chance."""
     count = 40_000
     drawn = {
         "uniform": (random.uniform(KEY, (count,)), 1 / 2, 1 / 12),

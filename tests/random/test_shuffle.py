@@ -1,4 +1,4 @@
-"""Permutations: always bijections, and as even as independent uniform ones."""
+"""Permutations are bijections, and their statistics are those of uniformly random ones."""
 
 import itertools
 
@@ -25,7 +25,10 @@ def test_every_index_appears_once(n):
 
 
 def test_every_value_is_equally_frequent_at_every_position():
-    """The counts' rows and columns have fixed sums, hence (n - 1)² degrees and the factor."""
+    """The rows and columns of the counts have fixed sums, so there are (n - 1)² degrees of freedom.
+
+    With the factor (n - 1) / n, the statistic has that expectation.
+    """
     n, count = 8, 20_000
     shuffled = permutations(n, count)
     table = np.stack([np.bincount(column, minlength=n) for column in shuffled.T])
@@ -41,8 +44,8 @@ def test_every_permutation_is_equally_frequent(n):
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_neighbours_are_parted_as_often_as_by_chance():
-    """Two values side by side differ by 1 in n - 1 of n (n - 1) / 2 pairs."""
+def test_adjacent_values_stay_adjacent_as_often_as_by_chance():
+    """Of the n (n - 1) / 2 pairs of values, n - 1 differ by 1."""
     n = 64
     neighbours = (np.abs(np.diff(permutations(n, 20_000))) == 1).sum(axis=1)
     standard_error = neighbours.std() / np.sqrt(len(neighbours))
@@ -50,7 +53,7 @@ def test_neighbours_are_parted_as_often_as_by_chance():
 
 
 def test_pairs_of_positions_are_independent():
-    """The values at two positions, here the first two of eight, take all 56 pairs equally often."""
+    """The values at the first two of eight positions take all 56 pairs equally often."""
     first, second = permutations(8, 20_000)[:, :2].T
     counts = np.bincount(8 * first + second, minlength=64).reshape(8, 8)
     assert (np.diag(counts) == 0).all()
@@ -61,7 +64,7 @@ def test_different_keys_give_different_permutations():
     assert len(np.unique(permutations(128, 1_000), axis=0)) == 1_000
 
 
-def test_vmap_gives_what_single_calls_give():
+def test_vmap_and_single_calls_give_the_same_permutations():
     keys = random.split(random.key(12), 5)
     together = jax.vmap(permutation, (0, None))(keys, 12)
     np.testing.assert_array_equal(together, [permutation(key, 12) for key in keys])

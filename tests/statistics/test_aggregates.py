@@ -18,7 +18,7 @@ def table_of(scores, setting="a"):
     return score_table({(f"E{i}", setting): column for i, column in enumerate(np.transpose(scores))})
 
 
-def test_aggregates_are_rliables():
+def test_aggregates_agree_with_rliable():
     row = aggregate(table_of(GOLDEN["a"]), rng()).iloc[0]
     for name in NAMES:
         estimate, low, high = GOLDEN["aggregates"][name]
@@ -27,14 +27,14 @@ def test_aggregates_are_rliables():
         assert row[f"{name}_high"] == pytest.approx(high, abs=0.08 * (high - low))
 
 
-def test_the_bootstrap_keeps_environments_apart():
-    """Constant runs in environments that differ leave nothing to resample within them."""
+def test_the_bootstrap_is_stratified_by_environment():
+    """Runs differ between environments but not within one, so every resample is the same."""
     row = aggregate(table_of([[0.0, 1.0, 5.0]] * 4), rng()).iloc[0]
     for name in NAMES:
         assert row[f"{name}_low"] == row[name] == row[f"{name}_high"]
 
 
-def test_environments_weigh_the_same_however_many_runs_they_have():
+def test_environments_have_the_same_weight_for_any_number_of_runs():
     table = score_table({("A", "x"): [0.0, 0.0], ("B", "x"): [1.0] * 8})
     row = aggregate(table, rng()).iloc[0]
     assert (row["mean"], row["median"], row["optimality_gap"]) == (0.5, 0.5, 0.5)
@@ -49,7 +49,7 @@ def test_failed_runs_are_counted():
     assert list(profile.share) == [0.75, 0.5]
 
 
-def test_a_profile_with_failed_runs_is_that_of_runs_below_all():
+def test_a_profile_places_failed_runs_below_all_scores():
     scores = [NAN, 1.0, NAN, 2.0, 3.0]
     taus = np.linspace(0, 3, 7)
     worst = np.nan_to_num(scores, nan=-1e9)
@@ -60,7 +60,7 @@ def test_a_profile_with_failed_runs_is_that_of_runs_below_all():
     assert not gone[["share", "share_low", "share_high"]].to_numpy().any()
 
 
-def test_no_interval_with_one_run():
+def test_a_single_run_has_no_interval():
     row = aggregate(table_of([[1.0, 2.0]]), rng()).iloc[0]
     assert row["mean"] == 1.5
     assert np.isnan(row.mean_low)
@@ -73,21 +73,21 @@ def test_every_setting_needs_every_environment():
         aggregate(table, rng())
 
 
-def test_profiles_are_rliables():
+def test_profiles_agree_with_rliable():
     profile = performance_profile(table_of(GOLDEN["a"]), GOLDEN["taus"], rng())
     np.testing.assert_allclose(profile.share, GOLDEN["profile"])
     np.testing.assert_allclose(profile.share_low, GOLDEN["profile_low"], atol=0.025)
     np.testing.assert_allclose(profile.share_high, GOLDEN["profile_high"], atol=0.025)
 
 
-def test_a_profile_is_strictly_above():
+def test_a_profile_counts_runs_strictly_above_tau():
     assert list(performance_profile(table_of([[1.0], [2.0]]), [0.9, 1.0, 2.0], rng()).share) == [1, 0.5, 0]
     with pytest.raises(InputError, match="taus must be finite"):
         performance_profile(table_of([[1.0]]), [NAN], rng())
 
 
 def test_coverage_of_the_mean_over_environments():
-    """Truth: environments have means 0, 1 and 2, and different spreads."""
+    """The environments have means 0, 1 and 2 and different spreads, so the true mean is 1."""
     generator, hits, studies = rng(1), 0, 150
     for _ in range(studies):
         scores = generator.normal([0, 1, 2], [0.1, 1, 3], size=(30, 3))

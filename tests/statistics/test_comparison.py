@@ -69,7 +69,7 @@ def test_equivalence_is_two_one_sided_tests():
     assert equivalence_p(a - 2, b, rng(), 0.7) > 0.9
 
 
-def test_improvement_is_rliables():
+def test_improvement_agrees_with_rliable():
     a, b = np.array(GOLDEN["a"]), np.array(GOLDEN["b"])
     ours = [improvement_interval(a[:, i], b[:, i], rng()).estimate for i in range(4)]
     assert ours == pytest.approx(GOLDEN["improvement"])
@@ -89,7 +89,7 @@ def test_difference_interval_agrees_with_scipy():
     assert ours[1:] == pytest.approx(tuple(oracle.confidence_interval), abs=0.08)
 
 
-def test_holm_is_statsmodels():
+def test_holm_agrees_with_statsmodels():
     p_values = np.array(GOLDEN["p_values"])
     np.testing.assert_allclose(holm(p_values), GOLDEN["holm"])
     with_nan = np.insert(p_values, 2, NAN)
@@ -118,11 +118,11 @@ def test_verdicts(low, high, p, p_equivalence, expected):
     assert verdict(Interval(0.0, low, high), p, p_equivalence, smallest_effect=0.5) == expected
 
 
-def test_a_p_value_of_the_level_itself_is_enough():
+def test_a_p_value_equal_to_the_level_is_enough():
     assert verdict(Interval(1.0, 0.5, 2.0), 0.1, 1, smallest_effect=0.1, confidence=0.9) == "better"
 
 
-def test_comparisons_end_as_they_should():
+def test_each_verdict_is_reached():
     a, b = rng(3).normal(size=(2, 40))
     assert compare(a + 3, b, rng(), smallest_effect=0.5).verdict == "better"
     assert compare(a - 3, b, rng(), smallest_effect=0.5).verdict == "worse"
@@ -133,7 +133,7 @@ def test_comparisons_end_as_they_should():
     assert few.runs_needed == pytest.approx(2 * 7.85 * spread**2 + 1, rel=0.1)  # 2 (z.975 + z.80)² sd² / 1²
 
 
-def test_constant_scores_are_told_apart_with_enough_runs():
+def test_constant_scores_are_compared_with_enough_runs():
     assert compare([9.5] * 20, [9.0] * 20, rng(), 0.1).verdict == "better"
     assert compare([9.5] * 20, [9.5] * 20, rng(), 0.1).verdict == "equivalent"
     assert compare([9.5] * 2, [9.5] * 2, rng(), 0.1).verdict == "undecided"
@@ -152,7 +152,7 @@ def test_a_single_run_decides_nothing():
     assert (result.verdict, result.improvement.estimate) == ("undecided", 1)
 
 
-def test_a_failed_run_ranks_below_all_and_has_no_number():
+def test_a_failed_run_ranks_below_all_scores():
     fine, failing = np.full(20, 5.0), np.array([6.0] * 10 + [NAN] * 10)
     assert difference_interval(fine, failing, rng()).estimate == -1  # of the finite runs
     assert improvement_interval(fine, failing, rng()).estimate == 0.5
@@ -167,7 +167,7 @@ def test_a_failed_run_ranks_below_all_and_has_no_number():
 
 
 @pytest.mark.parametrize("score", [500.0, -500.0, 0.0])
-def test_failing_costs_even_where_all_scores_are_the_same(score):
+def test_failed_runs_count_against_a_setting_if_all_scores_are_equal(score):
     fine = np.full(20, score)
     few, many = (np.append(fine[failed:], [NAN] * failed) for failed in (2, 10))
     for a, b in ((few, fine), (fine, few), (few, few)):
@@ -179,14 +179,13 @@ def test_failing_costs_even_where_all_scores_are_the_same(score):
     assert compare([NAN] * 3, [score] * 3, rng(), 10.0).verdict == "undecided"
 
 
-def test_no_setting_is_better_for_what_its_failed_runs_did_not_score():
+def test_a_setting_is_not_better_because_its_bad_runs_failed():
     failing, fine = [6.0] * 10 + [NAN] * 10, [5.0] * 20
     assert difference_interval(failing, fine, rng()).low > 0
     assert compare(failing, fine, rng(), 0.1).verdict == "undecided"
 
 
-def test_the_verdict_stays_what_it_is_however_far_apart_the_scores_are():
-    """By ranks a failed run costs the same, whether another one is bad or very bad."""
+def test_a_verdict_by_ranks_does_not_depend_on_how_low_a_score_is():
     a, b = rng(4).normal(size=(2, 15))
     a[3], b[7] = NAN, b.min() - 1
     far = np.where(b == b.min(), -1e9, b)
@@ -196,7 +195,7 @@ def test_the_verdict_stays_what_it_is_however_far_apart_the_scores_are():
     assert near.improvement == apart.improvement
 
 
-def test_a_single_run_against_failed_ones():
+def test_a_single_run_against_failed_runs():
     for a, b in (([1.0], [NAN, NAN]), ([NAN], [1.0, 1.0]), ([NAN], [NAN])):
         result = compare(a, b, rng(), 0.1)
         assert result.verdict == "undecided"
@@ -259,7 +258,7 @@ def test_each_environment_may_have_its_own_smallest_effect():
 
 
 def test_the_verdict_is_corrected_for_many_pairs():
-    """Twenty equal settings make 190 pairs: some of 190 uncorrected tests find a difference, none corrected."""
+    """Of 190 tests of equal settings some find a difference without the correction, and none with it."""
     generator = rng(1)
     table = score_table({("A", f"s{i:02}"): generator.normal(size=4) for i in range(20)})
     pairs = compare_all(table, generator, smallest_effect=0.1)
@@ -268,9 +267,10 @@ def test_the_verdict_is_corrected_for_many_pairs():
 
 
 def test_false_verdicts_are_rare():
-    """Of equal groups 5 % seem to differ; of groups just too far apart 5 % seem equivalent.
+    """At most 5 % of comparisons of equal groups find a difference.
 
-    By the bootstrap interval alone of 5 runs it would be more than twice as many.
+    At most 5 % of comparisons of groups that differ by the smallest effect find equivalence. The bootstrap
+    interval alone, of 5 runs, is wrong more often.
     """
     generator, studies = rng(7), 300
     different, equivalent, outside = np.zeros((3, studies), bool)
@@ -304,8 +304,8 @@ def test_bad_input_is_refused():
         compare_all(score_table({("A", "x"): [1.0], ("B", "y"): [1.0]}), rng(), 1)
 
 
-def test_a_clear_difference_is_found_among_however_many_pairs():
-    """Of 253 pairs, whose smallest p-value Holm multiplies by 253; of as many equal settings none."""
+def test_a_clear_difference_is_found_among_many_pairs():
+    """Holm's correction multiplies the smallest p-value by the number of pairs, 253."""
     scores = {("A", f"s{i:02}"): rng(i).normal(size=12) for i in range(23)}
     scores["A", "s07"] += 20
     pairs = compare_all(score_table(scores), rng(), smallest_effect=None)
@@ -314,7 +314,7 @@ def test_a_clear_difference_is_found_among_however_many_pairs():
     assert set(pairs.verdict[~apart]) == {"undecided"}
 
 
-def test_more_permutations_are_drawn_for_small_p_values_alone():
+def test_more_permutations_are_drawn_only_for_small_p_values():
     a, b = rng(1).normal(size=(2, 12))
     assert permutation_p(a, b, rng(), permutations=50_000) == permutation_p(a, b, rng()) > 0.02
     assert permutation_p(a + 20, b, rng()) == 2 / 10_000

@@ -25,7 +25,7 @@ def rng(seed=0):
 
 @BANDS
 def test_bands_resample_whole_runs(band):
-    """Runs that keep their distance make a band of constant width; points drawn singly would not."""
+    """Parallel curves have a band of constant width. Resampling each point on its own would vary the width."""
     offsets = rng(3).normal(size=(25, 1))
     curves = offsets + np.linspace(0, 5, 40)
     low, high = band(curves, rng())
@@ -45,7 +45,7 @@ def test_bands_with_missing_values():
 
 
 @BANDS
-def test_bands_of_nothing(band):
+def test_bands_without_values_are_nan(band):
     low, high = band(np.full((3, 2), NAN), rng())
     assert np.isnan([low, high]).all()
     assert band(np.empty((3, 0)), rng())[0].size == 0
@@ -64,7 +64,7 @@ def test_bands_leave_failed_runs_out(band):
     np.testing.assert_allclose(band(with_failed, rng()), band(curves, rng()), atol=0.15)
 
 
-def test_pointwise_band_is_the_interval_of_each_point():
+def test_the_pointwise_band_is_the_interval_at_each_point():
     curves = rng(2).exponential(size=(40, 3))
     low, high = curve_band(curves, rng())
     for point in range(3):
@@ -77,15 +77,15 @@ def test_simultaneous_band_of_one_point_is_pointwise():
     np.testing.assert_allclose(simultaneous_band(curves, rng()), curve_band(curves, rng()), atol=0.03)
 
 
-def test_simultaneous_band_of_independent_points_is_as_wide_as_sidaks():
+def test_the_simultaneous_band_of_independent_points_agrees_with_sidak():
     curves = rng(4).normal(size=(400, 20))
     low, high = simultaneous_band(curves, rng())
     critical = (high - low) / 2 / (curves.std(axis=0) / 20)
     np.testing.assert_allclose(critical, stats.norm.ppf((1 + 0.95 ** (1 / 20)) / 2), rtol=0.06)
 
 
-def test_the_simultaneous_band_holds_whole_curves():
-    """Random walks of 60 runs: the pointwise band misses some point far more often than 5 %."""
+def test_the_simultaneous_band_covers_whole_curves():
+    """For 60 random walks, the pointwise band misses at least one point of far more than 5 % of the curves."""
     generator, studies = rng(6), 120
     whole = dict.fromkeys((curve_band, simultaneous_band), 0)
     for _ in range(studies):
@@ -97,14 +97,14 @@ def test_the_simultaneous_band_holds_whole_curves():
     assert whole[curve_band] / studies < 0.88
 
 
-def test_tolerance_band_is_the_interval_of_each_point():
+def test_the_tolerance_band_is_the_interval_at_each_point():
     curves = rng(2).normal(size=(60, 5))
     low, high = tolerance_band(curves)
     assert [*zip(low, high, strict=True)] == [tolerance_interval(points) for points in curves.T]
     assert np.isnan(tolerance_band(curves[:45])).all()
 
 
-def test_a_failed_run_opens_the_tolerance_band_and_a_missing_value_ends_it():
+def test_a_failed_run_makes_the_tolerance_band_infinite_and_a_missing_value_makes_it_nan():
     curves = rng(2).normal(size=(50, 3))
     curves[7], curves[8, 1] = NAN, NAN
     low, high = tolerance_band(curves)
@@ -114,7 +114,7 @@ def test_a_failed_run_opens_the_tolerance_band_and_a_missing_value_ends_it():
 
 
 def test_within_run_iqr_ignores_the_trend():
-    """Of a line it is 0; of a line with noise, the spread of the noise's differences."""
+    """It is 0 for a line. For a line with noise it is the spread of the differences of the noise."""
     steps = np.arange(2_000.0)
     noisy = 3 * steps + rng(7).normal(size=2_000)
     line, noise, short, failed = within_run_iqr(

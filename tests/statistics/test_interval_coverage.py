@@ -1,4 +1,4 @@
-"""The coverage that the documentation states, measured again with fewer simulations."""
+"""The coverage that the documentation states is measured again, with fewer simulations."""
 
 import json
 from pathlib import Path
@@ -32,15 +32,15 @@ def test_coverage_is_what_the_documentation_states(name, runs):
 
 
 @pytest.mark.parametrize("stated", [row for row in STUDY["rows"] if "tolerance" in row], ids=str)
-def test_the_tolerance_interval_holds_its_confidence(stated):
-    """Exactly: P(Binomial(runs, 0.9) < distance of the two order statistics), whatever the population."""
+def test_the_tolerance_interval_has_its_confidence(stated):
+    """Its exact confidence, for any population, is P(Binomial(runs, 0.9) < distance of its order statistics)."""
     promised = stats.binom.cdf(stats.binom.ppf(0.95, stated["runs"], 0.9), stated["runs"], 0.9)
     assert promised >= 0.95
     assert share_of(stated["tolerance"] * STUDY["simulations"], STUDY["simulations"], promised)
 
 
 @pytest.mark.parametrize("name", POPULATIONS)
-def test_the_populations_are_what_they_say(name):
+def test_draws_have_the_stated_mean_and_distribution(name):
     population = POPULATIONS[name]
     scores = population.draw(np.random.default_rng(0), (100, 1_000)).ravel()
     assert abs(scores.mean() - population.mean) < 4 * scores.std() / np.sqrt(scores.size)

@@ -42,7 +42,7 @@ def test_estimates_agree_with_numpy_and_scipy(runs):
 
 
 @pytest.mark.parametrize("estimate", [mean, sd, iqm, iqr, optimality_gap])
-def test_averages_and_spreads_are_of_finite_runs_row_by_row(estimate):
+def test_averages_and_spreads_are_over_the_finite_runs_of_each_row(estimate):
     scores = rng(3).normal(size=(3, 9))
     scores[0, [1, 5]] = NAN
     scores[2, :7] = NAN
@@ -52,7 +52,7 @@ def test_averages_and_spreads_are_of_finite_runs_row_by_row(estimate):
     assert np.isnan(estimate(np.array([])))
 
 
-def test_failed_runs_are_the_worst_where_runs_are_sorted():
+def test_failed_runs_sort_below_all_scores():
     scores = np.array([5.0, NAN, 1.0, 3.0, 4.0])
     assert median(scores) == 3
     assert median(np.array([NAN, NAN, 1.0])) == -np.inf
@@ -61,7 +61,7 @@ def test_failed_runs_are_the_worst_where_runs_are_sorted():
     assert np.isnan(lower_cvar(np.array([])))
 
 
-def test_lower_cvar_is_the_mean_of_the_worst_share():
+def test_lower_cvar_is_the_mean_of_the_lowest_share():
     scores = rng(1).permutation(np.arange(1.0, 31))
     assert lower_cvar(scores, 0.1) == 2  # of 1, 2, 3
     assert lower_cvar(scores, 0.11) == 2.5
@@ -110,7 +110,7 @@ def test_confidence_widens_the_interval():
         mean_interval(scores, rng(), confidence=95)
 
 
-def test_mean_interval_edge_cases():
+def test_mean_interval_of_few_constant_or_failed_runs():
     single = mean_interval(np.array([3.0]), rng())
     assert single.estimate == 3.0
     assert np.isnan([single.low, single.high]).all()
@@ -121,13 +121,13 @@ def test_mean_interval_edge_cases():
     assert np.isnan(mean_interval(np.array([]), rng())).all()
 
 
-def test_a_series_by_run_is_a_sample():
+def test_a_series_indexed_by_run_is_a_sample():
     scores = pd.Series([1.0, 2.0, 4.0], index=[5, 6, 7])
     assert mean_interval(scores, rng()) == mean_interval([1, 2, 4], rng())
 
 
 def test_coverage_of_the_mean_interval():
-    """Of 95 % intervals from 30 normal runs, about 93 % hold the mean (percentile bootstrap, n = 30)."""
+    """The 95 % percentile bootstrap interval of 30 normal runs covers the mean in about 93 % of cases."""
     generator, hits = rng(2), 0
     for _ in range(400):
         interval = mean_interval(generator.normal(size=30), generator)
@@ -135,7 +135,7 @@ def test_coverage_of_the_mean_interval():
     assert 0.90 <= hits / 400 <= 0.97
 
 
-def test_share_interval_is_wilsons():
+def test_share_interval_agrees_with_wilson():
     assert share_interval(60, 64) == pytest.approx((60 / 64, *GOLDEN["wilson_60_of_64"]))
     assert share_interval(0, 10).low == 0
     assert share_interval(10, 10).high == 1
@@ -164,20 +164,20 @@ def test_tolerance_interval_is_the_narrowest_pair_of_order_statistics(runs, cove
     assert abs((low - 1) - (runs - high)) <= 1  # as many runs below as above
 
 
-def test_tolerance_intervals_hold_what_they_promise():
-    """Of samples of 80, the share whose interval holds 90 % of the distribution, by its exact binomial."""
+def test_tolerance_intervals_have_their_confidence():
+    """The share of intervals that contain 90 % of the distribution agrees with the exact binomial probability."""
     samples = np.sort(rng(5).uniform(size=(1_000, 80)), axis=1)
-    held = 0
+    enough = 0
     for scores in samples:
         low, high = tolerance_interval(scores)
-        held += high - low >= 0.9  # uniform: the interval's length is the share that it holds
+        enough += high - low >= 0.9  # the share of a uniform distribution in an interval is its length
     low, high = tolerance_interval(np.arange(1.0, 81))
     exact = stats.binom.cdf(high - low - 1, 80, 0.9)
     assert exact >= 0.95
-    assert share_of(held, 1_000, exact)
+    assert share_of(enough, 1_000, exact)
 
 
-def test_a_failed_run_opens_the_tolerance_interval():
+def test_a_failed_run_makes_the_tolerance_interval_infinite():
     scores = np.append(np.arange(59.0), NAN)
     assert tolerance_interval(scores).low == -np.inf
 

@@ -12,13 +12,13 @@ def rng(seed=0):
 
 
 @pytest.mark.parametrize(("effect", "runs", "power"), GOLDEN["power"])
-def test_power_is_statsmodels(effect, runs, power):
+def test_power_agrees_with_statsmodels(effect, runs, power):
     assert t_test_power(effect, runs) == pytest.approx(power, abs=1e-9)
     assert t_test_power(-effect, runs) == pytest.approx(power, abs=1e-9)
 
 
 @pytest.mark.parametrize(("effect", "runs"), GOLDEN["runs"])
-def test_runs_needed_are_statsmodels_rounded_up(effect, runs):
+def test_runs_needed_agree_with_statsmodels_rounded_up(effect, runs):
     assert runs_needed(effect) == int(np.ceil(runs))
 
 
@@ -33,9 +33,9 @@ def test_runs_needed_are_the_least(effect):
     assert runs == 2 or t_test_power(effect, runs - 1) < 0.8
 
 
-def test_power_without_effect_is_the_level():
+def test_power_without_an_effect_is_the_level():
     assert t_test_power(0, 12, level=0.01) == pytest.approx(0.01)
-    assert 0.999 < t_test_power(3, 100) <= 1  # where scipy's other tail is NaN
+    assert 0.999 < t_test_power(3, 100) <= 1  # scipy gives NaN for the other tail
 
 
 def test_power_by_simulation():
@@ -44,8 +44,8 @@ def test_power_by_simulation():
     assert share_of(found, 4_000, t_test_power(1, 17))
 
 
-def test_a_normal_pilot_needs_what_the_formula_says():
-    pilot = stats.norm.ppf((np.arange(200) + 0.5) / 200)  # as normal as a sample can be
+def test_a_normal_pilot_agrees_with_the_formula():
+    pilot = stats.norm.ppf((np.arange(200) + 0.5) / 200)  # quantiles of the normal distribution
     assert pilot_power(pilot + 1, pilot, 17, rng()) == pytest.approx(t_test_power(1, 17), abs=0.03)
     assert pilot_power(pilot, pilot, 17, rng()) == pytest.approx(0.05, abs=0.02)
     assert pilot_runs_needed(pilot + 1, pilot, rng()) == pytest.approx(17, abs=2)
@@ -59,7 +59,7 @@ def test_equal_pilots_never_suffice():
     assert pilot_runs_needed(pilot, pilot, rng(), most=64) is None
 
 
-def test_without_variation_enough_runs_tell_a_difference():
+def test_different_constants_are_found_with_enough_runs():
     constants = [1.0, 1.0], [2.0, 2.0]
     assert [pilot_power(*constants, runs, rng()) for runs in (3, 4)] == [0, 1]
     assert pilot_runs_needed(*constants, rng()) == 4
@@ -67,7 +67,7 @@ def test_without_variation_enough_runs_tell_a_difference():
     assert 0.3 < pilot_power([0, 0, 0, 1], [1, 1, 1, 0], 12, rng()) < 0.99
 
 
-def test_failed_runs_of_a_pilot_rank_below_all():
+def test_failed_runs_of_a_pilot_rank_below_all_scores():
     failing, fine = [5.0, 5.5, np.nan, np.nan, np.nan], [5.0, 5.5, 6.0, 6.5, 7.0]
     ranks = [4.5, 6.5, 2.0, 2.0, 2.0], [4.5, 6.5, 8.0, 9.0, 10.0]
     assert pilot_power(fine, failing, 20, rng()) == pilot_power(*ranks[::-1], 20, rng())

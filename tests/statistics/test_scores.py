@@ -28,9 +28,9 @@ CURVES = [
     {0: 0.0, 100: 10.0, 400: 40.0},  # unequal steps
     {0: 5.0, 100: 5.0},  # a shorter curve
     {0: 1.0, 100: NAN, 400: 3.0},
-    {0: 1.0, 100: 2.0, 400: 9.0},  # of the run that failed
+    {0: 1.0, 100: 2.0, 400: 9.0},  # the run that failed
     {400: 7.0},  # a single value
-    {0: NAN},  # none
+    {0: NAN},  # no value
 ]
 RUNS = runs_table(["complete"] * 3 + ["failed"] + ["complete"] * 2)
 
@@ -42,13 +42,13 @@ def test_final_scores_are_last_values():
     assert list(table.setting.unique()) == ["ppo"]
 
 
-def test_final_scores_are_those_of_results():
+def test_final_scores_agree_with_results():
     curves = curve_table(CURVES)
     final = Results(Path("unused"), {}, RUNS, curves.sort_values(["run", "step"])).final()
     np.testing.assert_array_equal(final_scores(RUNS, curves).set_index("run").score, final)
 
 
-def test_area_weighs_each_value_by_its_steps():
+def test_area_scores_weigh_values_by_steps():
     table = area_scores(RUNS, curve_table(CURVES))
     by_hand = (100 * 5 + 300 * 25) / 400
     np.testing.assert_allclose(table.score.to_numpy(), [by_hand, 5, 2, NAN, 7, NAN])
@@ -56,7 +56,7 @@ def test_area_weighs_each_value_by_its_steps():
     assert table.score[0] == pytest.approx(np.trapezoid(values, steps) / 400)
 
 
-def test_training_score_weighs_by_the_steps_since_the_last_value():
+def test_training_scores_weigh_a_value_by_the_steps_since_the_one_before():
     curves = [
         {100: 2.0, 200: 4.0, 400: 10.0},
         {100: NAN, 200: 4.0, 400: 10.0},
@@ -66,13 +66,13 @@ def test_training_score_weighs_by_the_steps_since_the_last_value():
     np.testing.assert_allclose(table.score, [(2 + 4 + 2 * 10) / 4, (2 * 4 + 2 * 10) / 4, 2.0])
 
 
-def test_order_of_runs_and_rows_does_not_matter():
+def test_the_order_of_rows_does_not_matter():
     curves = curve_table(CURVES)
     shuffled = area_scores(RUNS.iloc[::-1], curves.iloc[::-1]).sort_values("run")
     np.testing.assert_array_equal(shuffled.score, area_scores(RUNS, curves).score)
 
 
-def test_labels_name_what_varies():
+def test_labels_name_the_fields_that_vary():
     runs = runs_table(
         ["complete"] * 4,
         learning_rate=[1e-3, 1e-4, 1e-3, NAN],
@@ -88,7 +88,7 @@ def test_labels_name_what_varies():
     assert list(table.environment) == [f"CartPole-v1 pole_length={x}" for x in (0.5, 0.5, 1, 0.5)]
 
 
-def test_where_a_run_failed_is_no_hyper_parameter():
+def test_the_columns_of_failures_are_not_hyper_parameters():
     runs = runs_table(
         ["complete", "failed"],
         learning_rate=[1e-3, 1e-4],
@@ -101,7 +101,7 @@ def test_where_a_run_failed_is_no_hyper_parameter():
     assert varied_parameters(runs.head(1)) == []
 
 
-def test_studies_joined_by_a_column_keep_their_runs_apart():
+def test_the_column_study_tells_runs_of_joined_studies_apart():
     runs, curves = runs_table(["complete"] * 2), curve_table([{0: 1.0}, {0: 2.0}])
     more = curves.assign(value=curves.value + 10)
     both = final_scores(
@@ -134,7 +134,7 @@ def test_normalise():
         lambda table: sensitivity(table, ["seed"]),
     ],
 )
-def test_tables_of_anything_but_runs_are_refused(analyse):
+def test_tables_that_are_not_score_tables_are_refused(analyse):
     table = score_table({("A", "x"): [1.0, 2.0], ("A", "y"): [1.0, 3.0]})
     with pytest.raises(InputError, match=r"'run' holds 1 more than once.*average a run's episodes first"):
         analyse(pd.concat([table, table[table.run == 1]]))
@@ -148,9 +148,9 @@ def test_tables_of_anything_but_runs_are_refused(analyse):
         analyse(table.assign(score=[1.0, 2.0, np.inf, 3.0]))
 
 
-def test_episodes_are_no_runs():
+def test_episodes_are_not_runs():
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match=r"one number a run, \[runs\], got the shape \(64, 10\)"):
+    with pytest.raises(InputError, match=r"one number per run, \[runs\], got the shape \(64, 10\)"):
         mean_interval(np.zeros((64, 10)), rng)
     with pytest.raises(InputError, match="run 7 has more than one score"):
         mean_interval(pd.Series([1.0, 2.0, 3.0], index=[7, 7, 8]), rng)
@@ -160,7 +160,7 @@ def test_episodes_are_no_runs():
         final_scores(RUNS, pd.concat([curve_table([{0: 1.0}, {0: 2.0}]), curve_table([{}, {0: 3.0}])]))
 
 
-def test_broken_study_tables_are_refused():
+def test_study_tables_that_lack_something_are_refused():
     with pytest.raises(InputError, match="unknown metric 'eval_retur': did you mean 'eval_return'"):
         final_scores(RUNS, curve_table(CURVES), "eval_retur")
     with pytest.raises(InputError, match="lacks status"):

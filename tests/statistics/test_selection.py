@@ -29,7 +29,7 @@ def test_expected_optimism_by_simulation():
     assert expected_optimism(20, 5) == pytest.approx(best.mean(), abs=4 * best.std() / np.sqrt(4_000))
 
 
-def test_a_clear_best_is_certain_and_equals_share():
+def test_a_clear_best_is_certain_and_equal_settings_share():
     rows = select(score_table({("A", "x"): [1.0, 2.0, 3.0], ("A", "y"): [11.0, 12.0, 13.0]}), rng())
     assert list(rows.probability_best) == [0, 1]
     assert list(rows.score) == [2, 12]
@@ -40,7 +40,7 @@ def test_a_clear_best_is_certain_and_equals_share():
     np.testing.assert_allclose(ties.optimism, 0, atol=1e-12)
 
 
-def test_probability_best_is_the_normal_one_for_many_runs():
+def test_probability_best_of_many_runs_agrees_with_the_normal_distribution():
     generator = rng(2)
     x, y = generator.normal(size=(2, 400))
     x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std() + 0.07
@@ -50,7 +50,7 @@ def test_probability_best_is_the_normal_one_for_many_runs():
 
 
 def test_optimism_of_equal_settings():
-    """It is by how much the best of 12 equal settings exceeds their true mean, 0."""
+    """Optimism is the expected mean of the best of 12 equal settings, whose true mean is 0."""
     generator, inflation, promised = rng(3), [], []
     for _ in range(60):
         table = score_table({("A", f"s{i}"): generator.normal(size=4) for i in range(12)})
@@ -60,7 +60,7 @@ def test_optimism_of_equal_settings():
     assert np.mean(promised) == pytest.approx(np.mean(inflation), abs=4 * np.std(inflation) / np.sqrt(60))
 
 
-def test_a_setting_that_fails_is_not_the_best():
+def test_a_setting_with_failed_runs_is_not_the_best():
     table = score_table({("A", "x"): [5.0] * 8, ("A", "y"): [6.0] + [NAN] * 7, ("B", "x"): [NAN] * 3})
     rows = select(table, rng())
     assert list(rows.failed) == [0, 7, 3]
@@ -70,7 +70,7 @@ def test_a_setting_that_fails_is_not_the_best():
 
 
 @pytest.mark.parametrize("score", [500.0, -500.0, 0.0])
-def test_failing_costs_even_where_all_scores_are_the_same(score):
+def test_failed_runs_count_against_a_setting_if_all_scores_are_equal(score):
     table = score_table({("A", "x"): [score] * 18 + [NAN] * 2, ("A", "y"): [score] * 20})
     rows = select(table, rng())
     assert rows.score[1] > 0.5 > rows.score[0]
@@ -80,7 +80,7 @@ def test_failing_costs_even_where_all_scores_are_the_same(score):
     assert (best.setting, best.selected, best.fresh, best.inflation) == ("y", score, score, 0)
 
 
-def test_where_a_run_failed_settings_are_ranked_by_their_runs_ranks():
+def test_a_failed_run_makes_the_ranking_use_ranks():
     table = score_table({("A", "x"): [4.0, 5.0, NAN], ("A", "y"): [0.0, 9.0, 9.0]})
     rows = select(table, rng())
     assert list(rows["mean"]) == [4.5, 6]
@@ -89,15 +89,15 @@ def test_where_a_run_failed_settings_are_ranked_by_their_runs_ranks():
     assert list(select(others, rng()).score) == [4, 6]
 
 
-def test_nothing_is_probable_of_a_single_run():
+def test_a_single_run_has_no_probability_best():
     for runs in ([3.0], [NAN]):
         rows = select(score_table({("A", "x"): runs, ("A", "y"): [1.0, 2.0]}), rng())
         assert rows.probability_best.isna().all()
     assert select(score_table({("A", "x"): [3.0]}), rng()).probability_best.isna().all()
 
 
-def test_ties_are_shared_evenly_whatever_the_order_of_runs():
-    """Sums of the same numbers in another order differ by their rounding."""
+def test_ties_are_shared_evenly_for_any_order_of_runs():
+    """Sums of the same numbers in another order differ by rounding errors."""
     runs = [0.1, 0.2, -0.3]
     rows = select(
         score_table({("A", name): np.roll(runs, i) for i, name in enumerate("xyz")}), np.random.default_rng(0)
@@ -107,13 +107,13 @@ def test_ties_are_shared_evenly_whatever_the_order_of_runs():
     assert list(failed.probability_best) == [0.5, 0.5]
 
 
-def test_a_setting_without_a_finite_run_is_no_competitor_that_flatters_the_best():
+def test_a_setting_without_a_finite_run_does_not_change_the_optimism():
     table = score_table({("A", "x"): [1.0, 2.0, 3.0], ("A", "y"): [2.0, 3.0, 4.0], ("A", "z"): [NAN] * 9})
     without = table[table.setting != "z"]
     assert select(table, rng()).optimism[0] == select(without, rng()).optimism[0] > 0
 
 
-def test_fresh_seeds_show_the_inflation():
+def test_fresh_seeds_measure_the_inflation():
     generator = rng(4)
     searched = score_table({("A", f"s{i}"): generator.normal(size=3) for i in range(30)})
     means = searched.groupby("setting").score.mean()
@@ -130,10 +130,10 @@ def test_fresh_seeds_show_the_inflation():
     assert (row.runs, row.failed) == (200, 0)
 
 
-def test_seeds_that_served_the_search_are_refused():
+def test_seeds_of_the_search_are_refused():
     searched = score_table({("A", "x"): [1.0, 2.0], ("A", "y"): [3.0, 4.0]})
     fresh = score_table({("A", "y"): [3.0, 4.0]})
-    with pytest.raises(InputError, match="seed 0 of A served the search too"):
+    with pytest.raises(InputError, match="seed 0 of A was used by the search too"):
         fresh_scores(searched, fresh, rng())
     with pytest.raises(InputError, match="'y', the best in A, has no fresh run"):
         fresh_scores(searched, fresh.assign(setting="x", seed=fresh.seed + 2), rng())
@@ -174,13 +174,13 @@ def test_sensitivity_of_a_sum():
     np.testing.assert_allclose(rows.share[[0, 3]], np.array([by_rate, by_clip]) / (by_rate + by_clip))
 
 
-def test_sensitivity_of_a_pure_interaction_and_of_nothing():
+def test_sensitivity_of_a_pure_interaction_and_of_a_constant():
     crossed = sensitivity(grid_table(lambda lr, clip: (lr - 7 / 3) * (clip - 15)), ["learning_rate", "clip"])
     np.testing.assert_allclose(crossed.share, 0, atol=1e-12)
     assert sensitivity(grid_table(lambda *_: 1.0), ["clip"]).share.isna().all()
 
 
-def test_sensitivity_counts_failed_runs_and_makes_no_number_up_for_them():
+def test_sensitivity_counts_failed_runs_and_leaves_them_out_of_the_mean():
     table = grid_table(lambda lr, _: float(lr))
     table.loc[table["clip"] == 20, "score"] = NAN
     rows = sensitivity(table, ["clip"])
@@ -189,11 +189,11 @@ def test_sensitivity_counts_failed_runs_and_makes_no_number_up_for_them():
     assert list(rows.failed) == [0, 9]
 
 
-def test_a_setting_that_fails_is_not_the_best_of_a_value():
+def test_a_setting_with_failed_runs_is_not_the_best_of_a_value():
     table = grid_table(lambda lr, clip: float(lr + clip))
     table.loc[(table["clip"] == 20) & (table.learning_rate == 4) & (table.run % 3 > 0), "score"] = NAN
     rows = sensitivity(table, ["clip"])
-    assert list(rows.best) == [14, 22]  # not the 24 that one run of three scored
+    assert list(rows.best) == [14, 22]  # not the 24 of the only run of three that did not fail
     constant = grid_table(lambda *_: 1.0)
     constant.loc[constant["clip"] == 20, "score"] = NAN
     assert (sensitivity(constant, ["clip"]).share == 1).all()

@@ -1,0 +1,131 @@
+"""Results as text: what `jaxrl compare` and `jaxrl select` print."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jaxrl.statistics import Interval
+from jaxrl.text import bounds, number, percent
+
+WIDTH = 200  # characters of a printed line, so that no cell is cut off
+SHOWN = 10  # settings of an algorithm that `print_selection` prints
+TESTS = {
+    "p_welch": "Welch",
+    "p_permutation": "permutation",
+    "p_mann_whitney": "Mann-Whitney",
+    "p_holm": "Holm",
+    "p_equivalence": "equivalence",
+}
+# Headers whose single line would be wider than the cells below.
+TWO_LINES = {
+    "a - b [95 %]": "a - b\n[95 %]",
+    "P(a beats b) [95 %]": "P(a beats b)\n[95 %]",
+    "permutation": "permu-\ntation",
+    "Mann-Whitney": "Mann-\nWhitney",
+    "equivalence": "equi-\nvalence",
+    "runs needed": "runs\nneeded",
+}
+
+
+def pairs_as_text(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `jaxrl.statistics.compare_all` as text: effects first, then p-values, then the verdict."""
+    shown: dict[str, Any] = {name: pairs[name] for name in ("environment", "a", "b")}
+    shown["a - b [95 %]"] = _intervals(pairs, "difference", _estimate)
+    shown["P(a beats b) [95 %]"] = _intervals(pairs, "improvement", percent)
+    shown |= {name: pairs[column].map(_p_value) for column, name in TESTS.items()}
+    shown["verdict"] = pairs["verdict"]
+    shown["runs needed"] = pairs["runs_needed"].map(lambda runs: "-" if np.isnan(runs) else f"{runs:,.0f}")
+    return pd.DataFrame(shown)
+
+
+def print_comparisons(settings: pd.DataFrame, pairs: pd.DataFrame, files: Iterable[Path]) -> None:
+    """Prints two tables per environment: its numbered settings, and its pairs of settings.
+
+    settings, pairs, files: the fields of `jaxrl.analysis.compare.Comparisons`.
+    """
+    text = pairs_as_text(pairs)
+    headers = ("a", "b", *(TWO_LINES.get(name, name) for name in text.columns[3:]))
+    for environment, rows in settings.groupby("environment", sort=False):
+        numbers = {setting: str(place) for place, setting in enumerate(rows["setting"], start=1)}
+        means = _intervals(rows, "mean", _estimate)
+        _print_table(
+            ("", str(environment), "runs", "mean [95 %]"),
+            (
+                (numbers[row["setting"]], row["setting"], _runs(row["runs"], row["failed"]), mean)
+                for mean, row in zip(means, rows.to_dict("records"), strict=True)
+            ),
+        )
+        here = pairs["environment"] == environment
+        cells = text[here].drop(columns="environment").itertuples(index=False)
+        _print_table(headers, ((numbers[a], numbers[b], *rest) for a, b, *rest in cells))
+        print(f"smallest effect that matters: {number(pairs.loc[here, 'smallest_effect'].iloc[0])}\n")
+    if settings["failed"].any():
+        print(
+            "A failed run ranks below all other runs. Pairs with a failed run are compared by ranks and are\n"
+            "never equivalent. Means and differences are over the runs that did not fail.\n"
+        )
+    print(
+        "A verdict needs an interval and a p-value. Better and worse need Holm's p-value, which corrects\n"
+        "that of the permutation test for the number of pairs. Equivalent needs the p-value of the\n"
+        "equivalence test. Runs needed are per setting, for 80 % power.\n"
+    )
+    print(f"written: {', '.join(map(str, files))}")
+
+
+def print_selection(ranking: pd.DataFrame) -> None:
+    """Prints one table per environment and algorithm, with its settings from the best on, at most SHOWN.
+
+    ranking: the table of `jaxrl.analysis.select.select`.
+    """
+    columns = ("selection score", "P(best)", "optimism up to", "fresh score [95 %]", "fresh runs")
+    for (environment, _), settings in ranking.groupby(["environment", "algorithm"], sort=False):
+        best = settings.head(SHOWN).to_dict("records")
+        _print_table((str(environment), *columns), map(_ranked, best))
+        if len(settings) > SHOWN:
+            print(f"and {len(settings) - SHOWN} more settings\n")
+    if ranking["failed"].any():
+        print(
+            "A failed run ranks below all other runs. Where a run failed, settings are selected by ranks.\n"
+            "Scores are means over the runs that did not fail.\n"
+        )
+    print(f"fresh runs: {', '.join(ranking['fresh_folder'].dropna().unique())}")
+
+
+def _ranked(row: dict[Any, Any]) -> Sequence[str]:
+    """The cells of a setting in `print_selection`. Only a chosen setting has a fresh score."""
+    failed = f", {row['failed']} failed" if row["failed"] else ""
+    cells = [row["setting"], f"{number(row['mean'])}{failed}", f"{100 * row['probability_best']:.3g} %"]
+    if np.isnan(row["fresh_runs"]):
+        return cells
+    fresh = _estimate(Interval.of(row, "fresh"))
+    return [*cells, number(row["optimism"]), fresh, _runs(int(row["fresh_runs"]), int(row["fresh_failed"]))]
+
+
+def _print_table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Prints a table without lines, and an empty line after it."""
+    table = Table(*map(escape, headers), box=None)
+    for cells in rows:
+        table.add_row(*map(escape, cells))
+    Console(width=WIDTH).print(table, "")
+
+
+def _runs(runs: int, failed: int) -> str:
+    return f"{runs}, {failed} failed" if failed else str(runs)
+
+
+def _intervals(table: pd.DataFrame, name: str, text: Callable[[Interval], str]) -> list[str]:
+    return [text(Interval.of(row, name)) for row in table.to_dict("records")]
+
+
+def _estimate(value: Interval) -> str:
+    return f"{number(value.estimate)} {bounds(value.low, value.high)}"
+
+
+def _p_value(p: float) -> str:
+    return "-" if np.isnan(p) else f"{p:.2g}"
