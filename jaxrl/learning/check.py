@@ -67,8 +67,8 @@ def _warn_of_branches(name: str, jaxpr: ClosedJaxpr, arguments: tuple[Any, ...])
     others = [frozenset([OTHER])] * len(jax.tree.leaves((state, key, shared)))
     if found := deciding_inputs(jaxpr.jaxpr, [*fields, *others, *[frozenset[str]()] * len(times)]):
         warnings.warn(
-            f"{name}.step or its environment has a lax.cond on the traced field {', '.join(sorted(found))}: in a "
-            "batch both branches run; mark the field static, or decide by t",
+            f"{name}.step or its environment has a lax.cond on the traced field "
+            f"{', '.join(sorted(found))}: in a batch both branches run; mark the field static, or decide by t",
             stacklevel=2,
         )
 

@@ -165,9 +165,7 @@ def _extended(
     first = max(run.seed for run in study.runs()) + 1
     seeds = () if more_seeds is None else parse_seeds(more_seeds, first)
     if steps is not None:
-        _say(
-            "schedules follow the larger budget: a learning rate or an epsilon that was annealed rises again"
-        )
+        _say("schedules follow the larger budget: an annealed learning rate or epsilon rises again")
     try:
         return study.extended(seeds, steps)
     except InputError as error:

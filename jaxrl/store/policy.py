@@ -147,7 +147,7 @@ def _act_all(
     keys: Array,
     explore: bool,
 ) -> tuple[Array, Memory]:
-    """Actions and memories of a batch of observations: [n] each. Runs of one program share the compilation."""
+    """Actions and memories of n observations. Runs of one program share the compilation."""
     act = functools.partial(algorithm.act, env, state, explore=explore)
     return jax.vmap(lambda memory, obs, key: act(memory, obs, key))(memory, obs, keys)
 
