@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import random
 from jax.extend.core import Jaxpr, JaxprEqn
 
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.algorithm import Algorithm
+from jaxrl.learning.check import check_algorithm
 from jaxrl.mdp.environment import Environment
 
 ROUNDS = 15  # so that a quiet moment is among them
@@ -21,10 +21,8 @@ def iteration_flops(algorithm: Algorithm, env: Environment) -> int:
 
     Those of matrix products and convolutions, two for each multiplication; the rest is not counted.
     """
-    arrays, t = env.arrays(), jnp.int32(0)
-    state = jax.eval_shape(algorithm.init, arrays, random.key(0))
-    traced = jax.make_jaxpr(lambda state: algorithm.step(arrays, state, t, t))(state)
-    return flops(traced.jaxpr, trips=getattr(algorithm, "updates", 1))
+    _, iteration = check_algorithm(algorithm, env)
+    return flops(iteration.jaxpr, trips=getattr(algorithm, "updates", 1))
 
 
 def flops(jaxpr: Jaxpr, trips: int = 1) -> int:

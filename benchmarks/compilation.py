@@ -14,6 +14,7 @@ from benchmarks.timing import timed
 from benchmarks.training import WORK
 from jaxrl import enable_compilation_cache
 from jaxrl.compiled.cores import count_cores
+from jaxrl.registry import plain_parameters
 
 SEEDS = 64
 ROUNDS = 3
@@ -31,7 +32,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
                     variables = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_NUM_CPU_DEVICES": str(devices)}
                     for of_state in times.values():
                         of_state.append(in_fresh_process(compile_all, name, SEEDS, **variables))
-            settings = WORK[name][0].parameters()
+            settings = plain_parameters(WORK[name][0])
             yield {"work": name, "seeds": SEEDS, "devices": devices, **times, "settings": settings}
 
 

@@ -18,9 +18,7 @@ from rich.table import Table
 
 from jaxrl import InputError, Results, enable_compilation_cache, load, resume
 from jaxrl.statistics import share_interval
-from jaxrl.store.manifest import study_of
 from jaxrl.store.states import plain
-from jaxrl.study.plan import make_batches
 
 SEEDS, WIDTH, KILLS = 64, 32, 50
 OFF_POLICY = ["--set", "warmup=200", "--set", "capacity=2000", "--steps", "2000", "--evaluate-every", "250"]
@@ -142,6 +140,5 @@ def same(one: Path, two: Path) -> bool:
 
 def states(results: Results) -> list[bytes]:
     """All bits of the saved states, array by array."""
-    batches = make_batches(study_of(results.manifest), results.manifest["plan"]["width"])
-    saved = [plain(results.state(batch)[2]) for batch in batches]
+    saved = [plain(results.state(batch)) for batch in results.batches]
     return [leaf.tobytes() for leaf in jax.tree.leaves(saved)]

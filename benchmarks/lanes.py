@@ -10,7 +10,6 @@ from jaxrl.compiled.engine import engine_for
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
-from jaxrl.random.generators import DEFAULT
 from jaxrl.study.plan import make_plan
 from jaxrl.study.seeds import MAX_COUNT
 from jaxrl.study.study import make_study
@@ -44,16 +43,19 @@ class Lanes:
         self.t = 0
         self.teams = teams
         self.engine = engine_for(teams[0].mesh, EPISODES)
-        self.lanes = [team.lanes(DEFAULT) for team in teams]
-        self.states = [self.engine.initialise(algorithm, env, keys) for algorithm, env, keys, _ in self.lanes]
+        self.lanes = [team.lanes() for team in teams]
+        self.states = [
+            self.engine.initialise(algorithm, env, keys.init, shared, self.total)
+            for algorithm, env, keys, shared in self.lanes
+        ]
         jax.block_until_ready(self.states)
 
     def advance(self, iterations: int) -> None:
         """Trains every seed for that many more iterations and waits for the result; 0 only compiles."""
         stop = self.t + iterations
-        for i, (algorithm, env, _, _) in enumerate(self.lanes):
+        for i, (algorithm, env, keys, shared) in enumerate(self.lanes):
             self.states[i], *metrics = self.engine.advance(
-                algorithm, env, self.states[i], self.t, stop, self.total
+                algorithm, env, self.states[i], keys.steps, shared, self.t, stop, self.total
             )
             jax.block_until_ready(metrics)
         self.t = stop
@@ -61,12 +63,12 @@ class Lanes:
     def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns and lengths of every seed's greedy episodes: [seeds, EPISODES] each."""
         results = []
-        for team, (algorithm, env, _, key_eval), state in zip(
+        for team, (algorithm, env, keys, shared), state in zip(
             self.teams, self.lanes, self.states, strict=True
         ):
-            keys = self.engine.keys_at(key_eval, self.t)
-            values = self.engine.evaluate(algorithm, env, state, keys)
-            runs = [lane for lane in range(len(keys)) if team.run_in(lane)]
+            now = self.engine.keys_at(keys.evaluation, self.t)
+            *values, _ = self.engine.evaluate(algorithm, env, state, now, shared, self.total)
+            runs = [lane for lane in range(len(now)) if team.run_in(lane)]
             results.append([np.asarray(value)[runs] for value in values])
         returns, lengths = map(np.concatenate, zip(*results, strict=True))
         return returns, lengths

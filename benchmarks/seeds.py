@@ -11,6 +11,7 @@ from benchmarks import solve
 from benchmarks.processes import in_fresh_process
 from benchmarks.training import MIN_SECONDS, seed_counts, train
 from jaxrl.compiled.lane_memory import shown_bytes
+from jaxrl.registry import plain_parameters
 
 COST = ("ppo CartPole-v1", "dqn CartPole-v1", "q_learning GridWorld-v0")
 SOLVE = "solve CartPole-v1"
@@ -61,7 +62,7 @@ def solutions(smoke: bool) -> Iterator[dict[str, Any]]:
             "steps": statistics.median(end["steps"] for end in ends) if solved else None,
             "share": statistics.median(end["share"] for end in ends),
             "processes": reports,
-            "settings": solve.SETTINGS.parameters(),
+            "settings": plain_parameters(solve.SETTINGS),
         }
 
 

@@ -13,6 +13,7 @@ from benchmarks.timing import time_in_turn
 from envs import GridWorld
 from envs.grids.grid_world import MOVES
 from jaxrl.algorithms import QLearning
+from jaxrl.registry import plain_parameters
 from jaxrl.text import counted, number
 
 NAME = "q_learning GridWorld-v0"
@@ -39,7 +40,7 @@ def compare(rounds: int) -> dict[str, Any]:
         "steps_per_second": rates,
         "ratios": {seeds: rates[seeds] / rates["numpy"] for seeds in ours},
         "timings": {name: timing._asdict() for name, timing in timings.items()},
-        "settings": QLearning().parameters(),
+        "settings": plain_parameters(QLearning()),
     }
 
 

@@ -20,6 +20,7 @@ from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import shown_bytes
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
+from jaxrl.registry import plain_parameters
 from jaxrl.text import number
 
 SEEDS = (1, 8, 64, 256, 1_024)
@@ -89,7 +90,7 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         "devices": jax.local_device_count(),
         "batches": sum(len(team.batches) for team in teams),
         "width": teams[0].batches[0].width,
-        "settings": algorithm.parameters(),
+        "settings": plain_parameters(algorithm),
     }
 
 

@@ -19,7 +19,7 @@ from jaxrl.run.reproduce import replay
 from tests.memory_tasks import Recall, RecurrentReinforce
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def registered():
     """The names by which results folders find these classes again."""
     registry.environments()["Recall"] = Recall()
@@ -31,7 +31,7 @@ def registered():
 
 
 @pytest.fixture(scope="module")
-def remembered(registered, tmp_path_factory):
+def remembered(tmp_path_factory):
     learners = [RecurrentReinforce(), RecurrentReinforce(units=0)]
     return train(
         learners,
@@ -120,7 +120,7 @@ class OfflineQ(Algorithm):
         return jnp.argmax(state.q[obs]), memory
 
 
-def test_a_learner_finds_the_optimum_from_a_data_set_alone(registered, tmp_path):
+def test_a_learner_finds_the_optimum_from_a_data_set_alone(tmp_path):
     world = GridWorld()
     behaviour = train(QLearning(epsilon_end=1.0), world, seeds=1, steps=2_000, out=tmp_path / "behaviour")
     data = behaviour.transitions(0, 5_000, explore=True)
@@ -140,7 +140,7 @@ def test_a_learner_finds_the_optimum_from_a_data_set_alone(registered, tmp_path)
     assert len({np.asarray(table).tobytes() for table in q}) == 4
 
 
-def test_a_learner_without_its_data_is_refused_in_one_sentence(registered):
+def test_a_learner_without_its_data_is_refused_in_one_sentence():
     with pytest.raises(
         InputError, match=r"^OfflineQ\.data must be a mapping from names to arrays, got Shared\(\)$"
     ):

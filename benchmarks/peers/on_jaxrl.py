@@ -25,6 +25,7 @@ def configured(work: str, settings: Settings) -> tuple[Algorithm, Environment]:
 def fields(algorithm: str, settings: Settings) -> dict[str, Any]:
     """The settings as an algorithm's fields."""
     own = dict(settings)
+    own["network.hidden"] = own.pop("hidden")
     if algorithm == "ppo":
         return own | {"anneal_learning_rate": False}
     if algorithm == "dqn":
