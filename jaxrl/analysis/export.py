@@ -4,6 +4,7 @@ rliable      rliable.npz: an array [runs, environments] of final scores for each
              `environments` of the names of its columns; loads without pickle
 marl-eval    marl-eval.json: environment -> task -> setting -> run -> step -> metric, as documented at
              github.com/instadeepai/marl-eval; `absolute_metrics` are those of the last evaluation
+npz          transitions.npz: successive transitions of one run's final policy; loads without pickle
 tensorboard  a folder of event files
 wandb        a folder of offline runs of Weights & Biases
 """
@@ -20,7 +21,7 @@ import pandas as pd
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.analysis.sinks import Sink, TensorBoard, WeightsAndBiases
 from jaxrl.errors import InputError, unknown
-from jaxrl.store.results import Results
+from jaxrl.store.results import Results, load
 from jaxrl.store.tables import appearing_whole, write_text
 
 SINKS: Mapping[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
@@ -53,6 +54,34 @@ def export(
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             (_write_rliable if to == "rliable" else _write_marl_eval)(studies, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def export_transitions(
+    folder: PathLike,
+    run: int,
+    steps: int,
+    *,
+    explore: bool = False,
+    out: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Writes `Results.transitions` of a run to an npz file. Returns its path.
+
+    out: the file, which is overwritten; `transitions.npz` in the results folder by default. Raises InputError
+    for an unknown run, fewer than one step, or a path that cannot be written.
+    """
+    results = load(folder)
+    path = Path(out or results.path / "transitions.npz")
+    arrays: dict[str, Any] = results.transitions(run, steps, explore=explore)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            appearing_whole(path) as temporary,
+            temporary.open("wb") as file,
+        ):  # given a path, it would add .npz
+            np.savez_compressed(file, allow_pickle=False, **arrays)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path

@@ -33,7 +33,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.package = _imported("tensorboardX", "tensorboard")
+        self.package = imported("tensorboardX", "tensorboard")
 
     def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
         summary = importlib.import_module("tensorboardX.summary")
@@ -54,7 +54,7 @@ class WeightsAndBiases:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.package = _imported("wandb", "wandb")
+        self.package = imported("wandb", "wandb")
 
     def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,11 +81,11 @@ def _rows(curves: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
     return [(int(step), {str(k): v for k, v in row.items() if not math.isnan(v)}) for step, row in rows]
 
 
-def _imported(package: str, extra: str) -> Any:
+def imported(package: str, extra: str) -> Any:
     """The module of a package. Raises InputError, with the extra to install, if it is missing."""
     try:
         return importlib.import_module(package)
     except ImportError:
         raise InputError(
-            f"this export needs the package {package}, which is not installed: pip install -e '.[{extra}]'"
+            f"this needs the package {package}, which is not installed: pip install -e '.[{extra}]'"
         ) from None

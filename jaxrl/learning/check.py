@@ -68,7 +68,7 @@ def _warn_of_branches(name: str, jaxpr: ClosedJaxpr, arguments: tuple[Any, ...])
     if found := deciding_inputs(jaxpr.jaxpr, [*fields, *others, *[frozenset[str]()] * len(times)]):
         warnings.warn(
             f"{name}.step or its environment has a lax.cond on the traced field "
-            f"{', '.join(sorted(found))}: in a batch both branches run; mark the field static, or decide by t",
+            f"{', '.join(sorted(found))}: in a batch both branches run; mark it static, or decide by t",
             stacklevel=2,
         )
 
