@@ -1,1 +1,1 @@
-"""What this code costs on a machine, and beside others: `jaxrl bench --help`."""
+"""What this code costs on a machine, and beside others: `python -m benchmarks --help`."""

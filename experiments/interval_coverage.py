@@ -1,26 +1,30 @@
 """How often does a 95 % interval hold the truth? Simulated populations of runs whose mean is known.
 
-python experiments/interval_coverage.py [--simulations N] [--json FILE], five minutes on one core
+python experiments/interval_coverage.py, five minutes on one core
 
-Of the interval of the mean: the share of simulated studies in which it holds the population's mean, to be
-95 %. Of the tolerance interval (90 % of future runs with 95 % confidence): the share in which it does hold
-at least 90 % of the population, to be at least 95 %; it exists from 46 runs on.
+The column "coverage" is the share of simulated studies in which the interval of the mean holds the
+population's mean; it should be 95 %. The column "tolerance" is the share in which the tolerance interval (for
+90 % of future runs, with 95 % confidence) holds at least 90 % of the population; it should be at least 95 %.
+The tolerance interval exists from 46 runs on.
 """
 
-import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from json import dumps
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from jaxrl.cli.arguments import if_given, integer, optional
+from jaxrl.cli.script import Json, Quick, writable
+from jaxrl.cli.usage import run
 from jaxrl.statistics import RESAMPLES, mean_interval, share_interval, tolerance_interval
 
 RUNS = (10, 30, 100, 300)
 FAILING = 0.1  # share of runs that learn nothing
+SIMULATIONS, FEW_SIMULATIONS = 10_000, 100
+Simulations = Annotated[str | None, optional("INT", f"studies of each kind; {SIMULATIONS:,} if not given")]
 
 
 class Population(NamedTuple):
@@ -60,20 +64,16 @@ def simulate(name: str, runs: int, simulations: int, rng: np.random.Generator) -
     return row
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--simulations", type=int, default=10_000, help="studies of each kind")
-    parser.add_argument("--json", type=Path, help="where to write the table")
-    arguments = parser.parse_args()
+def main(simulations: Simulations = None, json: Json = None, quick: Quick = False) -> None:
+    number = if_given(integer, "simulations", simulations) or (FEW_SIMULATIONS if quick else SIMULATIONS)
+    file = writable(json)
     rng = np.random.default_rng(0)
-    rows = [simulate(name, runs, arguments.simulations, rng) for name in POPULATIONS for runs in RUNS]
-    if arguments.json:
-        study = {"simulations": arguments.simulations, "resamples": RESAMPLES, "rows": rows}
-        arguments.json.write_text(json.dumps(study, indent=1) + "\n")
+    rows = [simulate(name, runs, number, rng) for name in POPULATIONS for runs in RUNS]
+    if file:
+        study = {"simulations": number, "resamples": RESAMPLES, "rows": rows}
+        file.write_text(dumps(study, indent=1) + "\n")
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "experiments/interval_coverage.py", description=__doc__)

@@ -1,13 +1,12 @@
 """Does every algorithm learn what it should? Final scores of 64 seeds each, with intervals.
 
-python experiments/learning_table.py [ROW ...] [--json FILE], an hour and a half on two cores for all
-rows. A row that was trained before is read from runs/learning_table.
+python experiments/learning_table.py, an hour and a half on two cores. A row that was trained before is read
+from the folder of the results.
 """
 
-import argparse
-import json
+from json import dumps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,14 @@ import pandas as pd
 from envs import Acrobot, CartPole, FrozenLake, MountainCar, MountainCarContinuous, Pendulum
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
+from jaxrl.cli.arguments import optional
+from jaxrl.cli.script import Json, Options, Out, Quick, Seeds, Steps, writable
+from jaxrl.cli.usage import run
+from jaxrl.errors import unknown
 from jaxrl.learning.algorithm import Algorithm
+from jaxrl.learning.networks import MLP
 from jaxrl.mdp.environment import Environment
 from jaxrl.statistics import mean_interval, solve_share
-
-FOLDER = Path("runs/learning_table")
 
 
 class Row(NamedTuple):
@@ -43,7 +45,7 @@ DQN_MOUNTAIN_CAR = DQN(
     target_period=600,
     capacity=50_000,
     double=True,
-    hidden=(64, 64),
+    network=MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal"),
 )
 SAC_MOUNTAIN_CAR = SAC(num_envs=8, updates=4, warmup=8_000, warmup_hold=16, capacity=40_000)
 PPO_PENDULUM = PPO(
@@ -65,7 +67,7 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
     target_entropy=0.2,
     warmup=2_000,
     capacity=40_000,
-    hidden=(128, 128),
+    network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
 )
 ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
@@ -83,18 +85,19 @@ ROWS: dict[str, Row] = {
 }
 
 
-def study(name: str) -> Results:
+Rows = Annotated[tuple[str, ...], optional("[ROW ...]", f"each in quotes, all by default: {', '.join(ROWS)}")]
+
+
+def study(name: str, options: Options) -> Results:
     """The row's runs, trained or read."""
     row = ROWS[name]
     env = registry.environment(row.environment) if isinstance(row.environment, str) else row.environment
     return train(
         row.algorithm,
         env,
-        seeds=row.seeds,
-        steps=row.steps,
-        evaluate_every=row.steps // 10,
+        **options.size(seeds=row.seeds, steps=row.steps, evaluations=10),
         evaluation_episodes=row.episodes,
-        out=FOLDER / name.replace(" ", "-"),
+        out=Path(options.folder("learning_table")) / name.replace(" ", "-"),
     )
 
 
@@ -108,8 +111,8 @@ def summary(name: str, results: Results) -> dict[str, Any]:
     }
     return {
         "row": name,
-        "seeds": row.seeds,
-        "steps": row.steps,
+        "seeds": len(scores),
+        "steps": results.manifest["study"]["steps"],
         "mean": mean,
         "mean_low": low,
         "mean_high": high,
@@ -119,33 +122,36 @@ def summary(name: str, results: Results) -> dict[str, Any]:
         "solved_low": solved.low,
         "solved_high": solved.high,
         "failed": int((results.runs.status == "failed").sum()),
-        "settings": row.algorithm.parameters(),
+        "settings": registry.plain_parameters(row.algorithm),
         "scores": [None if np.isnan(score) else round(float(score), 3) for score in scores],
         "seconds": seconds,
         "versions": results.manifest["machine"],
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all if none is given")
-    parser.add_argument("--json", type=Path, help="where to write the table with every run's score")
-    arguments = parser.parse_args()
-    unknown = set(arguments.rows) - set(ROWS)
-    if unknown:
-        parser.error(f"unknown row {min(unknown)!r}; known are {', '.join(ROWS)}")
+def main(
+    rows: Rows = (),
+    /,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    out: Out = None,
+    json: Json = None,
+    quick: Quick = False,
+) -> None:
+    for name in rows:
+        if name not in ROWS:
+            raise unknown("row", name, ROWS)
+    file, options = writable(json), Options(seeds, steps, out, quick)
     enable_compilation_cache()
     use_all_cores()
     table = []
-    for name in arguments.rows or ROWS:
-        table.append(summary(name, study(name)))
-        if arguments.json:
-            arguments.json.write_text(json.dumps(table, indent=1) + "\n")
+    for name in rows or ROWS:
+        table.append(summary(name, study(name, options)))
+        if file:
+            file.write_text(dumps(table, indent=1) + "\n")
     columns = ["row", "seeds", "steps", "mean", "mean_low", "mean_high", "aim", "solved"]
     print(pd.DataFrame(table)[columns].to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "experiments/learning_table.py", description=__doc__)

@@ -2,8 +2,8 @@
 
 import json
 import os
+import subprocess
 import sys
-from subprocess import Popen
 from types import SimpleNamespace
 
 import gymnasium
@@ -27,13 +27,12 @@ from benchmarks import (
     timing,
     training,
 )
+from benchmarks.__main__ import main
 from benchmarks.peers import compare, on_jaxrl, work
 from benchmarks.processes import ROOT
 from envs import ENVIRONMENTS, CartPole, GridWorld
-from jaxrl import InputError, registry, train
+from jaxrl import registry, train
 from jaxrl.algorithms import DQN, QLearning
-from jaxrl.cli import commands
-from jaxrl.cli.commands import main
 from jaxrl.compiled.cores import count_cores
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
@@ -312,24 +311,28 @@ def test_a_device_names_its_results(monkeypatch):
     assert on("gpu", "NVIDIA GeForce RTX 4090") == "nvidia-geforce-rtx-4090"
 
 
-def test_an_unknown_benchmark_gets_the_closest_name(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trainig"], "unknown benchmark 'trainig': did you mean 'training'? known are compile, "),
+        (["numpy", "--only", "chess"], "nothing in the benchmark numpy has 'chess' in its name"),
+        (["numpy", "--smok"], "unknown option '--smok': did you mean '--smoke'? known are --help, "),
+        ([], "NAME must be given; see python -m benchmarks --help"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, sentence, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "trainig"])
+        main(arguments)
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("jaxrl: unknown benchmark 'trainig': did you mean 'training'?")
+    error = capsys.readouterr().err
+    assert error.startswith(f"python -m benchmarks: {sentence}")
+    assert error.count("\n") == 1
 
 
-def test_nothing_of_that_name(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["bench", "numpy", "--only", "chess"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == "jaxrl: nothing in the benchmark numpy has 'chess' in its name\n"
-
-
-def test_an_installed_package_has_no_benchmarks(monkeypatch, tmp_path):
-    monkeypatch.setattr(commands, "__file__", str(tmp_path / "jaxrl" / "cli" / "commands.py"))
-    with pytest.raises(InputError, match="needs a checkout"):
-        commands.bench("training")
+def test_the_help_names_every_benchmark():
+    arguments = [sys.executable, "-m", "benchmarks", "--help"]
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [name for name in command.BENCHMARKS if f"- {name}: " not in printed] == []
 
 
 def small_study(out, **changes):
@@ -366,7 +369,9 @@ def test_a_kill_that_loses_bits_fails_the_smoke_run(monkeypatch):
 
 
 def test_a_study_that_fails_by_itself_was_not_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(kills, "start", lambda *_: Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+    monkeypatch.setattr(
+        kills, "start", lambda *_: subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    )
     with pytest.raises(RuntimeError, match="ended before its study was running"):
         kills.killed_and_resumed("", [], tmp_path, 60.0, tmp_path)
     (tmp_path / "manifest.json").write_text('{"status": "running"}')

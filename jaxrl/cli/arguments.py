@@ -1,0 +1,107 @@
+"""The kinds of arguments, and the values of their texts.
+
+Every argument is read as text, so that a bad one gets the same one sentence as any other bad input.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from jaxrl.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxrl.config import Config
+
+T = TypeVar("T")
+
+Algorithm = Annotated[str, tyro.conf.arg(metavar="ALGORITHM")]
+Environment = Annotated[str, tyro.conf.arg(metavar="ENVIRONMENT")]
+Folder = Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+Folders = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="FOLDER [FOLDER ...]", help_behavior_hint="(at least one)")
+]
+Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
+Seeds = Annotated[str, tyro.conf.arg(metavar="N or A:B")]
+Count = Annotated[str, tyro.conf.arg(metavar="INT")]
+Assignments = tyro.conf.UseAppendAction[
+    Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE,...", help_behavior_hint="(repeatable)")]
+]
+Flag = tyro.conf.FlagCreatePairsOff[Annotated[bool, tyro.conf.arg(help_behavior_hint="")]]
+
+
+def optional(metavar: str, text: str | None = None) -> object:
+    """How --help shows an option that need not be given: with a text or the docstring's, without "None"."""
+    return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint="")
+
+
+Form = Annotated[str, tyro.conf.arg(metavar="rliable|marl-eval|tensorboard|wandb")]
+
+Text = Annotated[str, optional("TEXT")]
+OptionalName = Annotated[str | None, optional("NAME")]
+OptionalFolder = Annotated[str | None, optional("FOLDER")]
+OptionalFile = Annotated[str | None, optional("FILE")]
+OptionalSeeds = Annotated[str | None, optional("N or A:B")]
+OptionalCount = Annotated[str | None, optional("INT")]
+OptionalSeconds = Annotated[str | None, optional("SECONDS")]
+OptionalSize = Annotated[str | None, optional("SIZE")]
+OptionalEffects = Annotated[str | None, optional("RETURN or ENVIRONMENT=RETURN,...")]
+
+
+def integer(name: str, text: str, low: int = 1) -> int:
+    """A count, or with a `low` of 0 an index. Raises InputError."""
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) >= low:
+            return value
+    raise InputError(f"{name} must be an integer of at least {low}, got {text!r}")
+
+
+def seconds(name: str, text: str) -> float:
+    """A number of seconds of at least 0. Raises InputError."""
+    with contextlib.suppress(ValueError):
+        if (value := float(text)) >= 0:
+            return value
+    raise InputError(f"{name} must be a number of seconds of at least 0, got {text!r}")
+
+
+def if_given(convert: Callable[[str, str], T], name: str, text: str | None) -> T | None:
+    """The converted text of an option, None if it is not given."""
+    return None if text is None else convert(name, text)
+
+
+def effects(text: str | None) -> float | dict[str, float] | None:
+    """The smallest effects "10" or "CartPole-v1=10,Pendulum-v1=50". Raises InputError."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        return {name: float(value) for name, _, value in (part.rpartition("=") for part in text.split(","))}
+    except ValueError:
+        raise InputError(
+            f"smallest_effect must be a number or environment=number,..., got {text!r}"
+        ) from None
+
+
+def grids(
+    names: str, look_up: Callable[[str], "Config"], option: str, assignments: Sequence[str]
+) -> list[Any]:
+    """The configs that an option's assignments make of each of the names "a,b". Raises InputError."""
+    return [config for name in names.split(",") for config in _grid(look_up(name), option, assignments)]
+
+
+def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
+    """The configs that an option's assignments "field=value,value" make of one."""
+    from jaxrl.config import grid
+    from jaxrl.registry import parse
+
+    values: dict[str, list[Any]] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not (name and equals and text):
+            raise InputError(f"{option} needs field=value or field=value,value,..., got {assignment!r}")
+        if name in values:
+            raise InputError(f"{option} {name} was given twice; join the values by commas")
+        values[name] = [parse(config, name, part) for part in text.split(",")]
+    return grid(config, **values)

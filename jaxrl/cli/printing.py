@@ -1,0 +1,108 @@
+"""What the commands print: names, fields, plans, summaries and outcomes."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxrl.run.reproduce import Reproduction, SavedStates
+    from jaxrl.store.results import Results
+
+
+def print_list() -> None:
+    """Lists the environments and algorithms."""
+    from jaxrl import registry
+
+    kinds: dict[str, dict[str, type]] = {
+        "environment": {name: type(config) for name, config in registry.environments().items()}
+        | {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()},
+        "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
+    }
+    for kind, registered in kinds.items():
+        _print_table((kind, ""), [(name, _summary(cls)) for name, cls in sorted(registered.items())])
+        print()
+    print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
+
+
+def print_fields(names: Sequence[str]) -> None:
+    """The fields of the algorithms and environments in `jaxrl train ALGORITHM[,...] ENVIRONMENT[,...]`.
+
+    Each has its default and its meaning. Raises InputError for an unknown name.
+    """
+    from jaxrl import registry
+    from jaxrl.config import meanings
+    from jaxrl.fields import shown
+
+    finders = (("--set", registry.algorithm), ("--env", registry.environment))
+    chosen = [
+        (name, option, find(name))
+        for joined, (option, find) in zip(names[:2], finders, strict=False)
+        for name in joined.split(",")
+    ]
+    for name, option, config in chosen:
+        print(f"{name}: {_summary(type(config))}\n\n{type(config).__doc__}\n")
+        texts, values = meanings(config), registry.plain_parameters(config)
+        rows = [(field, shown(value), texts[field]) for field, value in values.items()]
+        _print_table((f"{option} field", "default", "meaning"), rows)
+        print()
+
+
+def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) -> None:
+    """The batches that a study, given as the arguments of `make_study`, would be trained in."""
+    from jaxrl.compiled.lane_memory import parse_bytes
+    from jaxrl.study.plan import make_plan
+    from jaxrl.study.study import make_study
+
+    print(make_plan(make_study(**study), width, None if memory is None else parse_bytes(memory)))
+
+
+def print_summary(results: "Results") -> None:
+    """A line for each setting, by environment: runs, final mean with interval, share of solved runs."""
+    import numpy as np
+
+    from jaxrl.report.page import share
+    from jaxrl.report.summary import throughput
+    from jaxrl.statistics import describe, final_scores
+    from jaxrl.statistics.intervals import RESAMPLING_SEED
+    from jaxrl.text import bounds, counted, number
+
+    plan = results.manifest["plan"]
+    parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
+    print(f"{', '.join(counted(*part) for part in parts)} of width {plan['width']}\n")
+    scores = final_scores(results.runs, results.curves)
+    described = describe(scores, np.random.default_rng(RESAMPLING_SEED))
+    for environment, settings in described.groupby("environment", sort=False):
+        rows = []
+        for row in settings.to_dict("records"):
+            runs = f"{row['runs']}, {row['failed']} failed" if row["failed"] else str(row["runs"])
+            final = f"{number(row['mean'])} {bounds(row['mean_low'], row['mean_high'])}"
+            rows.append((row["setting"], runs, final, share(row)))
+        _print_table((str(environment), "runs", "final mean [95 %]", "solved [95 %]"), rows)
+        speed = throughput(results, scores[scores["environment"] == environment])
+        print(f"{number(speed)} training steps/s\n")
+    print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")
+
+
+def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
+    """Prints each outcome of a comparison as soon as it is known; returns the exit code of the command."""
+    code = 0
+    for outcome in outcomes:
+        print(outcome, flush=True)
+        code = code if outcome.acceptable else 1
+    return code
+
+
+def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*map(escape, headings), box=None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+def _summary(cls: type) -> str:
+    """The first line of what a class's file, or else the class, says of itself."""
+    return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]

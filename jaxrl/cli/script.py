@@ -1,0 +1,63 @@
+"""The options that scripts of experiments share, and what they make of the scripts' studies."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from jaxrl.cli.arguments import Flag, integer, optional
+from jaxrl.errors import InputError
+
+QUICK_SEEDS = 4
+QUICK_SHARE = 20  # one in so many of the steps
+
+Seeds = Annotated[str | None, optional("N or A:B", "seeds of each study, a count or a range")]
+Steps = Annotated[str | None, optional("INT", "environment steps of each run")]
+Out = Annotated[str | None, optional("FOLDER", "the folder of the results")]
+Json = Annotated[str | None, optional("FILE", "where to write the table and the numbers behind it")]
+Quick = Annotated[
+    Flag, tyro.conf.arg(help="a short form with few steps and few seeds or simulations, to see that it runs")
+]
+
+
+class Options(NamedTuple):
+    """The values of the shared options; a study has its own seeds or steps where they are None."""
+
+    seeds: str | None
+    steps: str | None
+    out: str | None
+    quick: bool
+
+    def size(self, *, seeds: int, steps: int, evaluations: int = 50) -> dict[str, Any]:
+        """The arguments seeds, steps and evaluate_every of `train`.
+
+        Options replace the given numbers of seeds and steps, but not the number of evaluations. Raises
+        InputError if --steps is not a count.
+        """
+        if self.quick:
+            seeds, steps = QUICK_SEEDS, steps // QUICK_SHARE
+        if self.steps is not None:
+            steps = integer("steps", self.steps)
+        return {
+            "seeds": self.seeds or seeds,
+            "steps": steps,
+            "evaluate_every": max(steps // evaluations, 1),
+        }
+
+    def folder(self, name: str) -> str:
+        """Where the results go: --out, or runs/<name>, with -quick for those of --quick."""
+        return self.out or f"runs/{name}{'-quick' if self.quick else ''}"
+
+
+def writable(file: str | None) -> Path | None:
+    """The path of a file that will be written.
+
+    Raises InputError if it cannot be, which is better known before hours of work than after them.
+    """
+    if file is None:
+        return None
+    try:
+        Path(file).open("a").close()
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}") from None
+    return Path(file)

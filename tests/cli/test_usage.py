@@ -1,0 +1,150 @@
+"""How a command line is called: what it refuses, its version, and pipes that close."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from jaxrl import __version__
+from jaxrl.cli.commands import COMMANDS, main, train
+from jaxrl.cli.usage import errors_in_one_sentence, run
+from jaxrl.random.generators import DEFAULT, GENERATORS
+
+TRAIN = ["train", "ppo", "CartPole-v1"]
+COUNTS = ["--seeds", "2", "--steps", "600"]
+
+
+def exit_code(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "a command must be given: list, train, "),
+        (["trian"], "unknown command 'trian': did you mean 'train'? known are compare, "),
+        (["bench"], "unknown command 'bench': known are compare, "),
+        (["--versoin"], "unknown option '--versoin': did you mean '--version'? known are --help, --version"),
+        (["train"], "ALGORITHM, ENVIRONMENT, --seeds, --steps must be given; see jaxrl train --help"),
+        (["train", "ppo", *COUNTS], "ENVIRONMENT must be given; see jaxrl train --help"),
+        (["compare", "--metric", "auc"], "name at least one results folder"),
+        (["export", "folder"], "--to must be given; see jaxrl export --help"),
+        ([*TRAIN, *COUNTS, "--sed", "3"], "unknown option '--sed': did you mean '--seeds'? known are "),
+        ([*TRAIN, *COUNTS, "-s", "3"], "unknown option '-s': "),
+        ([*TRAIN, "--seeds"], "--seeds needs a value; see jaxrl train --help"),
+        ([*TRAIN, "--seeds", "--steps", "600"], "--seeds needs a value; see jaxrl train --help"),
+        ([*TRAIN, *COUNTS, "--dry-run", "yes"], "unexpected argument 'yes'; see jaxrl train --help"),
+        ([*TRAIN, *COUNTS, "--dry-run=yes"], "--dry-run takes no value, got 'yes'; see jaxrl train --help"),
+        (["report", "one", "two"], "unexpected argument 'two'; see jaxrl report --help"),
+        (["list", "ppo"], "unexpected argument 'ppo'; see jaxrl list --help"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_one_sentence(arguments, sentence, capsys):
+    assert exit_code(arguments) == 2
+    out, error = capsys.readouterr()
+    assert not out
+    assert error.startswith(f"jaxrl: {sentence}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*TRAIN, *COUNTS],
+        ["train", *COUNTS, *TRAIN[1:]],
+        [*TRAIN, "--seeds=2", "--steps=600", "--evaluate_every", "-1"],
+    ],
+    ids=" ".join,
+)
+def test_options_stand_anywhere_and_take_their_value_in_either_form(arguments, monkeypatch):
+    called = []
+    monkeypatch.setitem(COMMANDS, "train", spy(train, called))
+    main(arguments)
+    assert called[0].items() >= {"algorithm": "ppo", "environment": "CartPole-v1", "seeds": "2"}.items()
+
+
+def spy(function, called):
+    """A function of the same signature that only notes its arguments."""
+
+    def noted(*args, **kwargs):
+        called.append(inspect.signature(function).bind(*args, **kwargs).arguments)
+
+    noted.__signature__ = inspect.signature(function)
+    noted.__annotations__ = function.__annotations__
+    noted.__doc__ = function.__doc__
+    return noted
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_parameter_of_a_command_is_explained(name, capsys):
+    assert exit_code([name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    for parameter in inspect.signature(COMMANDS[name]).parameters.values():
+        if parameter.kind is not parameter.POSITIONAL_ONLY:
+            assert f"--{parameter.name.replace('_', '-')}" in printed
+        assert f"        {parameter.name}: " in COMMANDS[name].__doc__
+    assert "None" not in printed
+
+
+def test_help_names_the_generators_and_every_command(capsys):
+    assert exit_code(["train", "--help"]) == 0
+    printed = " ".join(re.sub("[│]", "", capsys.readouterr().out).split())
+    assert f"{DEFAULT} if not given" in printed
+    assert all(name in printed for name in GENERATORS)
+    assert exit_code(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"• {name} " in printed for name in COMMANDS)
+
+
+def test_version(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"jaxrl {__version__}\n"
+
+
+def greet(name: str, /, twice: bool = False) -> None:
+    """Greets."""
+    print(f"hello {name}" * (1 + twice))
+
+
+def test_a_function_becomes_a_program(capsys):
+    run(greet, "greet", ["you", "--twice"])
+    assert capsys.readouterr().out == "hello youhello you\n"
+    with pytest.raises(SystemExit) as stop:
+        run(greet, "greet", ["--help"], description="Says hello.")
+    assert stop.value.code == 0
+    assert "usage: greet" in (printed := capsys.readouterr().out)
+    assert "Says hello." in printed
+
+
+def test_an_error_of_the_program_is_not_hidden():
+    with pytest.raises(ValueError, match="a bug"), errors_in_one_sentence("program"):
+        raise ValueError("a bug")
+
+
+def with_closed_pipe(arguments):
+    """The exit code and the error output of a command whose standard output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "jaxrl", *arguments]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["--help"], ["train", "ppo", "--help"], ["--version"]], ids=" ".join
+)
+def test_a_closed_pipe_ends_a_command_silently(arguments):
+    assert with_closed_pipe(arguments) == (1, "")
+
+
+def test_bad_input_is_said_though_the_pipe_is_closed():
+    code, error = with_closed_pipe(["trian"])
+    assert code == 2
+    assert error.startswith("jaxrl: unknown command 'trian'")
