@@ -230,7 +230,6 @@ class Folder:
         ids = [str(run.id) for run in batch.runs]
         hashes = lane_hashes(state, range(len(ids)))
         with self._using("written"):
-            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed right after
             files = write_state(path, state)
             progress = Progress(
                 iteration,
@@ -242,7 +241,7 @@ class Folder:
             self._write_json(f"checkpoints/{_name(batch)}.json", dataclasses.asdict(progress))
             for other in folder.glob(f"{_name(batch)}-*"):
                 if other != path:
-                    shutil.rmtree(other)
+                    other.unlink()
 
     def progress(self, batch: Batch) -> Progress | None:
         """How far a batch is, None if nothing of it was saved."""
@@ -267,7 +266,7 @@ class Folder:
         )
         path = self._state_path(batch, progress.iteration)
         try:
-            state = read_state(path, shapes, batch.prng, progress.files)
+            state = read_state(path, shapes, progress.files)
         except InputError as error:
             raise self._damaged(batch, str(error)) from None
         expected = [progress.hashes.get(str(run.id)) for run in batch.runs]
@@ -278,8 +277,8 @@ class Folder:
     def forget(self, batch: Batch) -> None:
         """Removes the checkpoint of a batch, so that it is trained again."""
         with self._using("written"):
-            for path in (self.path / "checkpoints").glob(f"{_name(batch)}*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in (self.path / "checkpoints").glob(f"{_name(batch)}[-.]*"):
+                path.unlink()
 
     def forget_curves(self) -> None:
         """Removes all curves, so that they are written anew."""
@@ -355,7 +354,7 @@ class Folder:
         return self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet"
 
     def _state_path(self, batch: Batch, iteration: int) -> Path:
-        return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}"
+        return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}.safetensors"
 
     def _damaged(self, batch: Batch, what: str) -> InputError:
         first, last = batch.runs[0].id, batch.runs[-1].id

@@ -1,9 +1,14 @@
-"""States of batches on disk: arrays without code, whole or not at all, with a hash for each run."""
+"""States of batches on disk: one safetensors file each, whole or absent, with a hash for each run.
+
+Such a file is a JSON header, which gives type, shape and place of each array, and the arrays' bytes; it holds
+no code. Orbax's folder of 10 to 12 files took four to seven times as long to write and three to ten times as
+long to read (medians for PPO, DQN and SAC, 1 to 14 MB); being compressed, it was 5 to 21 % smaller.
+"""
 
 import hashlib
-import re
-import shutil
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +16,90 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
+from safetensors import SafetensorError, safe_open
 
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
-from jaxrl.random.generators import GENERATORS
+from jaxrl.store.tables import appearing_whole, file_hash
+
+# The types of arrays that can be saved, and the format's names of them.
+TYPES = {
+    "bool": "BOOL",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "bfloat16": "BF16",
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+    "complex64": "C64",
+}
 
 
 def write_state(path: Path, state: State) -> str:
-    """Saves a state, typed keys as their data, so that it appears whole or not at all; gives its files' hash.
+    """Saves a state, typed keys as their data, so that it appears whole or not at all; gives its file's hash.
 
-    Raises OSError where the file system refuses.
+    Raises OSError where the file system refuses, InputError for an array of a type that is not in TYPES.
     """
-    import orbax.checkpoint as ocp
-
-    arrays = plain(state)
-    if shutil.disk_usage(path.parent).free < sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)):
-        raise OSError("No space left on device")
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path.absolute(), arrays)
-    except ValueError as error:  # as which tensorstore hands on what the file system says
-        full = "RESOURCE_EXHAUSTED" in str(error)
-        raise OSError("No space left on device" if full else _first_clause(error)) from None
-    return files_hash(path)
+    return write_arrays(path, _named(plain(state)))
 
 
-def read_state(path: Path, shapes: State, prng: str, expected: str) -> State:
-    """Reads a state of these shapes, whose files have the `expected` hash, that `write_state` saved.
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Writes a safetensors file, whole or not at all, without a copy of an array; gives its hash.
+
+    Raises what `write_state` does.
+    """
+    pieces: Iterable[bytes | memoryview] = chain([_header(arrays)], map(_bytes, arrays.values()))
+    digest = hashlib.sha256()
+    # The library's `save` copies all arrays twice. Its `save_file` makes a temporary file of its own, which
+    # only the owner may read and which stays behind if the process is killed.
+    with appearing_whole(path) as temporary, temporary.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_state(path: Path, shapes: State, expected: str) -> State:
+    """Reads a state of these shapes, whose file has the `expected` hash, that `write_state` saved.
 
     Raises InputError if it cannot.
     """
-    import orbax.checkpoint as ocp
+    leaves = _named(shapes)
 
-    # First, since orbax leaves its own event loop in disorder where a file is damaged.
-    if files_hash(path) != expected:
-        raise InputError(f"{path} was altered or cut short: its hash is not that of its note")
-
-    def data(leaf: Any) -> Any:
-        return jax.eval_shape(random.key_data, leaf) if is_key(leaf) else leaf
-
-    def restored(leaf: Any, saved: Array) -> Array:
-        return random.wrap_key_data(saved, impl=GENERATORS[prng]) if is_key(leaf) else saved
+    def restored(file: safe_open, name: str) -> Array:
+        leaf, entry = leaves[name], file.get_slice(name)
+        data = jax.eval_shape(random.key_data, leaf) if is_key(leaf) else leaf
+        found = f"{entry.get_dtype()} {entry.get_shape()}"
+        wanted = f"{TYPES.get(data.dtype.name)} {[*data.shape]}"
+        if found != wanted:
+            raise InputError(f"{path} holds another state: {name} is {found}, expected {wanted}")
+        saved = jnp.asarray(file.get_tensor(name))
+        if not is_key(leaf):
+            return saved
+        # The leaf says which generator, since an environment's keys may be of another one than the study's.
+        return random.wrap_key_data(saved, impl=random.key_impl(jnp.empty((), leaf.dtype)))
 
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            saved = checkpointer.restore(path.absolute(), jax.tree.map(data, shapes))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"the checkpoint {path} cannot be read: {_first_clause(error)}") from None
-    return jax.tree.map(restored, shapes, saved)
-
-
-def files_hash(path: Path) -> str:
-    """A hash of all files below a folder and of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()):
-        with (path / name).open("rb") as file:
-            digest.update(name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+        if file_hash(path) != expected:
+            raise InputError(f"{path} was altered or cut short: its hash is not that of its note")
+        with safe_open(path, framework="numpy") as file:
+            if differing := leaves.keys() ^ file.keys():
+                name = min(differing)
+                how = "lacks" if name in leaves else "also has"
+                raise InputError(f"{path} holds another state, which {how} {name}")
+            return jax.tree.unflatten(jax.tree.structure(shapes), [restored(file, name) for name in leaves])
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
 
 
 def plain(state: State) -> State:
@@ -77,12 +109,12 @@ def plain(state: State) -> State:
 
 def lane_hashes(state: State, lanes: Sequence[int]) -> list[str]:
     """For each of these lanes, a hash of all bits of its state."""
-    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(plain(state))]
+    leaves = jax.tree.leaves(plain(state))
     hashes = []
     for lane in lanes:
         digest = hashlib.sha256()
         for leaf in leaves:
-            digest.update(leaf[lane].data if leaf.ndim > 1 else leaf[lane].tobytes())
+            digest.update(_bytes(leaf[lane]))
         hashes.append(digest.hexdigest())
     return hashes
 
@@ -92,6 +124,32 @@ def is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _first_clause(error: Exception) -> str:
-    """Of a message that may be a thousand characters long."""
-    return re.split(r"[\n;\[]", str(error))[0].strip()[:200]
+def _named(state: State) -> dict[str, Any]:
+    """The leaves of a state by their places in it."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def _header(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """How a safetensors file begins: where each array lies among the bytes that follow, in this order.
+
+    Raises InputError for an array of a type that is not in TYPES.
+    Source: https://huggingface.co/docs/safetensors, "Format".
+    """
+    entries, end = {}, 0
+    for name, array in arrays.items():
+        if array.dtype.name not in TYPES:
+            expected = ", ".join(TYPES)
+            raise InputError(f"{name} is {array.dtype}, which cannot be saved; expected one of {expected}")
+        begin, end = end, end + array.nbytes
+        entries[name] = {
+            "dtype": TYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": [begin, end],
+        }
+    header = json.dumps(entries).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The bytes of an array in C order, copied only if the array is not contiguous."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -345,8 +345,8 @@ def test_studies_are_the_same_if_their_saved_states_are(tmp_path):
     one, two = small_study(tmp_path / "one"), small_study(tmp_path / "two")
     assert kills.same(one, two)
     assert not kills.same(one, small_study(tmp_path / "other", seeds="1:4"))
-    for file in two.glob("checkpoints/batch-00000-*/d/*"):
-        file.write_bytes(file.read_bytes()[:-40])
+    (file,) = two.glob("checkpoints/batch-00000-*")
+    file.write_bytes(file.read_bytes()[:-40])
     assert not kills.same(one, two)
 
 

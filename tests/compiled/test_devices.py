@@ -101,9 +101,9 @@ from jaxrl.store.folder import Folder
 from jaxrl.study.plan import make_batches
 from jaxrl.store.manifest import study_of
 from tests.lanes import small
-from tests.store.test_states import full_before
+from tests.store.test_states import full_after
 with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="No space left"):
-    full_before(patch, saves=2 * 3 + 3)
+    full_after(patch, saves=2 * 3 + 3)
     train(*small({name!r}), out={out!r}, checkpoint_every=0.0, **{settings})
 folder = Folder(Path({out!r}))
 saved = [folder.progress(batch) for batch in make_batches(study_of(folder.manifest()), 2)]

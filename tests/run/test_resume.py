@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import filelock
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,8 +22,7 @@ from jaxrl import InputError, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.store import manifest
 from jaxrl.store.folder import Folder
-from jaxrl.store.states import files_hash, read_state
-from tests.lanes import OFF_POLICY, SMALL, bits, equal, start
+from tests.lanes import OFF_POLICY, SMALL, bits, equal
 
 SETTINGS = {
     "seeds": 5,
@@ -222,8 +220,8 @@ def test_extensions_that_do_not_fit(copy):
 
 
 def test_a_damaged_checkpoint_is_named_and_can_be_trained_again(copy, whole):
-    for file in copy.path.glob("checkpoints/batch-00001-*/d/*"):
-        file.write_bytes(file.read_bytes()[:-40])
+    (file,) = copy.path.glob("checkpoints/batch-00001-*")
+    file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(
         InputError,
         match=r"batch 1 of .* \(runs 3 to 4\) is damaged: .*; train it again with: jaxrl resume .* --rerun 1",
@@ -242,18 +240,9 @@ def test_a_missing_checkpoint_is_damage_with_a_remedy(copy, whole):
     ):
         copy.policy(run=4)
     assert_same(resume(copy.path, rerun=1), whole)
-    shutil.rmtree(next(copy.path.glob("checkpoints/batch-00001-*")))
-    with pytest.raises(InputError, match=r"batch 1 of .* is damaged: .* cut short: .*; .* --rerun 1"):
+    next(copy.path.glob("checkpoints/batch-00001-*")).unlink()
+    with pytest.raises(InputError, match=r"batch 1 of .* is damaged: .* is missing; .* --rerun 1"):
         copy.policy(run=4)
-
-
-def test_what_the_checkpoints_reader_says_is_cut_to_its_first_clause(copy):
-    """A state of other shapes, though its files are as they were written."""
-    batch, _ = copy.find(0)
-    (path,) = copy.path.glob("checkpoints/batch-00000-*")
-    with pytest.raises(InputError) as error:
-        read_state(path, jax.eval_shape(lambda: start(batch)[2].episode), "threefry2x32", files_hash(path))
-    assert len(str(error.value)) < len(str(path)) + 260
 
 
 @pytest.fixture
