@@ -10,7 +10,7 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl.config import Scalar, static, traced
+from jaxrl.config import Scalar, component, static, traced
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.distributions import Categorical
@@ -50,7 +50,9 @@ class DiscreteSAC(Collector):
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
-    network: Network = MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal")
+    network: Network = component(
+        MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal"), "torso of actor and critics"
+    )
 
     def validate(self) -> None:
         super().validate()

@@ -14,7 +14,7 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl.config import Scalar, static, traced
+from jaxrl.config import Scalar, component, static, traced
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
@@ -56,7 +56,9 @@ class DQN(Collector):
     loss: str = static("squared", "of a TD error: squared or huber", choices=("squared", "huber"))
     double: bool = static(False, "the network selects the next action, the target evaluates it")
     dueling: bool = static(False, "action values as a state's value plus advantages")
-    network: Network = MLP(hidden=(120, 84), activation="relu", initialiser="lecun_normal")
+    network: Network = component(
+        MLP(hidden=(120, 84), activation="relu", initialiser="lecun_normal"), "torso of the action values"
+    )
 
     def validate(self) -> None:
         super().validate()

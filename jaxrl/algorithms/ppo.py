@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl.config import Scalar, static, traced
+from jaxrl.config import Scalar, component, static, traced
 from jaxrl.errors import InputError
 from jaxrl.learning.actor_critic import ActorCritic, actor_critic
 from jaxrl.learning.algorithm import Collector
@@ -67,7 +67,7 @@ class PPO(Collector):
     num_steps: int = static(128)
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
-    network: Network = MLP(hidden=(64, 64))
+    network: Network = component(MLP(hidden=(64, 64)), "torso of actor and critic")
 
     def validate(self) -> None:
         super().validate()

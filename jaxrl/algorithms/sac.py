@@ -15,7 +15,7 @@ import optax
 from flax import struct
 from jax import Array, lax, random
 
-from jaxrl.config import Scalar, static, traced
+from jaxrl.config import Scalar, component, static, traced
 from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector
@@ -59,7 +59,9 @@ class SAC(Collector):
     updates: int = static(1, "per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
-    network: Network = MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal")
+    network: Network = component(
+        MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal"), "torso of actor and critics"
+    )
 
     def validate(self) -> None:
         super().validate()

@@ -4,7 +4,8 @@ Every argument is read as text, so that a bad one gets the same one sentence as 
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
@@ -36,9 +37,15 @@ def optional(metavar: str, text: str | None = None) -> object:
     return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint="")
 
 
-Form = Annotated[str, tyro.conf.arg(metavar="rliable|marl-eval|tensorboard|wandb")]
+Form = Annotated[str, tyro.conf.arg(metavar="rliable|marl-eval|npz|tensorboard|wandb")]
 
 Text = Annotated[str, optional("TEXT")]
+OptionalLog = Annotated[str | None, optional("tensorboard|wandb")]
+Evaluations = tyro.conf.UseAppendAction[
+    Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="NAME:FIELD=VALUE,...", help_behavior_hint="(repeatable)")
+    ]
+]
 OptionalName = Annotated[str | None, optional("NAME")]
 OptionalFolder = Annotated[str | None, optional("FOLDER")]
 OptionalFile = Annotated[str | None, optional("FILE")]
@@ -93,15 +100,42 @@ def grids(
 
 def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
     """The configs that an option's assignments "field=value,value" make of one."""
-    from jaxrl.config import grid
-    from jaxrl.registry import parse
-
-    values: dict[str, list[Any]] = {}
+    values: dict[str, list[str]] = {}
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not (name and equals and text):
-            raise InputError(f"{option} needs field=value or field=value,value,..., got {assignment!r}")
+        name, texts = _split(option, assignment)
         if name in values:
             raise InputError(f"{option} {name} was given twice; join the values by commas")
-        values[name] = [parse(config, name, part) for part in text.split(",")]
-    return grid(config, **values)
+        values[name] = texts.split(",")
+    combinations = itertools.product(*values.values())
+    return [_parsed(config, dict(zip(values, texts, strict=True))) for texts in combinations]
+
+
+def evaluations(base: "Config", options: Sequence[str]) -> dict[str, Any]:
+    """Environments by name, each an option "name:field=value,field=value" of one. Raises InputError."""
+    named: dict[str, Any] = {}
+    for option in options:
+        name, colon, assignments = option.partition(":")
+        if not (name and colon and assignments):
+            raise InputError(f"--evaluate-in needs name:field=value,field=value,..., got {option!r}")
+        if name in named:
+            raise InputError(f"--evaluate-in {name} was given twice")
+        pairs = (_split("--evaluate-in", assignment) for assignment in assignments.split(","))
+        named[name] = _parsed(base, dict(pairs))
+    return named
+
+
+def _split(option: str, assignment: str) -> tuple[str, str]:
+    name, equals, text = assignment.partition("=")
+    if not (name and equals and text):
+        raise InputError(f"{option} needs field=value or field=value,value,..., got {assignment!r}")
+    return name, text
+
+
+def _parsed(config: "Config", texts: Mapping[str, str]) -> Any:
+    """A config with the values of some texts; components first, as fields of theirs may follow."""
+    from jaxrl.registry import parse
+
+    for name in sorted(texts, key=lambda name: name.count(".")):
+        config = config.replace(**{name: parse(config, name, texts[name])})
+    config.validate()
+    return config

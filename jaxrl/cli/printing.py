@@ -2,21 +2,27 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxrl.errors import InputError
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from jaxrl.run.reproduce import Reproduction, SavedStates
     from jaxrl.store.results import Results
 
 
 def print_list() -> None:
-    """Lists the environments and algorithms."""
+    """Lists the environments, algorithms and components, such as networks and wrappers."""
     from jaxrl import registry
 
     kinds: dict[str, dict[str, type]] = {
         "environment": {name: type(config) for name, config in registry.environments().items()}
         | {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()},
         "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
+        "component": {name: type(config) for name, config in registry.components().items()},
     }
     for kind, registered in kinds.items():
         _print_table((kind, ""), [(name, _summary(cls)) for name, cls in sorted(registered.items())])
@@ -81,6 +87,33 @@ def print_summary(results: "Results") -> None:
         speed = throughput(results, scores[scores["environment"] == environment])
         print(f"{number(speed)} training steps/s\n")
     print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")
+
+
+def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None) -> None:
+    """A line for each environment and setting of an evaluation; its rows go to a CSV file if asked."""
+    import numpy as np
+
+    from jaxrl.statistics import final_scores, mean_interval
+    from jaxrl.statistics.intervals import RESAMPLING_SEED
+    from jaxrl.store.tables import write_text
+    from jaxrl.text import bounds, number
+
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    labels = final_scores(results.runs, results.curves).set_index("run")["setting"]
+    rows = []
+    for (environment, setting), runs in table.groupby(["environment", table["run"].map(labels)], sort=False):
+        mean, low, high = mean_interval(runs["return"], rng)
+        length = number(float(runs["length"].mean()))
+        rows.append(
+            (str(environment), str(setting), str(len(runs)), f"{number(mean)} {bounds(low, high)}", length)
+        )
+    _print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows)
+    if out is not None:
+        try:
+            write_text(Path(out), table.to_csv(index=False))
+        except OSError as error:
+            raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
+        print(f"\n{out} has a row for each run and environment")
 
 
 def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:

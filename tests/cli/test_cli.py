@@ -9,7 +9,7 @@ import pytest
 
 from jaxrl import load, registry
 from jaxrl.algorithms import QLearning
-from jaxrl.cli import commands
+from jaxrl.cli import training
 from jaxrl.cli.commands import main
 from jaxrl.config import Config, meanings
 from jaxrl.fields import shown
@@ -22,7 +22,7 @@ SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluat
 @pytest.fixture(autouse=True)
 def nothing_prepared(monkeypatch):
     """It would stay so for the tests that follow in this process."""
-    monkeypatch.setattr(commands, "_prepare", lambda: None)
+    monkeypatch.setattr(training, "prepare", lambda: None)
 
 
 def test_list_names_everything(capsys):

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from jaxrl import __version__
-from jaxrl.cli.commands import COMMANDS, main, train
+from jaxrl.cli.commands import COMMANDS, main
+from jaxrl.cli.training import train
 from jaxrl.cli.usage import errors_in_one_sentence, run
 from jaxrl.random.generators import DEFAULT, GENERATORS
 

@@ -13,7 +13,7 @@ from PIL import Image
 from envs import CartPole, GridWorld
 from jaxrl import InputError, cli, load, registry, resume, train
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.cli import commands
+from jaxrl.cli import training
 from jaxrl.run.reproduce import replay, verify, write_gif
 from jaxrl.store.tables import file_hash
 from tests.lanes import SMALL
@@ -44,7 +44,7 @@ def test_a_run_in_the_middle_comes_back_bit_for_bit(name, tmp_path):
 
 
 def test_another_generator_gives_other_bits_which_come_back(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "_prepare", lambda: None)  # it would stay so for the tests that follow
+    monkeypatch.setattr(training, "prepare", lambda: None)  # it would stay so for the tests that follow
     options = [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
     options += ["--prng", "threefry2x32", "--out", str(tmp_path / "threefry")]
     cli.main(["train", "q_learning", "GridWorld-v0", *options])
