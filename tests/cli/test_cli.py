@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
+import pandas as pd
 import pytest
 
 from jaxrl import load, registry
@@ -98,11 +100,57 @@ def exit_code(arguments):
     return stop.value.code
 
 
-def test_replay_and_verify_say_that_runs_come_back(lake, tmp_path, capsys):
-    gif = str(tmp_path / "lake.gif")
-    assert exit_code(["replay", lake, "--run", "1", "--gif", gif]) == 0
-    said = f"{gif} shows the policy of run 1\nrun 1: curve and final state reproduced bit for bit\n"
-    assert capsys.readouterr().out == said
+def test_a_picture_is_drawn_without_training(lake, tmp_path, monkeypatch, capsys):
+    def forbidden(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(QLearning, "step", forbidden)
+    gif = tmp_path / "lake.gif"
+    main(["replay", lake, "--run", "1", "--gif", str(gif)])
+    assert capsys.readouterr().out == f"{gif} shows the policy of run 1\n"
+    assert gif.read_bytes().startswith(b"GIF89a")
+
+
+def test_evaluate_shows_each_environment_and_setting(lake, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    main(["evaluate", lake, "--env", "is_slippery=true,false", "--episodes", "20", "--out", str(table)])
+    printed = capsys.readouterr().out
+    assert re.search(r"FrozenLake-v1 is_slippery=False +q_learning +2 ", printed)
+    rows = pd.read_csv(table)
+    assert rows["environment"].unique().tolist() == ["FrozenLake-v1", "FrozenLake-v1 is_slippery=False"]
+    assert rows["run"].tolist() == [0, 1, 0, 1]
+    assert rows["episodes"].eq(20).all()
+    main(["evaluate", lake, "--runs", "1:2", "--episodes", "1"])
+    assert re.search(r"FrozenLake-v1 +q_learning +1 ", capsys.readouterr().out)
+
+
+def test_a_study_is_evaluated_in_named_environments_and_logged(tmp_path, capsys):
+    out = tmp_path / "lake"
+    dry = ["--evaluate-in", "dry:is_slippery=false,max_steps=20", "--log", "tensorboard"]
+    main([*LAKE, *SMALL, *dry, "--out", str(out)])
+    curves = pd.read_parquet(out / "curves.parquet")
+    assert {"eval_return", "eval_return/dry", "eval_length/dry"} <= {*curves["metric"]}
+    assert curves.loc[curves["metric"] == "eval_length/dry", "value"].max() <= 20
+    assert len([*(out / "tensorboard").rglob("events.*")]) == 2
+
+
+def test_transitions_are_exported(lake, tmp_path, capsys):
+    file = tmp_path / "data.npz"
+    main(["export", lake, "--to", "npz", "--run", "1", "--steps", "7", "--explore", "--out", str(file)])
+    assert capsys.readouterr().out == f"{file}\n"
+    assert np.load(file)["reward"].shape == (7,)
+
+
+def test_components_are_chosen_by_name_and_set_by_dotted_names(tmp_path, capsys):
+    chosen = ["--set", "network=mlp", "--set", "network.hidden=8,4/4", "--set", "num_steps=8"]
+    arguments = ["train", "ppo", "CartPole-v1", "--seeds", "1", "--steps", "64", "--dry-run"]
+    main([*arguments, *chosen])
+    assert capsys.readouterr().out.startswith("2 runs, 2 programs, ")
+
+
+def test_replay_and_verify_say_that_runs_come_back(lake, capsys):
+    assert exit_code(["replay", lake, "--run", "1"]) == 0
+    assert capsys.readouterr().out == "run 1: curve and final state reproduced bit for bit\n"
     assert exit_code(["verify", lake, "--runs", "2"]) == 0
     assert capsys.readouterr().out.count("reproduced bit for bit") == 2
 
@@ -212,6 +260,17 @@ def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
             [*POLE, *SMALL, "--set", "network.hidden=64/x"],
             "PPO.network.hidden must be a tuple of int, got '64/x'",
         ),
+        (
+            [*LAKE, *SMALL, "--evaluate-in", "dry"],
+            "--evaluate-in needs name:field=value,field=value,..., got 'dry'",
+        ),
+        (
+            [*LAKE, *SMALL, "--evaluate-in", "a:is_slipery=true"],
+            "unknown field of FrozenLake 'is_slipery': did you mean",
+        ),
+        ([*LAKE, *SMALL, "--log", "tensorbord"], "unknown log 'tensorbord': did you mean 'tensorboard'?"),
+        ([*POLE, *SMALL, "--set", "network=gru"], "unknown network 'gru': known are mlp"),
+        ([*POLE, *SMALL, "--set", "network.hiden=8"], "unknown field of MLP 'hiden': did you mean 'hidden'?"),
         ([*POLE, *SMALL, "--set", "clip"], "--set needs field=value or field=value,value,..., got 'clip'"),
         ([*POLE, *SMALL, "--set", "clip=1", "--set", "clip=2"], "--set clip was given twice"),
         ([*LAKE, *SMALL, "--set", "epsilon_start=3"], "QLearning.epsilon_start must be in [0, 1], got 3.0"),
