@@ -107,7 +107,7 @@ def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None)
         rows.append(
             (str(environment), str(setting), str(len(runs)), f"{number(mean)} {bounds(low, high)}", length)
         )
-    _print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows)
+    _print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows, width=200)
     if out is not None:
         try:
             write_text(Path(out), table.to_csv(index=False))
@@ -125,7 +125,7 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
     return code
 
 
-def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -133,7 +133,7 @@ def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None
     table = Table(*map(escape, headings), box=None)
     for row in rows:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 def _summary(cls: type) -> str:
