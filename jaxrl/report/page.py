@@ -16,7 +16,9 @@ import plotly.offline
 from jaxrl.errors import InputError, unknown
 from jaxrl.report import interactive, static
 from jaxrl.report.conclusions import findings, limits, study_limits
-from jaxrl.report.figures import COLOURS, LETTERS, Figure, figures_of, figures_over
+from jaxrl.report.curve_figures import LAYERS, learning_curves, power, profile, reached, sensitivity
+from jaxrl.report.figures import COLOURS, LETTERS, Figure
+from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improvement, intervals
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
@@ -56,10 +58,13 @@ def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Eff
         taken: set[str] = set()
         for summary in summaries:
             study = [summary.name] if len(summaries) > 1 else []
-            for shown, plans in drawings(summary):
-                ending = unused(file_name("-".join([*study, shown.environment])), taken)
-                for figure in plans:
-                    static.save(figure, shown, figures, f"{file_name(figure.name)}-{ending}")
+            drawn = [(section.environment, figures_of(section)) for section in summary.sections]
+            if summary.overall is not None:
+                drawn.append((summary.overall.environment, figures_over(summary.overall)))
+            for environment, described in drawn:
+                ending = unused(file_name("-".join([*study, environment])), taken)
+                for figure in described:
+                    static.save(figure, environment, figures, f"{file_name(figure.name)}-{ending}")
     except OSError as error:
         blocked = error.filename2 or error.filename or folder  # the second, of a file that would be replaced
         raise InputError(f"{blocked} cannot be written: {error.strerror}") from None
@@ -98,7 +103,7 @@ def render(summaries: Sequence[Summary], title: str) -> str:
     templates = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"number": number, "marked": marked}
+    templates.filters |= {"number": number, "marked": marked, "plotted": plotted}
     return templates.get_template("template.html").render(
         title=title,
         summaries=summaries,
@@ -106,9 +111,9 @@ def render(summaries: Sequence[Summary], title: str) -> str:
         listed=LISTED,
         colours=[f"rgb{colour}" for colour in COLOURS],
         letters=LETTERS,
+        layers=LAYERS,
         figures_of=figures_of,
         figures_over=figures_over,
-        plotted=plotted,
         **{f.__name__: f for f in (abridged, bounds, share, steps_of, time_of, where_failed)},
         findings=findings,
         limits=limits,
@@ -117,16 +122,32 @@ def render(summaries: Sequence[Summary], title: str) -> str:
     )
 
 
-def drawings(summary: Summary) -> list[tuple[Section | Aggregate, list[Figure]]]:
-    """What figures show, each with its figures: the environments of a study, and all of them together."""
-    overall = summary.overall
-    together = [] if overall is None else [(overall, figures_over(overall))]
-    return [*((section, figures_of(section)) for section in summary.sections), *together]
+def figures_of(section: Section) -> list[Figure]:
+    """The figures that can be drawn of an environment."""
+    figures = [learning_curves(section)] if section.curves else []
+    if section.scores["score"].notna().any():
+        figures += [final_scores(section), intervals(section), profile(section)]
+        if not section.reached.empty:
+            figures.append(reached(section))
+        if not section.comparisons.empty:
+            figures.append(improvement(section))
+    if not section.sensitivity.empty:
+        values = section.sensitivity.groupby(["algorithm", "parameter"], sort=False)["value"].nunique()
+        figures += [sensitivity(section, *names) for names in values.index[values > 1]]
+    if not section.power.empty:
+        figures.append(power(section))
+    return figures
 
 
-def plotted(figure: Figure, shown: Section | Aggregate) -> str:
+def figures_over(overall: Aggregate) -> list[Figure]:
+    """The figures over all environments of a study."""
+    statistics = AGGREGATES if overall.table["mean_low"].notna().any() else ()
+    return [*(aggregate(overall, statistic) for statistic in statistics), profile(overall)]
+
+
+def plotted(figure: Figure) -> str:
     """A figure as plotly's JSON, in which no character ends a script."""
-    return interactive.DRAWN[figure.kind](shown, *figure.arguments).to_json()
+    return interactive.draw(figure).to_json()
 
 
 def unused(name: str, taken: set[str]) -> str:
