@@ -108,7 +108,7 @@ def sensitivity(section: Section, algorithm: str, parameter: str) -> Figure:
     about = rows[["settings", "failed", "value"]].astype(str).to_numpy()
     marks: list[Mark] = []
     for column, dash in zip(columns, DASHES, strict=False):
-        hover = f"{column} of %{{customdata[0]}}: %{{y:.4g}} at %{{customdata[2]}}"
+        counts = "settings: %{customdata[0]}, failed runs: %{customdata[1]}"
         legend = column if len(columns) > 1 else ""
         look: dict[str, Any] = {"x": x, "y": rows[column], "colour": COLOURS[0], "legend": legend}
         marks += [
@@ -117,7 +117,7 @@ def sensitivity(section: Section, algorithm: str, parameter: str) -> Figure:
                 size=8,
                 edge=1.5,
                 hollow=rows["failed"] > 0,
-                hover=f"{hover}, %{{customdata[1]}} runs failed",
+                hover=f"{column} %{{y:.4g}} at %{{customdata[2]}}\n{counts}",
                 customdata=about,
                 **look,
             ),

@@ -17,8 +17,8 @@ from jaxrl.statistics import (
 )
 from jaxrl.store.results import Results
 
-SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings,
-STUDY_SEEDS = 300  # and in the figures of a whole study
+SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings
+STUDY_SEEDS = 300  # single runs drawn in the figures of a whole study
 POINTS = 100  # of each curve, evenly spaced
 EFFECTS = (0.5, 1.0, 1.5, 2.0)  # of the power curves, in standard deviations
 RESAMPLED = (3, 5, 8, 16, 32, 64, 128)  # runs of each setting for which the power is also resampled
@@ -33,16 +33,17 @@ BANDS = {
 class Curves:
     """One metric of one setting. Failed runs are left out, but the tolerance band counts them."""
 
-    bands: pd.DataFrame  # a row a step: step, mean, and <band>_low, <band>_high of each of BANDS
-    single: pd.DataFrame  # the single runs that are drawn, [seed, step]
+    bands: pd.DataFrame  # one row for each step: step, mean, and <band>_low, <band>_high of each of BANDS
+    single: pd.DataFrame  # the values of the single runs that are drawn, [seed, step]
 
 
 def curves_of(
     results: Results, scores: pd.DataFrame, metric: str, rng: np.random.Generator
 ) -> dict[str, dict[str, Curves]]:
-    """The curves of a metric by environment, if it has values there, and setting, for a score table's runs.
+    """The curves of a metric for the runs of a score table, by environment and setting.
 
-    Each has at most POINTS points, and the environment's settings share the single runs evenly.
+    Environments without values are left out. Each curve has at most POINTS points, and the settings of an
+    environment share the single runs evenly.
     """
     values = results.curves[results.curves["metric"] == metric]
     values = values[values["run"].isin(scores["run"])]
@@ -71,7 +72,7 @@ def _thinned(bands: pd.DataFrame, wide: pd.DataFrame, runs: pd.DataFrame, seeds:
 
 
 def profile_of(scores: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """`performance_profile` at POINTS values from just below the scores to just above; empty without any."""
+    """`performance_profile` at POINTS values, which span a little more than the scores; empty without any."""
     low, high = scores["score"].min(), scores["score"].max()
     if np.isnan(low):
         return pd.DataFrame(columns=["setting"])
@@ -80,7 +81,7 @@ def profile_of(scores: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def reached_by(times: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """`kaplan_meier` of some settings, from step 0 on, with a column `setting`; empty if no run got there."""
+    """`kaplan_meier` of some settings from step 0, with a column `setting`; empty if no run reached it."""
     if times.empty or not times["reached"].any():
         return pd.DataFrame(columns=["setting"])
     parts = []
@@ -93,11 +94,11 @@ def reached_by(times: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
 
 
 def power_of(scores: pd.DataFrame, smallest_effect: float | None, rng: np.random.Generator) -> pd.DataFrame:
-    """The power to find EFFECTS and the smallest effect, with the runs' spread within settings.
+    """The power to find EFFECTS and the smallest effect, given the spread of the runs within settings.
 
-    Columns effect (in standard deviations), difference (in return), runs, power (the t-test's), resampled
-    (`pilot_power` of the runs' deviations from their settings' means, at RESAMPLED runs, else NaN). Empty
-    where no setting has any spread.
+    Columns: effect (in standard deviations), difference (in return), runs (of each setting), power (of the
+    t-test), resampled (at RESAMPLED runs `pilot_power` of the deviations from the settings' means, else NaN).
+    Empty where no setting has any spread.
     """
     by_setting = scores.groupby("setting", sort=False)["score"]
     spread = float(np.sqrt(by_setting.var().mean()))

@@ -30,9 +30,9 @@ STYLE: Any = {
 LINES: dict[str, Any] = dict(zip(DASHES, ("-", "--", ":", "-."), strict=True))
 
 
-def save(figure: Figure, environment: str, folder: Path, name: str) -> list[Path]:
-    """Draws one figure and writes it as SVG, PDF and PNG; gives the files."""
-    svg, pdf, png = files = [folder / f"{name}.{suffix}" for suffix in ("svg", "pdf", "png")]
+def save(figure: Figure, environment: str, folder: Path, name: str) -> None:
+    """Draws one figure and writes it as SVG, PDF and PNG."""
+    svg, pdf, png = (folder / f"{name}.{suffix}" for suffix in ("svg", "pdf", "png"))
     with mpl.rc_context(STYLE):
         canvas = draw(figure, f"{figure.title}, {environment}"[:90])
         layout = canvas.get_layout_engine()
@@ -43,7 +43,6 @@ def save(figure: Figure, environment: str, folder: Path, name: str) -> list[Path
         FigureCanvasAgg(canvas).print_png(png)  # first, since the others change the resolution
         FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})
         FigureCanvasPdf(canvas).print_pdf(pdf, metadata={"CreationDate": None})
-    return files
 
 
 def draw(figure: Figure, title: str) -> Canvas:

@@ -1,4 +1,4 @@
-"""The numbers of a report: for each environment of a study all that its figures and sentences show."""
+"""The numbers of a report: what the figures and sentences about each environment of a study are made of."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ from jaxrl.statistics import (
 from jaxrl.store.results import Results
 from jaxrl.text import short_names
 
-SETTINGS = 6  # drawn and compared in one environment: the best
-METRICS = {"evaluation": "eval_return", "training": "return"}  # the first that a study has gives its scores
+SETTINGS = 6  # the best ones are drawn and compared, at most so many in one environment
+METRICS = {"evaluation": "eval_return", "training": "return"}  # scores come from the first a study has
 Row = Mapping[Any, Any]  # of a table
 Effect = float | Mapping[str, float] | None
 
@@ -37,15 +37,15 @@ class Section:
     """One environment of a study."""
 
     environment: str  # its label
-    metric: str | None  # whose last value is a run's score; None if the study has no returns
+    metric: str | None  # its last value is a run's score; None if the study has no returns
     episodes: int  # of one evaluation
-    steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
+    steps_per_second: float  # training steps of all lanes, without compilation and evaluation
     smallest_effect: float | None
-    scores: pd.DataFrame  # the score table: a row a run
-    description: pd.DataFrame  # `description_of`: a row a setting
-    selection: pd.DataFrame  # `select`: a row a setting
+    scores: pd.DataFrame  # the score table, one row for each run
+    description: pd.DataFrame  # `description_of`, one row for each setting
+    selection: pd.DataFrame  # `select`, one row for each setting
     shown: list[str]  # the settings that are drawn and compared, in order of appearance
-    curves: dict[str, dict[str, Curves]]  # by a key of METRICS, if it has values, and the setting
+    curves: dict[str, dict[str, Curves]]  # by the key of METRICS, for those with values, and by setting
     profile: pd.DataFrame  # `performance_profile` of the settings shown
     reached: pd.DataFrame  # `kaplan_meier` of the settings shown; empty where no run reached the threshold
     comparisons: pd.DataFrame  # `compare_all` of the settings shown, with pilot_runs
@@ -65,7 +65,7 @@ class Section:
 
     @property
     def best(self) -> str:
-        """The setting that `select` has as the best."""
+        """The setting with the highest score in `select`."""
         return highest(self.selection, "score", 1)[0]
 
     def of(self, setting: str) -> Row:
@@ -77,10 +77,9 @@ class Section:
 class Aggregate:
     """All environments of a study, by scores that are 0 before training and 1 when solved."""
 
-    table: pd.DataFrame  # `aggregate`: a row a setting
+    table: pd.DataFrame  # `aggregate`, one row for each setting
     shown: list[str]  # the settings that are drawn
     profile: pd.DataFrame  # `performance_profile` of these
-    environment: str = "all environments"  # in the place of a section's
 
     @property
     def names(self) -> dict[str, str]:
@@ -106,8 +105,8 @@ class Summary:
 def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
     """All numbers of a study.
 
-    smallest_effect: the least difference of mean returns that matters, of all environments or of each, by its
-    name or its label.
+    smallest_effect: the smallest difference of mean returns that matters. One number holds for all
+    environments; a dict has one for each, by name or label.
     """
     scores, metric = scores_of(results)
     times = times_of(results)
@@ -153,7 +152,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
 
 
 def scores_of(results: Results) -> tuple[pd.DataFrame, str | None]:
-    """The score table, and whose last values the scores are; NaN and None in a study without returns."""
+    """The score table and the metric its scores come from; NaN and None in a study without returns."""
     known = results.curves["metric"].unique()
     for metric in METRICS.values():
         if metric in known:
@@ -166,7 +165,7 @@ def times_of(results: Results) -> pd.DataFrame:
     if results.curves.loc[results.curves["metric"] == "eval_return", "value"].isna().all():
         return pd.DataFrame(columns=["environment"])
     known = results.runs["solved_return"].notna().to_numpy()
-    # All runs together, since what varies among them names the settings.
+    # A setting is named by what varies among all runs, so they stay together here.
     runs = results.runs.assign(solved_return=results.runs["solved_return"].fillna(np.inf))
     return threshold_times(runs, results.curves)[known]
 
@@ -214,9 +213,9 @@ def comparisons_of(
 ) -> pd.DataFrame:
     """`compare_all` of a study's settings, empty if there is no pair.
 
-    pilot_runs, of an undecided pair with the best setting for which no formula gives the runs needed: the
-    runs of each that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives
-    up; NaN of all other pairs.
+    The column pilot_runs is for undecided pairs with the best setting where no formula gives the runs needed:
+    `pilot_runs_needed`, the runs of each setting that would find the difference seen, or infinity where it
+    gives up. It is NaN for all other pairs.
     """
     if scores.groupby("environment")["setting"].nunique().max() < 2:
         return pd.DataFrame(columns=["environment"])
@@ -246,7 +245,7 @@ def sensitivities(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_environments(results: Results, scores: pd.DataFrame, rng: np.random.Generator) -> Aggregate | None:
-    """The aggregate over several environments; None if one lacks a reference.
+    """The aggregate over several environments; None if any of them cannot be normalised.
 
     Scores are 0 at the mean evaluation before training and 1 at the return that counts as solved.
     """
