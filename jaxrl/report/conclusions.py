@@ -1,6 +1,6 @@
-"""In words: what an environment's runs show, and what they cannot.
+"""Sentences on what the runs show and what they cannot show.
 
-Sentences are plain text with the names of settings in `backticks`.
+They are plain text with the names of settings in `backticks`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def findings(section: Section) -> list[str]:
     best = section.of(section.best)
     pairs = section.comparisons.to_dict("records")
     verdicts = [_verdict(pair, section.names) for pair in pairs if section.best in (pair["a"], pair["b"])]
-    others = ["The table of comparisons has the other pairs too."] if len(pairs) > len(verdicts) else []
+    others = ["The table of comparisons also has the other pairs."] if len(pairs) > len(verdicts) else []
     return [*_level(best), *verdicts, *others]
 
 
@@ -43,16 +43,16 @@ def study_limits(summary: Summary) -> list[str]:
         scope = "There is one environment only, so there is no aggregate over environments."
     elif summary.overall is None:
         scope = (
-            "There is no aggregate over the environments. Their returns differ in scale, and at least one "
-            "of them lacks an evaluation before training or a return that counts as solved, by which "
-            "scores could be normalised."
+            "There is no aggregate over the environments. Their returns differ in scale, and at least one of "
+            "them cannot be normalised: it lacks an evaluation before training or a return that counts as "
+            "solved."
         )
     else:
         scope = (
-            f"The aggregate is over these {environments} environments; others may rank settings otherwise."
+            f"The aggregate is over these {environments} environments. Others may rank settings differently."
         )
     return [
-        "What is said holds for new seeds of the same settings in the same environments, not for others.",
+        "This report is about new seeds of the same settings in the same environments, and about no others.",
         scope,
     ]
 
@@ -81,7 +81,7 @@ def _level(row: Row) -> list[str]:
 
 
 def _verdict(pair: Row, names: Mapping[str, str]) -> str:
-    """One comparison, told of the setting with the higher mean or, by ranks, of that whose runs win."""
+    """One comparison. The setting with the higher mean is named first; by ranks, the one that wins more."""
     if pair["by_ranks"]:
         return _verdict_by_ranks(pair, names)
     ahead = not pair["difference"] < 0
@@ -121,12 +121,12 @@ def _verdict_by_ranks(pair: Row, names: Mapping[str, str]) -> str:
 
 
 def _runs_to_decide(pair: Row) -> str:
-    """What an undecided comparison would take."""
+    """How many runs would decide an undecided comparison."""
     if not np.isnan(pair["runs_needed"]):
         needed, effect = int(pair["runs_needed"]), number(pair["smallest_effect"])
         if needed <= min(pair["runs_a"], pair["runs_b"]):
             return (
-                f"A difference of {effect} would probably have been found: {needed:,} runs of each suffice."
+                f"A difference of {effect} would probably have been found: it takes {needed:,} runs of each."
             )
         return f"It takes {needed:,} runs of each to find a difference of {effect} with a chance of 80 %."
     if np.isposinf(pair["pilot_runs"]):
@@ -141,7 +141,7 @@ def _without_scores(section: Section) -> list[str]:
     if section.metric is None:
         return ["The study holds neither evaluations nor training returns, so no run has a score."]
     if not _scored(section):
-        return ["No run has a score, so nothing can be said of how good they are."]
+        return ["No run has a score, so nothing can be said about how good they are."]
     if section.metric == METRICS["training"]:
         return [
             "The study holds no evaluations: a score is a run's last training return, by the exploring "
@@ -161,9 +161,9 @@ def _failures(section: Section) -> list[str]:
         settings = counted(len(others), "other setting")
         parts.append(f"{others['failed'].sum()} of {others['runs'].sum()} of {settings}")
     return [
-        f"Runs failed: {listed(parts)}. Means are over the other runs, which flatters; medians, tolerance "
-        "intervals and shares count failed runs as the worst. So do comparisons: where a run failed they are "
-        "by ranks, and call no two settings equivalent."
+        f"Runs failed: {listed(parts)}. Means leave them out, which flatters a setting. Medians, tolerance "
+        "intervals and shares count failed runs as the worst. A comparison with failed runs is by ranks, "
+        "with failed runs as the worst, and never says that two settings are equivalent."
     ]
 
 
@@ -179,8 +179,8 @@ def _few_runs(section: Section) -> list[str]:
         low, high = few["runs"].min(), few["runs"].max()
         there = str(low) if low == high else f"{low} to {high}"
         sentences.append(
-            f"There is no tolerance interval, the range of single runs,{which} since it takes {needed} "
-            f"runs of a setting and there {'is' if high == 1 else 'are'} {there}."
+            f"There is no tolerance interval, the range of nine in ten runs,{which}: it takes {needed} "
+            f"runs of a setting, and there {'is' if high == 1 else 'are'} {there}."
         )
     return sentences
 
@@ -192,28 +192,28 @@ def _constant(section: Section) -> list[str]:
     if same.empty:
         return []
     return [
-        f"All runs of {_named(same)} score the same. That an interval has no width does not make it certain: "
-        "what is rare may be missing among these runs."
+        f"All runs of {_named(same)} score the same. Their intervals have no width, but the next run may "
+        "differ: a rare outcome may be missing among these runs."
     ]
 
 
 def _choice(section: Section) -> list[str]:
-    """What comes of looking at several settings, or at one alone."""
+    """The consequences of choosing among several settings, or of having only one."""
     settings = len(section.description)
     if settings == 1:
         return ["There is one setting only, so there is nothing to compare it with."]
     sentences = []
     if settings > SETTINGS:
         sentences.append(
-            f"Of {settings} settings the best {SETTINGS} are drawn and compared; the table of settings has "
-            "all."
+            f"Of {settings} settings the best {SETTINGS} are drawn and compared. The table of settings has "
+            "all of them."
         )
     optimism = section.selection["optimism"].iloc[0]
     if optimism > 0:
         sentences.append(
-            f"The best of {settings} settings was chosen by the very runs that score it, so its score is "
-            f"optimistic, by {number(optimism)} on average if all are equally good. Only fresh seeds can "
-            "tell."
+            f"The best of {settings} settings was chosen by the same runs that score it, so its score is "
+            f"optimistic, by {number(optimism)} on average if all settings are equally good. Only new seeds "
+            "give a fair score."
         )
     if section.smallest_effect is None and _scored(section):
         sentences.append(
@@ -224,7 +224,7 @@ def _choice(section: Section) -> list[str]:
 
 
 def _missing(section: Section) -> list[str]:
-    """What the tables do not hold."""
+    """Numbers and curves that the study does not have."""
     sentences = []
     if section.threshold is None:
         sentences.append("No return counts as solved here, so there is no share of runs that solve it.")

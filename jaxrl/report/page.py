@@ -16,7 +16,9 @@ import plotly.offline
 from jaxrl.errors import InputError, unknown
 from jaxrl.report import interactive, static
 from jaxrl.report.conclusions import findings, limits, study_limits
-from jaxrl.report.figures import COLOURS, LETTERS, Figure, figures_of, figures_over
+from jaxrl.report.curve_figures import LAYERS, learning_curves, power, profile, reached, sensitivity
+from jaxrl.report.figures import COLOURS, LETTERS, Figure
+from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improvement, intervals
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
@@ -30,10 +32,10 @@ LISTED = 200  # failed runs in the page
 def write_report(path: str | os.PathLike[str], smallest_effect: Effect = None) -> Path:
     """Writes `report.html` and `figures/` into a results folder, or into a folder of such folders.
 
-    smallest_effect: the least difference of mean returns that matters, of all environments or of each, by its
-    name or its label (`CartPole-v1 pole_length=0.5`); without it no two settings are called equivalent. Gives
-    the page's path. Raises InputError if there is no complete study, if nothing can be written there, or for
-    an effect that is not above 0 or of an unknown environment.
+    smallest_effect: the smallest difference of mean returns that matters. One number holds for all
+    environments; a dict has one for each, by name or label (`CartPole-v1 pole_length=0.5`). Without it no two
+    settings are called equivalent. Gives the page's path. Raises InputError if there is no complete study, if
+    nothing can be written there, or for an effect that is not above 0 or of an unknown environment.
     """
     folder = Path(path)
     studies = find_studies(folder)
@@ -48,20 +50,22 @@ def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Eff
     """Writes the report on some studies into a folder; gives the page's path."""
     rng = np.random.default_rng(RESAMPLING_SEED)
     summaries = [summarise(results, rng, smallest_effect) for results in studies]
-    html = render(summaries, folder.resolve().name)
-    page, figures = folder / "report.html", folder / "figures"
+    drawn = [[*map(figures_of, summary.sections), figures_over(summary.overall)] for summary in summaries]
+    html = render(summaries, drawn, folder.resolve().name)
+    page, files = folder / "report.html", folder / "figures"
     try:
-        figures.mkdir(exist_ok=True)
+        files.mkdir(exist_ok=True)
         write_text(page, html)
         taken: set[str] = set()
-        for summary in summaries:
+        for summary, of_study in zip(summaries, drawn, strict=True):
             study = [summary.name] if len(summaries) > 1 else []
-            for shown, plans in drawings(summary):
-                ending = unused(file_name("-".join([*study, shown.environment])), taken)
-                for figure in plans:
-                    static.save(figure, shown, figures, f"{file_name(figure.name)}-{ending}")
+            environments = [*(section.environment for section in summary.sections), "all environments"]
+            for environment, figures in zip(environments, of_study, strict=True):
+                ending = unused(file_name("-".join([*study, environment])), taken)
+                for figure in figures:
+                    static.save(figure, environment, files, f"{file_name(figure.name)}-{ending}")
     except OSError as error:
-        blocked = error.filename2 or error.filename or folder  # the second, of a file that would be replaced
+        blocked = error.filename2 or error.filename or folder  # filename2 is the one to be replaced
         raise InputError(f"{blocked} cannot be written: {error.strerror}") from None
     return page
 
@@ -92,13 +96,16 @@ def require_effect(smallest_effect: Effect, environments: set[str]) -> None:
             raise InputError(f"smallest_effect must be above 0 and finite, got {value!r}")
 
 
-def render(summaries: Sequence[Summary], title: str) -> str:
-    """The page on some studies."""
+def render(summaries: Sequence[Summary], figures: Sequence[Sequence[Sequence[Figure]]], title: str) -> str:
+    """The page on some studies.
+
+    figures: for each study those of its sections in turn, and those over all environments.
+    """
     loader = jinja2.PackageLoader("jaxrl", "report")
     templates = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"number": number, "marked": marked}
+    templates.filters |= {"number": number, "marked": marked, "plotted": plotted}
     return templates.get_template("template.html").render(
         title=title,
         summaries=summaries,
@@ -106,9 +113,8 @@ def render(summaries: Sequence[Summary], title: str) -> str:
         listed=LISTED,
         colours=[f"rgb{colour}" for colour in COLOURS],
         letters=LETTERS,
-        figures_of=figures_of,
-        figures_over=figures_over,
-        plotted=plotted,
+        layers=LAYERS,
+        figures=figures,
         **{f.__name__: f for f in (abridged, bounds, share, steps_of, time_of, where_failed)},
         findings=findings,
         limits=limits,
@@ -117,16 +123,34 @@ def render(summaries: Sequence[Summary], title: str) -> str:
     )
 
 
-def drawings(summary: Summary) -> list[tuple[Section | Aggregate, list[Figure]]]:
-    """What figures show, each with its figures: the environments of a study, and all of them together."""
-    overall = summary.overall
-    together = [] if overall is None else [(overall, figures_over(overall))]
-    return [*((section, figures_of(section)) for section in summary.sections), *together]
+def figures_of(section: Section) -> list[Figure]:
+    """The figures that can be drawn of an environment."""
+    figures = [learning_curves(section)] if section.curves else []
+    if section.scores["score"].notna().any():
+        figures += [final_scores(section), intervals(section), profile(section)]
+        if not section.reached.empty:
+            figures.append(reached(section))
+        if not section.comparisons.empty:
+            figures.append(improvement(section))
+    if not section.sensitivity.empty:
+        values = section.sensitivity.groupby(["algorithm", "parameter"], sort=False)["value"].nunique()
+        figures += [sensitivity(section, *names) for names in values.index[values > 1]]
+    if not section.power.empty:
+        figures.append(power(section))
+    return figures
 
 
-def plotted(figure: Figure, shown: Section | Aggregate) -> str:
+def figures_over(overall: Aggregate | None) -> list[Figure]:
+    """The figures over all environments of a study, if there is an aggregate."""
+    if overall is None:
+        return []
+    statistics = AGGREGATES if overall.table["mean_low"].notna().any() else ()
+    return [*(aggregate(overall, statistic) for statistic in statistics), profile(overall)]
+
+
+def plotted(figure: Figure) -> str:
     """A figure as plotly's JSON, in which no character ends a script."""
-    return interactive.DRAWN[figure.kind](shown, *figure.arguments).to_json()
+    return interactive.draw(figure).to_json()
 
 
 def unused(name: str, taken: set[str]) -> str:
@@ -140,22 +164,22 @@ def unused(name: str, taken: set[str]) -> str:
 
 
 def marked(sentence: str) -> markupsafe.Markup:
-    """A sentence as HTML, with what stands in `backticks` set off."""
+    """A sentence as HTML, with the names in `backticks` in bold."""
     escaped = str(markupsafe.escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")))
     return markupsafe.Markup(re.sub(r"`([^`]*)`", r"<b>\1</b>", escaped))
 
 
 def share(row: Row) -> str:
-    """The share of solved runs of a row of a description."""
+    """The share of runs that solve the environment, from a row of a description."""
     if np.isnan(row["solved"]):
         return "-"
     return percent(Interval(row["solved"], row["solved_low"], row["solved_high"]))
 
 
 def time_of(row: Row, threshold: float | None) -> str:
-    """The median steps to the return that counts as solved, of a row of a description.
+    """The median steps to the return that counts as solved, from a row of a description.
 
-    "later" where the interval has no upper bound.
+    The upper bound is "later" where the interval has none.
     """
     if threshold is None:
         return "-"
@@ -172,7 +196,7 @@ def steps_of(section: Section) -> str:
 
 
 def where_failed(run: Row) -> str:
-    """In what a failed run was first not finite, and at which iteration, as far as the table says."""
+    """Which value of a failed run was first not finite, and at which iteration, if the table says so."""
     metric, iteration = run.get("failed_metric"), run.get("failed_iteration")
     where = "at its end" if pd.isna(iteration) else f"at iteration {iteration:,}"
     return f"{'state' if pd.isna(metric) else metric}, {where}"

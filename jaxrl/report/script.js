@@ -1,4 +1,4 @@
-// Draws the figures, in the colours of the page, and shows of each what the section's controls choose.
+// Draws the figures in the colours of the page, and shows the traces that the section's controls choose.
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -10,7 +10,7 @@ function themed() {
   return { "font.color": front, ...Object.fromEntries(axes) };
 }
 
-// What a section's controls choose: for each of setting, kind and layer, the set of values that are checked.
+// The values that a section's controls choose: a set for each of setting, kind and layer.
 function chosen(section) {
   const sets = {};
   for (const input of section.querySelectorAll("input")) {

@@ -1,4 +1,4 @@
-"""The numbers of a report: for each environment of a study all that its figures and sentences show."""
+"""The numbers of a report: what the figures and sentences about each environment of a study are made of."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,56 +7,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxrl.report.curves import Curves, curves_of, power_of, profile_of, reached_by
 from jaxrl.statistics import (
     aggregate,
     compare_all,
-    curve_band,
     describe,
     final_scores,
-    kaplan_meier,
     label_settings,
-    mean_curves,
     median_times,
     normalise,
-    performance_profile,
-    pilot_power,
     pilot_runs_needed,
     select,
     sensitivity,
-    simultaneous_band,
-    t_test_power,
     threshold_times,
-    tolerance_band,
     varied_parameters,
     within_run_iqr,
 )
 from jaxrl.store.results import Results
 from jaxrl.text import short_names
 
-SETTINGS = 6  # drawn and compared in one environment: the best
-SEEDS = 60  # single runs drawn in one figure, shared evenly by its settings,
-STUDY_SEEDS = 300  # and in the figures of a whole study
-DOTS = 200  # final scores drawn of one setting, at evenly spaced ranks
-POINTS = 100  # of each curve, evenly spaced
-METRICS = {"evaluation": "eval_return", "training": "return"}  # the first that a study has gives its scores
-EFFECTS = (0.5, 1.0, 1.5, 2.0)  # of the power curves, in standard deviations
-RESAMPLED = (3, 5, 8, 16, 32, 64, 128)  # runs of each setting for which the power is also resampled
-BANDS = {
-    "pointwise": curve_band,
-    "whole": simultaneous_band,
-    "tolerance": lambda curves, *_: tolerance_band(curves),
-}
-
+SETTINGS = 6  # the best ones are drawn and compared, at most so many in one environment
+METRICS = {"evaluation": "eval_return", "training": "return"}  # scores come from the first a study has
 Row = Mapping[Any, Any]  # of a table
 Effect = float | Mapping[str, float] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Curves:
-    """One metric of one setting. Failed runs are left out, but the tolerance band counts them."""
-
-    bands: pd.DataFrame  # a row a step: step, mean, and <band>_low, <band>_high of each of BANDS
-    single: pd.DataFrame  # the single runs that are drawn, [seed, step]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +37,15 @@ class Section:
     """One environment of a study."""
 
     environment: str  # its label
-    metric: str | None  # whose last value is a run's score; None if the study has no returns
+    metric: str | None  # its last value is a run's score; None if the study has no returns
     episodes: int  # of one evaluation
-    steps_per_second: float  # training steps of all lanes, compilation and evaluation apart
+    steps_per_second: float  # training steps of all lanes, without compilation and evaluation
     smallest_effect: float | None
-    scores: pd.DataFrame  # the score table: a row a run
-    description: pd.DataFrame  # `description_of`: a row a setting
-    selection: pd.DataFrame  # `select`: a row a setting
+    scores: pd.DataFrame  # the score table, one row for each run
+    description: pd.DataFrame  # `description_of`, one row for each setting
+    selection: pd.DataFrame  # `select`, one row for each setting
     shown: list[str]  # the settings that are drawn and compared, in order of appearance
-    curves: dict[str, dict[str, Curves]]  # by a key of METRICS, if it has values, and the setting
+    curves: dict[str, dict[str, Curves]]  # by the key of METRICS, for those with values, and by setting
     profile: pd.DataFrame  # `performance_profile` of the settings shown
     reached: pd.DataFrame  # `kaplan_meier` of the settings shown; empty where no run reached the threshold
     comparisons: pd.DataFrame  # `compare_all` of the settings shown, with pilot_runs
@@ -92,7 +65,7 @@ class Section:
 
     @property
     def best(self) -> str:
-        """The setting that `select` has as the best."""
+        """The setting with the highest score in `select`."""
         return highest(self.selection, "score", 1)[0]
 
     def of(self, setting: str) -> Row:
@@ -104,10 +77,9 @@ class Section:
 class Aggregate:
     """All environments of a study, by scores that are 0 before training and 1 when solved."""
 
-    table: pd.DataFrame  # `aggregate`: a row a setting
+    table: pd.DataFrame  # `aggregate`, one row for each setting
     shown: list[str]  # the settings that are drawn
     profile: pd.DataFrame  # `performance_profile` of these
-    environment: str = "all environments"  # in the place of a section's
 
     @property
     def names(self) -> dict[str, str]:
@@ -133,8 +105,8 @@ class Summary:
 def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
     """All numbers of a study.
 
-    smallest_effect: the least difference of mean returns that matters, of all environments or of each, by its
-    name or its label.
+    smallest_effect: the smallest difference of mean returns that matters. One number holds for all
+    environments; a dict has one for each, by name or label.
     """
     scores, metric = scores_of(results)
     times = times_of(results)
@@ -180,7 +152,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
 
 
 def scores_of(results: Results) -> tuple[pd.DataFrame, str | None]:
-    """The score table, and whose last values the scores are; NaN and None in a study without returns."""
+    """The score table and the metric its scores come from; NaN and None in a study without returns."""
     known = results.curves["metric"].unique()
     for metric in METRICS.values():
         if metric in known:
@@ -193,22 +165,9 @@ def times_of(results: Results) -> pd.DataFrame:
     if results.curves.loc[results.curves["metric"] == "eval_return", "value"].isna().all():
         return pd.DataFrame(columns=["environment"])
     known = results.runs["solved_return"].notna().to_numpy()
-    # All runs together, since what varies among them names the settings.
+    # A setting is named by what varies among all runs, so they stay together here.
     runs = results.runs.assign(solved_return=results.runs["solved_return"].fillna(np.inf))
     return threshold_times(runs, results.curves)[known]
-
-
-def reached_by(times: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """`kaplan_meier` of some settings, from step 0 on, with a column `setting`; empty if no run got there."""
-    if times.empty or not times["reached"].any():
-        return pd.DataFrame(columns=["setting"])
-    parts = []
-    for setting in shown:
-        own = times[times["setting"] == setting]
-        curve = kaplan_meier(own["step"].to_numpy(), own["reached"].to_numpy())
-        start = curve.head(1) * 0 if curve["step"].iloc[0] > 0 else curve.head(0)
-        parts.append(pd.concat([start, curve]).assign(setting=setting))
-    return pd.concat(parts, ignore_index=True)
 
 
 def description_of(
@@ -254,9 +213,9 @@ def comparisons_of(
 ) -> pd.DataFrame:
     """`compare_all` of a study's settings, empty if there is no pair.
 
-    pilot_runs, of an undecided pair with the best setting for which no formula gives the runs needed: the
-    runs of each that would find a difference such as the one seen, infinite where `pilot_runs_needed` gives
-    up; NaN of all other pairs.
+    The column pilot_runs is for undecided pairs with the best setting where no formula gives the runs needed:
+    `pilot_runs_needed`, the runs of each setting that would find the difference seen, or infinity where it
+    gives up. It is NaN for all other pairs.
     """
     if scores.groupby("environment")["setting"].nunique().max() < 2:
         return pd.DataFrame(columns=["environment"])
@@ -274,41 +233,6 @@ def comparisons_of(
     return pairs.assign(pilot_runs=needed)
 
 
-def curves_of(
-    results: Results, scores: pd.DataFrame, metric: str, rng: np.random.Generator
-) -> dict[str, dict[str, Curves]]:
-    """The curves of a metric by environment, if it has values there, and setting, for a score table's runs.
-
-    Each has at most POINTS points, and the environment's settings share the single runs evenly.
-    """
-    values = results.curves[results.curves["metric"] == metric]
-    values = values[values["run"].isin(scores["run"])]
-    if values.empty:
-        return {}
-    joined = mean_curves(results.runs, values, rng, metric, BANDS)
-    wide, found = results.metric(metric), {}
-    seeds = min(SEEDS, STUDY_SEEDS // scores["environment"].nunique())
-    for environment, rows in scores.groupby("environment", sort=False):
-        here = joined[joined["environment"] == environment]
-        if here["mean"].isna().all():
-            continue
-        share = max(seeds // rows["setting"].nunique(), 1)
-        found[str(environment)] = {
-            str(setting): _thinned(here[here["setting"] == setting], wide, members, share)
-            for setting, members in rows.groupby("setting", sort=False)
-        }
-    return found
-
-
-def profile_of(scores: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """`performance_profile` at POINTS values from just below the scores to just above; empty without any."""
-    low, high = scores["score"].min(), scores["score"].max()
-    if np.isnan(low):
-        return pd.DataFrame(columns=["setting"])
-    margin = 0.02 * (high - low) or max(abs(high), 1.0) / 10
-    return performance_profile(scores, np.linspace(low - margin, high + margin, POINTS), rng)
-
-
 def sensitivities(scores: pd.DataFrame) -> pd.DataFrame:
     """`sensitivity` to the hyper-parameters that an algorithm's runs vary, with a column `algorithm`."""
     parts = [pd.DataFrame(columns=["environment"])]
@@ -320,34 +244,8 @@ def sensitivities(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def power_of(scores: pd.DataFrame, smallest_effect: float | None, rng: np.random.Generator) -> pd.DataFrame:
-    """The power to find EFFECTS and the smallest effect, with the runs' spread within settings.
-
-    Columns effect (in standard deviations), difference (in return), runs, power (the t-test's), resampled
-    (`pilot_power` of the runs' deviations from their settings' means, at RESAMPLED runs, else NaN). Empty
-    where no setting has any spread.
-    """
-    by_setting = scores.groupby("setting", sort=False)["score"]
-    spread = float(np.sqrt(by_setting.var().mean()))
-    if not spread > 0:
-        return pd.DataFrame(columns=["effect", "difference", "runs", "power", "resampled"])
-    deviations = (scores["score"] - by_setting.transform("mean")).dropna().to_numpy()
-    pilot = deviations * spread / deviations.std()
-    most = max(128, 2 * int(by_setting.size().max()))
-    grid = np.unique([*np.geomspace(2, most, 40).round().astype(int), *RESAMPLED])
-    effects = [*EFFECTS] if smallest_effect is None else [smallest_effect / spread, *EFFECTS]
-    rows: list[dict[str, float]] = []
-    for effect in effects:
-        difference = effect * spread
-        for runs in grid.tolist():
-            resampled = pilot_power(pilot + difference, pilot, runs, rng) if runs in RESAMPLED else np.nan
-            row = {"effect": effect, "difference": difference, "runs": runs, "resampled": resampled}
-            rows.append(row | {"power": t_test_power(effect, runs)})
-    return pd.DataFrame(rows)
-
-
 def over_environments(results: Results, scores: pd.DataFrame, rng: np.random.Generator) -> Aggregate | None:
-    """The aggregate over several environments; None if one lacks a reference.
+    """The aggregate over several environments; None if any of them cannot be normalised.
 
     Scores are 0 at the mean evaluation before training and 1 at the return that counts as solved.
     """
@@ -373,18 +271,6 @@ def throughput(results: Results, runs: pd.DataFrame) -> float:
     at_a_time = min(results.manifest["plan"]["devices"], len(batches))
     seconds = sum(batch["train"] for batch in batches) / max(at_a_time, 1)
     return float(sum(steps[batch["runs"]].sum() for batch in batches) / max(seconds, 1e-9))
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """At most `most` places among `count`, evenly spaced, both ends included."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-
-
-def _thinned(bands: pd.DataFrame, wide: pd.DataFrame, runs: pd.DataFrame, seeds: int) -> Curves:
-    bands = bands.iloc[evenly(len(bands), POINTS)]
-    members = runs[runs["status"] != "failed"].iloc[:seeds]
-    single = wide.reindex(index=members["run"], columns=bands["step"]).set_axis(members["seed"])
-    return Curves(bands, single)
 
 
 def _rows(table: pd.DataFrame, environment: str) -> pd.DataFrame:

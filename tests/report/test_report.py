@@ -10,11 +10,11 @@ import pytest
 from envs import FrozenLake, GridWorld
 from jaxrl import InputError, grid, load, train, write_report
 from jaxrl.algorithms import QLearning
-from jaxrl.report import interactive
 from jaxrl.report.conclusions import findings, limits, study_limits
-from jaxrl.report.figures import TICKS, figures_of, row_labels, score_range, ticks_of
-from jaxrl.report.page import abridged, find_studies, marked, time_of, write_studies
-from jaxrl.report.summary import POINTS, RESAMPLED, SEEDS, STUDY_SEEDS, summarise
+from jaxrl.report.curve_figures import learning_curves
+from jaxrl.report.curves import POINTS, RESAMPLED, SEEDS, STUDY_SEEDS
+from jaxrl.report.page import abridged, figures_of, find_studies, marked, time_of, write_studies
+from jaxrl.report.summary import summarise
 from jaxrl.statistics import (
     Interval,
     compare_all,
@@ -27,30 +27,10 @@ from jaxrl.statistics import (
     within_run_iqr,
 )
 from jaxrl.text import bounds, file_name, listed, number, percent, short_names, wrapped
+from tests.report.sections import FAST, NAN, SLOW, noise, pole, rng, section_of
 from tests.studies import full_after_half, made_study
 
-NAN = np.nan
 TRAINED = {"seeds": 5, "steps": 600, "evaluate_every": 100, "evaluation_episodes": 4}
-SLOW, FAST = "ppo learning_rate=0.0001", "ppo learning_rate=0.001"
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def noise(seed, mean, runs, sd=30.0):
-    return rng(seed).normal(mean, sd, runs)
-
-
-def pole(tmp_path, slow, fast=None, **options):
-    """A made study of one or two learning rates."""
-    groups = {1e-4: slow} if fast is None else {1e-4: slow, 1e-3: fast}
-    return made_study(tmp_path, {("CartPole-v1", rate): scores for rate, scores in groups.items()}, **options)
-
-
-def section_of(results, **options):
-    (section,) = summarise(results, rng(), **options).sections
-    return section
 
 
 def said(sentences, *words):
@@ -210,21 +190,6 @@ def test_what_a_setting_lacks_whose_runs_all_failed_is_not_said_to_be_unrecorded
     assert not said(limits(section), "no value was recorded")
 
 
-def test_rows_of_figures_tell_how_many_runs_failed(tmp_path):
-    few = noise(0, 400, 20)
-    few[:2] = NAN
-    groups = {(f"E{i}-v0", rate): scores for i in range(2) for rate, scores in ((1, few), (2, few + NAN))}
-    summary = summarise(made_study(tmp_path, groups), rng())
-    section = summary.sections[0]
-    assert row_labels(section, "|", 24) == ["learning_rate=1|2 of 20 failed", "learning_rate=2|all 20 failed"]
-    for figure in (interactive.final_scores(section), interactive.intervals(section)):
-        assert figure.layout.yaxis.ticktext[1].endswith("<br>all 20 failed")
-    labels = interactive.aggregate(summary.overall, "mean").layout.yaxis.ticktext
-    assert labels[0].endswith("<br>4 of 40 failed")
-    marks = interactive.sensitivity(section, "ppo", "learning_rate").data[0].marker.symbol
-    assert list(marks) == ["circle-open"] * 2
-
-
 def test_time_to_solve(tmp_path):
     """Runs climb to their scores in four steps of 25,000: at 475 of 500 only at the end, of 1,000 halfway."""
     fast, slow = [1_000.0] * 8, [500.0] * 3 + [400.0] * 4 + [NAN]
@@ -237,9 +202,6 @@ def test_time_to_solve(tmp_path):
     assert time_of(section.of(FAST), 475.0) == "50,000 [50,000, later]"
     assert time_of(section.of(SLOW), 475.0) == "not by half"
     assert time_of(section.of(SLOW), None) == "-"
-    trace = interactive.reached(section).data[3]
-    assert list(trace.x) == [0, 50_000, 50_000]
-    assert list(trace.y) == [0, 0, 1]
 
 
 def test_an_environment_without_a_threshold_leaves_the_others_theirs(tmp_path):
@@ -263,18 +225,6 @@ def test_the_power_is_also_that_of_resampled_runs(tmp_path):
     assert set(dots.runs) == set(RESAMPLED)
     many = dots[dots.runs >= 8]
     np.testing.assert_allclose(many.resampled, many.power, atol=0.06)
-
-
-def test_labels_of_close_values_have_room():
-    assert ticks_of(np.array([1e-4, 1.1e-4, 3e-4, 1e-3])) == [1e-4, 3e-4, 1e-3]
-    assert ticks_of(np.array([1.0, 10.0])) == [1, 10]
-    assert len(ticks_of(np.geomspace(1, 100, 50))) <= TICKS
-
-
-def test_a_profile_is_drawn_in_steps(tmp_path):
-    trace = interactive.profile(section_of(pole(tmp_path, [1.0, 2.0, 3.0]))).data[1]
-    changes = np.diff(trace.x) * np.diff(trace.y)
-    assert (changes == 0).all()
 
 
 def test_comparisons_are_of_letters(tmp_path):
@@ -309,23 +259,23 @@ def test_where_a_run_failed_is_in_the_page_and_no_hyper_parameter(tmp_path):
 @pytest.mark.parametrize(
     ("scores", "options", "figures", "words"),
     [
-        ([[412.0]], {}, {"learning_curves", "final_scores", "intervals", "profile"}, "single run says nothing"),
-        ([[9.5] * 5], {}, {"learning_curves", "final_scores", "intervals", "profile"}, "score the same"),
-        ([[9.5] * 5] * 2, {}, {"learning_curves", "final_scores", "intervals", "profile", "improvement", "sensitivity"}, "no setting has runs that differ"),
-        ([[0.0] * 5], {}, {"learning_curves", "final_scores", "intervals", "profile"}, "score the same"),
+        ([[412.0]], {}, {"learning-curves", "final-scores", "intervals", "performance-profile"}, "single run says nothing"),
+        ([[9.5] * 5], {}, {"learning-curves", "final-scores", "intervals", "performance-profile"}, "score the same"),
+        ([[9.5] * 5] * 2, {}, {"learning-curves", "final-scores", "intervals", "performance-profile", "improvement", "sensitivity-ppo-learning_rate"}, "no setting has runs that differ"),
+        ([[0.0] * 5], {}, {"learning-curves", "final-scores", "intervals", "performance-profile"}, "score the same"),
         ([[NAN] * 4], {}, set(), "No run has a score"),
         ([[NAN] * 4, [NAN] * 3], {}, set(), "No run has a score"),
-        ([[NAN] * 4, [1.0, 2.0]], {}, {"learning_curves", "final_scores", "intervals", "profile", "improvement", "sensitivity", "power"}, "Runs failed: 4 of 4"),
-        ([[1.0, 2.0, 3.0]], {"solved": NAN}, {"learning_curves", "final_scores", "intervals", "profile", "power"}, "No return counts as solved"),
-        ([[1.0, 2.0, 3.0]], {"metrics": ("return",)}, {"learning_curves", "final_scores", "intervals", "profile", "power"}, "holds no evaluations"),
-        ([[1.0, 2.0, 3.0]], {"metrics": ("eval_return",)}, {"learning_curves", "final_scores", "intervals", "profile", "power"}, "one setting only"),
+        ([[NAN] * 4, [1.0, 2.0]], {}, {"learning-curves", "final-scores", "intervals", "performance-profile", "improvement", "sensitivity-ppo-learning_rate", "power"}, "Runs failed: 4 of 4"),
+        ([[1.0, 2.0, 3.0]], {"solved": NAN}, {"learning-curves", "final-scores", "intervals", "performance-profile", "power"}, "No return counts as solved"),
+        ([[1.0, 2.0, 3.0]], {"metrics": ("return",)}, {"learning-curves", "final-scores", "intervals", "performance-profile", "power"}, "holds no evaluations"),
+        ([[1.0, 2.0, 3.0]], {"metrics": ("eval_return",)}, {"learning-curves", "final-scores", "intervals", "performance-profile", "power"}, "one setting only"),
         ([[1.0, 2.0, 3.0]], {"metrics": ("loss",)}, set(), "neither evaluations nor training returns"),
     ],
 )  # fmt: skip
 def test_a_report_is_made_of_anything_and_says_what_it_lacks(tmp_path, scores, options, figures, words):
     results = pole(tmp_path, *scores, **options)
     section = section_of(results)
-    assert {figure.kind for figure in figures_of(section)} == figures
+    assert {figure.name for figure in figures_of(section)} == figures
     assert any(words in sentence for sentence in limits(section))
     html = write_studies([results], tmp_path).read_text()
     assert str(marked(next(sentence for sentence in limits(section) if words in sentence))) in html
@@ -340,7 +290,7 @@ def test_a_training_curve_without_values_is_said_to_be_missing(tmp_path):
     )
     section = section_of(results)
     assert said(limits(section), "no training curve", f"of `{SLOW}`")
-    assert len(interactive.learning_curves(section).data) == 2 * 2 * 5
+    assert len(learning_curves(section).marks) == 2 * 2 * 5 + 1
 
 
 def test_one_aggregate_over_environments_that_can_be_normalised(tmp_path):
@@ -369,16 +319,6 @@ def test_curves_are_down_sampled_and_single_seeds_are_few(tmp_path):
     assert {len(each.bands) for each in curves} == {POINTS}
     assert {(each.bands["step"].iloc[0], each.bands["step"].iloc[-1]) for each in curves} == {(0, 100_000)}
     assert sum(len(each.single) for each in curves) == STUDY_SEEDS
-
-
-def test_every_trace_is_a_line(tmp_path):
-    """Plotly marks the points of short curves unless told otherwise."""
-    figure = interactive.learning_curves(section_of(pole(tmp_path, [1.0, 2.0], [2.0, 3.0])))
-    assert len(figure.data) == 2 * 2 * 5
-    assert {trace.mode for trace in figure.data} == {"lines"}
-    layers = [trace.meta.get("layer") for trace in figure.data]
-    assert layers[:2] == ["seeds"] * 2
-    assert layers[8:10] == [None] * 2  # the means come last, above all bands
 
 
 def test_figures_are_written_in_three_formats(folder):
@@ -517,10 +457,3 @@ def test_text():
     assert file_name("x" * 100 + "1") != file_name("x" * 100 + "2")
     assert marked("`<b>` has 5 %") == "<b>&lt;b&gt;</b> has 5\N{NO-BREAK SPACE}%"
     assert '"seeds": "0, 1, ..., 99 (100 numbers)"' in abridged({"seeds": [*range(100)], "few": [1, 2]})
-
-
-def test_axes_have_room_even_for_a_single_score(tmp_path):
-    low, high = score_range(section_of(pole(tmp_path, [9.5] * 3, solved=9.4999)))
-    assert low < 9.0 < 10.0 < high
-    low, high = score_range(section_of(pole(tmp_path, [0.0] * 3, solved=NAN)))
-    assert low < 0 < high
