@@ -121,9 +121,7 @@ def test_mlp_shapes_and_initial_weights():
     np.testing.assert_allclose(largest, [math.sqrt(2), math.sqrt(2), 0.01], rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("activation", "formula"), [("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))]
-)
+@pytest.mark.parametrize(("activation", "formula"), [("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))])
 def test_mlp_equals_the_formula(activation, formula):
     rng, x = np.random.default_rng(0), np.float32([0.5, -1.0, 2.0])
     first, second = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
@@ -192,7 +190,9 @@ HEADS = {
 
 
 @pytest.mark.parametrize(
-    ("head", "space"), [*((head, FLAT) for head in HEADS), ("linear", IMAGE)], ids=lambda value: str(value)[:7]
+    ("head", "space"),
+    [*((head, FLAT) for head in HEADS), ("linear", IMAGE)],
+    ids=lambda value: str(value)[:7],
 )
 def test_leading_axes_are_a_batch(head, space):
     network = HEADS[head](torso(space, hidden=(4,), initialiser="lecun_normal"))
@@ -214,7 +214,7 @@ class Nameless(Network):
 
 
 def test_a_network_without_module_is_named():
-    with pytest.raises((InputError, NotImplementedError), match="^Nameless must define module$"):
+    with pytest.raises(InputError, match=r"^Nameless must define module$"):
         Nameless().module(FLAT)
 
 
@@ -222,7 +222,10 @@ def test_a_network_without_module_is_named():
     ("values", "message"),
     [
         ({"activation": "tan"}, "unknown value of MLP.activation 'tan': did you mean 'tanh'"),
-        ({"initialiser": "orthogonl"}, "unknown value of MLP.initialiser 'orthogonl': did you mean 'orthogonal'"),
+        (
+            {"initialiser": "orthogonl"},
+            "unknown value of MLP.initialiser 'orthogonl': did you mean 'orthogonal'",
+        ),
         ({"hidden": (16, 0)}, r"each item of MLP.hidden must be at least 1, got 0"),
         ({"hidden": 16}, "MLP.hidden must be a tuple of int, got 16"),
     ],

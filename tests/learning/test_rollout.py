@@ -83,9 +83,11 @@ def test_each_step_gets_its_own_part_and_its_own_key(two_rollouts):
 def test_without_memory_nothing_is_carried():
     env = Clock(max_steps=LIMIT)
 
+    def act(memory, obs, _):
+        return 0 * obs, memory, None
+
     def run(key):
         episodes = start_episodes(env, key, ENVS)
-        act = lambda memory, obs, key: (jnp.float32(0), memory, None)  # noqa: E731
         return episodes, rollout(env, episodes, key, STEPS, act)
 
     start, (episodes, transitions, kept) = jax.eval_shape(run, random.key(0))
