@@ -1,14 +1,16 @@
 """Each sentence of the check of an algorithm, as the author of an algorithm reads it."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import struct
-from jax import Array
+from jax import Array, lax
 
 from jaxrl import InputError
-from jaxrl.algorithm import Algorithm, check_algorithm
-from jaxrl.environment import static
+from jaxrl.algorithm import Algorithm, check_algorithm, static, traced
+from jaxrl.config import Config
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.spaces import Box, Discrete
 
@@ -17,6 +19,7 @@ class Corridor(Environment):
     """Two actions, or two numbers."""
 
     continuous: bool = static(False)
+    length: int = traced(3)
 
     @property
     def observation_space(self):
@@ -39,6 +42,10 @@ class Corridor(Environment):
 class State(struct.PyTreeNode):
     value: Array  # [] float32
     count: Array  # [] int32
+
+
+class Scaled(Config):
+    scale: float = traced(1.0)
 
 
 class Learner(Algorithm):
@@ -90,7 +97,6 @@ def test_a_learner_that_keeps_the_contract_passes(continuous):
     state, iteration = check_algorithm(Learner(), Corridor(continuous=continuous))
     kinds = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), state)
     assert kinds == State(((), "float32"), ((), "int32"))
-    assert len(iteration.in_avals) == 2  # the state
     assert len(iteration.out_avals) == 2 + 2  # the state and a pair
 
 
@@ -240,6 +246,36 @@ def test_exploring_actions_are_checked_too():
 def test_a_memory_stays_as_it_is(after, got):
     learner = broken(act=lambda memory: (jnp.int32(0), after(memory)), memory=jnp.int32(0))
     assert sentence(learner) == f"Broken.act must return a memory like memory's, int32[], got {got}"
+
+
+class Deciding(Learner):
+    """Takes a branch by a hyper-parameter, by its component's, by t, or by its state."""
+
+    by: str = static("rate")
+    rate: float = traced(0.5)
+    fixed: float = static(0.5)
+    network: Scaled = Scaled()
+
+    def step(self, env, state, key, t, total):
+        by = {"rate": self.rate, "network.scale": self.network.scale, "length": env.length}
+        decider = by | {"fixed": self.fixed, "t": t, "state": state.value}
+        return lax.cond(decider[self.by] > 0, lambda: state, lambda: state), {}
+
+
+@pytest.mark.parametrize("by", ["rate", "network.scale", "length"])
+def test_a_branch_by_a_traced_field_is_warned_of(by):
+    sentence = (
+        f"Deciding.step or its environment has a lax.cond on the traced field {by}: "
+        "in a batch both branches run; mark it static, or decide by t"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$"):
+        check_algorithm(Deciding(by=by), Corridor())
+
+
+@pytest.mark.parametrize("by", ["fixed", "t", "state"])
+def test_other_branches_are_not(by):
+    """A branch by the state runs both sides, too, but some learners cannot do without it."""
+    check_algorithm(Deciding(by=by), Corridor())
 
 
 def test_nothing_is_computed():
