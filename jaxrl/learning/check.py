@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 from jax.extend.core import ClosedJaxpr
 
@@ -41,11 +42,11 @@ def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, Clos
         outcome = algorithm.step(env, state, key, t, total)
         if not isinstance(outcome, tuple) or len(outcome) != 2:
             raise InputError(f"{name}.step must return (state, metrics), got {_abridged(outcome)}")
-        return outcome
+        return _arrays(f"{name}.step", outcome)
 
     def init(shared: Any) -> State:
         algorithm, env = attached(shared)
-        return algorithm.init(env, key)
+        return _arrays(f"{name}.init", algorithm.init(env, key))
 
     state = jax.eval_shape(init, shared)
     arguments = (configs, state, key, shared, t, t)
@@ -97,17 +98,26 @@ def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
     def acted(state: State, shared: Any, explore: bool) -> Any:
         algorithm, env = attached(shared)
         key = random.key(0)
-        obs, memory = env.observe(env.reset(key)), algorithm.memory(env)
+        obs, memory = env.observe(env.reset(key)), _arrays(f"{name}.memory", algorithm.memory(env))
         outcome = algorithm.act(env, state, memory, obs, key, explore)
         if not isinstance(outcome, tuple) or len(outcome) != 2:
             raise InputError(f"{name}.act must return (action, memory), got {_abridged(outcome)}")
-        return memory, *outcome
+        return memory, *_arrays(f"{name}.act", outcome)
 
     for explore in (False, True):
         memory, action, after = jax.eval_shape(partial(acted, explore=explore), state, shared)
         element = jax.ShapeDtypeStruct(space.shape, space.dtype)
         _require_same(f"{name}.act must return an action of {env.title},", action, element)
         _require_same(f"{name}.act must return a memory like memory's,", after, memory)
+
+
+def _arrays(method: str, tree: Any) -> Any:
+    """What a method returned. Raises InputError for a part of it that is neither an array nor a number."""
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        if not isinstance(leaf, Array | np.ndarray | np.generic | float | int):
+            place = f" at {jax.tree_util.keystr(path)}" if path else ""
+            raise InputError(f"{method} must return arrays and numbers alone, got {leaf!r}{place}")
+    return tree
 
 
 def _require_metrics(name: str, metrics: Any) -> None:

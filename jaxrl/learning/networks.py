@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 
 from jaxrl.config import Config, static
+from jaxrl.errors import InputError
 from jaxrl.mdp.spaces import Discrete, Space
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh}
@@ -25,7 +26,7 @@ class Network(Config):
         x is [..., *inputs] float32 as `features` makes it; a critic's action is a further input, [..., n].
         Gives [..., m] float32.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define module")
+        raise InputError(f"{type(self).__name__} must define module")
 
 
 class MLP(Network):

@@ -119,6 +119,8 @@ def _check_space(what: str, space: Any) -> Space:
 
 def described(tree: Any) -> str:
     """A pytree's shapes and types, such as "float32[4]"; unless it is one array, its structure too."""
+    if tree is None:
+        return "None"
     leaves, structure = jax.tree.flatten(tree)
     types = [leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf) for leaf in leaves]
     short = [f"{dtype}{list(jnp.shape(leaf))}" for dtype, leaf in zip(types, leaves, strict=True)]

@@ -4,14 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import random
 
-from envs import CartPole, Pendulum
+from envs import Pendulum
 from jaxrl.algorithms import PPO
+from jaxrl.learning.networks import MLP
 from jaxrl.learning.normalise import Moments, Scales, running_returns
+from jaxrl.mdp.episode import Transition
 from tests.lanes import batch_of, trained
 
-SMALL = PPO(num_envs=2, num_steps=16, minibatches=2, hidden=(8,))
+SMALL = PPO(num_envs=2, num_steps=16, epochs=1, minibatches=2, network=MLP(hidden=(8,)))
+BOTH = SMALL.replace(normalise_observations=True, normalise_rewards=True)
+OBS = np.float32([0.5, -0.5, 4.0])
 
 
 def test_moments_of_batches_equal_those_of_all_data():
@@ -19,7 +22,7 @@ def test_moments_of_batches_equal_those_of_all_data():
     batches = [rng.normal(1_000, [1, 100, 0.01], size=(n, 3)).astype(np.float32) for n in (5, 1, 40, 200)]
     moments = Moments.create((3,))
     for batch in batches:
-        moments = moments.updated(jnp.asarray(batch))
+        moments = moments.updated(batch)
     everything = np.concatenate(batches).astype(np.float64)
     np.testing.assert_allclose(moments.mean, everything.mean(axis=0), rtol=1e-3)
     # The variance 1 it starts from has the weight of 1e-4 arrays, at a distance of 1,000 from the data.
@@ -46,47 +49,63 @@ def test_running_returns_by_hand():
     assert after == 10
 
 
-def scales_after(algorithm):
-    """What a few iterations in a Pendulum leave."""
-    return trained(batch_of([algorithm], Pendulum(), [0]), 3).scales
+@pytest.fixture(scope="module")
+def learned():
+    """What three iterations in a Pendulum leave in one run: [32] transitions each, both options on."""
+    return jax.tree.map(lambda leaf: leaf[0], trained(batch_of([BOTH], Pendulum(), [0]), 3))
 
 
-def test_options_move_only_their_own_scales():
-    start = Scales.create((3,), 2)
-    for changes in ({}, {"normalise_observations": True}, {"normalise_rewards": True}):
-        scales = scales_after(SMALL.replace(**changes))
-        moved = {
-            "normalise_observations": not np.allclose(scales.inputs.mean[0], start.inputs.mean),
-            "normalise_rewards": not np.allclose(scales.returns.variance, 1),
-        }
-        assert moved == {name: name in changes for name in moved}
+def test_both_scales_are_learned_from_every_transition(learned):
+    scales = learned.scales
+    assert scales.inputs.count == scales.returns.count == pytest.approx(3 * 32, rel=1e-4)
+    assert not np.allclose(scales.inputs.mean, 0)
+    assert scales.returns.variance > 2
 
 
-def test_observations_are_standardised_by_what_was_seen():
-    algorithm = SMALL.replace(normalise_observations=True)
-    state = jax.tree.map(lambda x: x[0], trained(batch_of([algorithm], Pendulum(), [0]), 3))
-    assert state.scales.inputs.count == pytest.approx(3 * 32, rel=1e-4)
-    obs = jnp.array([0.5, -0.5, 4.0])
+@pytest.mark.parametrize(
+    "changes", [{}, {"normalise_observations": True}, {"normalise_rewards": True}], ids=str
+)
+def test_options_move_only_their_own_scales(changes, learned):
+    """Made-up transitions, valued by networks that do not matter."""
+    algorithm, env = SMALL.replace(**changes), Pendulum()
+    transitions, drawn = rewarded(1.0)
+    state = learned.replace(scales=Scales.create((3,), 2))
+    scales, _ = jax.jit(algorithm.samples)(env, state, transitions, drawn)
+    assert {
+        "normalise_observations": not np.allclose(scales.inputs.mean, 0),
+        "normalise_rewards": not np.allclose(scales.returns.variance, 1),
+    } == {name: name in changes for name in ("normalise_observations", "normalise_rewards")}
+
+
+def test_observations_are_standardised_by_what_was_seen(learned):
     np.testing.assert_array_equal(
-        algorithm.input(Pendulum(), state.scales, obs), state.scales.inputs.standardised(obs)
+        BOTH.input(Pendulum(), learned.scales, OBS), learned.scales.inputs.standardised(OBS)
     )
-    plain = state.scales.replace(inputs=Moments.create((3,)))
-    acts = [
-        algorithm.act(Pendulum(), state.replace(scales=s), obs, random.key(0), False)
-        for s in (state.scales, plain)
-    ]
-    assert acts[0] != acts[1]
+    np.testing.assert_array_equal(SMALL.input(Pendulum(), learned.scales, OBS), OBS)
+    act = jax.jit(
+        lambda scales: BOTH.act(Pendulum(), learned.replace(scales=scales), (), OBS, None, False)[0]
+    )
+    assert act(learned.scales) != act(learned.scales.replace(inputs=Moments.create((3,))))
 
 
-def test_a_reward_scale_changes_nothing_once_rewards_are_normalised():
-    normalising = SMALL.replace(normalise_rewards=True)
-    state = jax.tree.map(lambda x: x[0], trained(batch_of([normalising], CartPole(), [0]), 2))
-    state = state.replace(scales=Scales.create((4,), 2))
-    _, transitions, drawn = normalising.rollout(CartPole(), state, random.key(1))
+def rewarded(factor):
+    """A rollout of made-up transitions [16, 2] whose rewards have a deviation of about `factor`, and actions."""
+    rng = np.random.default_rng(0)
+    obs, next_obs = rng.normal(1, 2, size=(2, 16, 2, 3)).astype(np.float32)
+    reward, action = rng.normal(size=(2, 16, 2)).astype(np.float32)
+    done = rng.random((16, 2)) < 0.1
+    totals = (np.zeros((16, 2)), np.zeros((16, 2), int))
+    action = action[..., None]
+    made = Transition(obs, action, factor * reward, next_obs, done, np.zeros_like(done), *totals)
+    return made, (action, np.zeros((16, 2), np.float32))
 
-    def advantages(algorithm, factor):
-        scaled = transitions.replace(reward=factor * transitions.reward)
-        return algorithm.samples(CartPole(), state, scaled, drawn)[1].advantage
 
-    np.testing.assert_allclose(advantages(normalising, 1e3), advantages(normalising, 10.0), rtol=1e-2)
-    assert not np.allclose(advantages(SMALL, 1e3), advantages(SMALL, 10.0), rtol=0.5)
+def test_a_reward_scale_changes_nothing_once_rewards_are_normalised(learned):
+    state = learned.replace(scales=Scales.create((3,), 2))
+
+    def advantages(algorithm):
+        samples = jax.jit(algorithm.samples)
+        return [samples(Pendulum(), state, *rewarded(factor))[1].advantage for factor in (1e3, 10.0)]
+
+    np.testing.assert_allclose(*advantages(BOTH), rtol=1e-2, atol=1e-2)
+    assert not np.allclose(*advantages(SMALL), rtol=0.5)

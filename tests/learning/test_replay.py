@@ -1,3 +1,5 @@
+"""Replay: a ring of rows beside a plain one, the segments that are drawn, and what the compiler makes of it."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,108 +7,55 @@ import pytest
 from jax import random
 from scipy import stats
 
-from jaxrl.compiled.engine import advance, initialise
+from jaxrl import InputError
+from jaxrl.compiled.engine import advance, initialise, iterate
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning import replay
-from jaxrl.mdp.episode import Experience, Transition
-from jaxrl.random.generators import DEFAULT
-from tests.lanes import batch_of, small, start
+from jaxrl.learning.returns import n_step_return
+from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import Experience
+from jaxrl.mdp.spaces import Box, Discrete
+from tests.lanes import batch_of, small
 
 ROWS, ENVS, TOGETHER, LENGTH = 12, 3, 2, 3
+DISCOUNT = 0.9
 
 
-def rows_of(first, count):
-    """Rows that hold their own step number and environment."""
-    step = np.repeat(np.arange(first, first + count)[:, None], ENVS, axis=1)
-    return {"step": jnp.asarray(step), "env": jnp.tile(jnp.arange(ENVS), (count, 1)), "even": step % 2 == 0}
+class Numbers(Environment):
+    """Only its spaces matter."""
+
+    @property
+    def observation_space(self):
+        return Box(0, 10**6, (), jnp.int32)
+
+    @property
+    def action_space(self):
+        return Discrete(4)
 
 
-def filled(steps):
-    """A ring after `steps` rows, and the same in plain Python."""
-    ring = replay.create(rows_of(0, 1), ROWS)
-    plain = {}
-    for step in range(0, steps, TOGETHER):
-        ring = replay.write(ring, rows_of(step, TOGETHER), jnp.int32(step))
-        plain |= {i % ROWS: i for i in range(step, step + TOGETHER)}
-    return ring, plain
+class Pixels(Numbers):
+    @property
+    def observation_space(self):
+        return Box(0, 255, (5, 4, 3), jnp.uint8)
 
-
-def test_types_are_kept():
-    ring, _ = filled(4)
-    assert ring["step"].dtype == jnp.int32
-    assert ring["even"].dtype == jnp.bool_
-
-
-@pytest.mark.parametrize("steps", [4, 12, 14, 50])
-@pytest.mark.parametrize("length", [1, 3])
-def test_samples_are_whole_uniform_stretches_of_what_was_written(steps, length):
-    ring, plain = filled(steps)
-    drawn = replay.sample(ring, random.key(0), jnp.int32(steps), batch=20_000, length=length)
-    step = np.asarray(drawn["step"])
-    assert step.shape == (20_000, length)
-    np.testing.assert_array_equal(step, step[:, :1] + np.arange(length))
-    assert (drawn["env"] == drawn["env"][:, :1]).all()
-    starts = sorted(plain.values())[: len(plain) - length + 1]
-    counts = np.array(
-        [[(step[:, 0][drawn["env"][:, 0] == env] == s).sum() for s in starts] for env in range(ENVS)]
-    )
-    assert counts.sum() == 20_000
-    assert stats.chisquare(counts.ravel()).pvalue > 1e-3
-
-
-def transitions(rewards, terminated, truncated):
-    n = len(rewards)
-    zeros = jnp.zeros(n)
-    return Transition(
-        obs=jnp.arange(n),
-        action=zeros,
-        reward=jnp.array(rewards, jnp.float32),
-        next_obs=jnp.arange(1, n + 1),
-        terminated=jnp.array(terminated, bool),
-        truncated=jnp.array(truncated, bool),
-        episode_return=zeros,
-        episode_length=zeros,
-    )
+    @property
+    def action_space(self):
+        return Box(-1.0, 1.0, (2,))
 
 
 @pytest.mark.parametrize(
-    ("terminated", "truncated", "expected"),
+    ("env", "observed", "acted"),
     [
-        ([0, 0, 0], [0, 0, 0], (1 + 0.5 * 2 + 0.25 * 4, 0.125, 3)),
-        ([0, 1, 0], [0, 0, 0], (1 + 0.5 * 2, 0.0, 2)),
-        ([0, 0, 0], [0, 1, 0], (1 + 0.5 * 2, 0.25, 2)),
-        ([1, 0, 0], [0, 0, 1], (1, 0.0, 1)),
-        ([0, 0, 1], [0, 0, 0], (1 + 0.5 * 2 + 0.25 * 4, 0.0, 3)),
-        ([0, 0, 1], [1, 0, 0], (1, 0.5, 1)),
+        (Numbers(), ((ROWS, ENVS), "int32"), ((ROWS, ENVS), "int32")),
+        (Pixels(), ((ROWS, ENVS, 5, 4, 3), "uint8"), ((ROWS, ENVS, 2), "float32")),
     ],
+    ids=["numbers", "pixels"],
 )
-def test_n_step_returns_by_hand(terminated, truncated, expected):
-    reward, bootstrap, next_obs = replay.n_step(transitions([1, 2, 4], terminated, truncated), 0.5)
-    assert (float(reward), float(bootstrap), int(next_obs)) == expected
-
-
-def plain_n_step(rewards, ends, cuts, discount):
-    """The discounted reward, the discount of what follows, and the place of the last transition that counts."""
-    total, weight, i = 0.0, 1.0, 0
-    for i, reward in enumerate(rewards):
-        total += weight * reward
-        weight *= discount
-        if ends[i] or cuts[i]:
-            break
-    return total, 0.0 if ends[i] else weight, i
-
-
-def test_n_step_returns_against_a_plain_loop():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        n = int(rng.integers(1, 7))
-        rewards, ends, cuts = rng.normal(size=n), rng.random(n) < 0.2, rng.random(n) < 0.2
-        stretch = transitions(rewards, ends, cuts & ~ends)
-        total, weight, last = plain_n_step(rewards, ends, cuts, 0.9)
-        reward, bootstrap, next_obs = replay.n_step(stretch, 0.9)
-        assert float(reward) == pytest.approx(total, abs=1e-5)
-        assert float(bootstrap) == pytest.approx(weight, abs=1e-6)
-        assert int(next_obs) == last + 1
+def test_a_ring_has_the_shapes_and_types_of_the_spaces(env, observed, acted):
+    ring = jax.eval_shape(lambda: replay.create(env, ROWS, ENVS))
+    flags = ((ROWS, ENVS), "bool")
+    expected = Experience(observed, acted, ((ROWS, ENVS), "float32"), observed, flags, flags)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), ring) == expected
 
 
 def random_rows(rng, first, count):
@@ -119,16 +68,84 @@ def random_rows(rng, first, count):
     return Experience(obs, action, reward, rng.integers(10**6, size=shape, dtype=np.int32), ends, cuts)
 
 
-def test_random_writes_and_samples_equal_a_plain_ring():
-    """Writes of every size that may begin where the last one ended; stretches as DQN draws and values them."""
+@pytest.fixture(scope="module")
+def write():
+    return jax.jit(replay.write)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """20,000 segments from a ring after some steps, by their length."""
+
+    def draw(length):
+        def segments(ring, key, steps):
+            places = replay.uniform_segments(ring, key, steps, 20_000, length)
+            return places, replay.read(ring, places)
+
+        return jax.jit(segments)
+
+    return {length: draw(length) for length in (1, LENGTH)}
+
+
+def filled(write, steps):
+    """A ring after `steps` rows, with what is in it: step numbers of its rows."""
+    rng, ring = np.random.default_rng(0), replay.create(Numbers(), ROWS, ENVS)
+    for step in range(0, steps, TOGETHER):
+        ring = write(ring, random_rows(rng, step, TOGETHER), step)
+    return ring, range(max(0, steps - ROWS), steps)
+
+
+@pytest.mark.parametrize("steps", [4, 12, 14, 50])
+@pytest.mark.parametrize("length", [1, LENGTH])
+def test_samples_are_whole_uniform_segments_of_what_was_written(steps, length, write, drawn):
+    ring, written = filled(write, steps)
+    places, segments = drawn[length](ring, random.key(0), steps)
+    assert places.row.shape == (20_000, length)
+    assert places.env.shape == (20_000, 1)
+    step, env = np.divmod(segments.obs, ENVS)
+    np.testing.assert_array_equal(env, np.tile(places.env, length))
+    np.testing.assert_array_equal(step % ROWS, places.row)
+    np.testing.assert_array_equal(step, step[:, :1] + np.arange(length))
+    counts = np.zeros((ENVS, len(written) - length + 1))
+    np.add.at(counts, (env[:, 0], step[:, 0] - written.start), 1)
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-3
+
+
+def test_segments_never_cross_the_write_position():
+    """Whatever number of rows was written, the last transition of a segment is not older than its first."""
+    steps = np.arange(LENGTH, 4 * ROWS)
+    ring = replay.create(Numbers(), ROWS, ENVS)
+    keys = random.split(random.key(0), len(steps))
+    draw = jax.vmap(lambda key, steps: replay.uniform_segments(ring, key, steps, 500, LENGTH).row)
+    rows = np.asarray(jax.jit(draw)(keys, steps))  # [steps, 500, LENGTH]
+    oldest = np.where(steps < ROWS, 0, steps % ROWS)[:, None, None]  # the row that is written next, once full
+    age = (rows - oldest) % ROWS
+    np.testing.assert_array_equal(np.diff(age, axis=-1), 1)
+    assert (age.max(axis=(1, 2)) == np.minimum(steps, ROWS) - 1).all()
+    assert (age.min(axis=(1, 2)) == 0).all()
+
+
+def plain_n_step(segment):
+    """The discounted reward, the discount of what follows, and the observation of its value."""
+    total, weight, i = 0.0, 1.0, 0
+    for i, reward in enumerate(segment.reward):
+        total += weight * reward
+        weight *= DISCOUNT
+        if segment.terminated[i] or segment.truncated[i]:
+            break
+    return total, 0.0 if segment.terminated[i] else weight, segment.next_obs[i]
+
+
+def test_random_writes_and_samples_equal_a_plain_ring(write):
+    """Writes of every size that may begin where the last one ended; segments as DQN draws and values them."""
 
     @jax.jit
     def drawn(ring, key, steps):
-        stretches = replay.sample(ring, key, steps, batch=16, length=LENGTH)
-        return stretches.obs, jax.vmap(replay.n_step, (0, None))(stretches, 0.9)
+        segments = replay.read(ring, replay.uniform_segments(ring, key, steps, 16, LENGTH))
+        return segments.obs, jax.vmap(n_step_return, (0, None))(segments, DISCOUNT)
 
-    rng, write, plain, steps = np.random.default_rng(0), jax.jit(replay.write), [], 0
-    ring = replay.create(random_rows(rng, 0, 1), ROWS)
+    rng, plain, steps = np.random.default_rng(0), [], 0
+    ring = replay.create(Numbers(), ROWS, ENVS)
     for i in range(3_000):
         count = rng.choice([n for n in range(1, ROWS + 1) if ROWS % n == steps % n == 0])
         rows = random_rows(rng, steps, count)
@@ -144,33 +161,47 @@ def test_random_writes_and_samples_equal_a_plain_ring():
         for drawn_obs, *value in zip(obs, *values, strict=True):
             step, env = divmod(int(drawn_obs[0]), ENVS)
             assert max(0, steps - ROWS) <= step <= steps - LENGTH
-            stretch = jax.tree.map(
-                lambda *leaves, env=env: np.array(leaves)[:, env], *plain[step : step + LENGTH]
-            )
-            np.testing.assert_array_equal(drawn_obs, stretch.obs)
-            *worth, last = plain_n_step(stretch.reward, stretch.terminated, stretch.truncated, 0.9)
-            np.testing.assert_allclose(value, [*worth, stretch.next_obs[last]], atol=1e-5)
+            successive = plain[step : step + LENGTH]
+            segment = jax.tree.map(lambda *leaves, env=env: np.array(leaves)[:, env], *successive)
+            np.testing.assert_array_equal(drawn_obs, segment.obs)
+            np.testing.assert_allclose(value, plain_n_step(segment), atol=1e-5)
     assert steps > 100 * ROWS
+
+
+@pytest.mark.parametrize(
+    ("capacity", "message"),
+    [
+        (105, "^Learner.capacity must be a multiple of num_envs x num_steps = 10, got 105$"),
+        (30, "^Learner.capacity must be at least warmup = 50, got 30$"),
+    ],
+)
+def test_a_capacity_that_does_not_fit_is_refused(capacity, message):
+    replay.require_capacity("Learner", 50, 10, batch_size=40, warmup=50)
+    with pytest.raises(InputError, match=message):
+        replay.require_capacity("Learner", capacity, 10, batch_size=40, warmup=50)
+
+
+LANES, CAPACITY = 4, 1_000_000
+
+
+def shapes(name):
+    """Lanes of an algorithm with a large ring, and the shapes of their states."""
+    algorithm, env = small(name)
+    lanes = batch_of([algorithm.replace(capacity=CAPACITY)] * LANES, env, range(LANES)).lanes()
+    algorithm, env, keys, shared = lanes
+    return lanes, jax.eval_shape(initialise, algorithm, env, keys.init, shared, 100)
 
 
 @pytest.mark.parametrize("name", ["dqn", "sac", "discrete_sac"])
 def test_no_copy_of_the_buffer_in_the_loop(name):
-    """Temporary memory of the compiled chunk does not grow with the capacity."""
-    algorithm, env = small(name)
-
-    def temporary(capacity):
-        batch = batch_of([algorithm.replace(capacity=capacity)] * 4, env, range(4))
-        algorithms, envs, state = start(batch)
-        memory = advance.lower(algorithms, envs, state, 0, 10, 100).compile().memory_analysis()
-        return memory.temp_size_in_bytes
-
-    little, much = temporary(1_000), temporary(50_000)
-    row = 4 * (2 * 4 * 4 + 4 * 4 + 2)  # bytes of a transition in four lanes, about
-    assert much - little < 0.01 * row * 49_000
+    """The compiled chunk has less temporary memory than the smallest of a ring's arrays, a byte an entry."""
+    (algorithm, env, keys, shared), state = shapes(name)
+    lowered = advance.lower(algorithm, env, state, keys.steps, shared, 0, 10, 100)
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < LANES * CAPACITY
 
 
 def equations(jaxpr):
-    """Of a jaxpr and of all within it."""
+    """The equations of a jaxpr and of all within it."""
     for eqn in jaxpr.eqns:
         yield eqn
         for inner in inner_jaxprs(eqn):
@@ -179,22 +210,15 @@ def equations(jaxpr):
 
 @pytest.mark.parametrize("name", ["dqn", "sac", "discrete_sac"])
 def test_no_branch_copies_the_buffer(name):
-    """A `cond` would, of what it is given and gives; under vmap one on a lane's value becomes a `select_n`."""
-    algorithm, env = small(name)
-    algorithms, envs, keys, _ = batch_of([algorithm.replace(capacity=8_000)] * 2, env, range(2)).lanes(
-        DEFAULT
-    )
-    state = jax.eval_shape(initialise, algorithms, envs, keys)
-
-    def step(t, state):
-        return jax.vmap(lambda a, e, s: a.step(e, s, t, 100))(algorithms, envs, state)
-
-    found = [*equations(jax.make_jaxpr(step)(0, state).jaxpr)]
+    """A `cond` copies what it takes and gives; under vmap one on a lane's value becomes a `select_n`."""
+    (algorithm, env, keys, shared), state = shapes(name)
+    program = jax.make_jaxpr(iterate)(algorithm, env, state, keys.steps, shared, 0, 100)
+    found = [*equations(program.jaxpr)]
     branches = [eqn for eqn in found if eqn.primitive.name in ("cond", "select_n")]
     values = [var.aval.size for eqn in branches for var in (*eqn.invars, *eqn.outvars)]
     assert max(values) < min(leaf.size for leaf in jax.tree.leaves(state.replay))
 
-    # Of the warm-up: t is the same in all lanes, so that a branch remains one and a count a number.
+    # t is the same in all lanes, so that the branch of the warm-up remains one, and the updates' count a number.
     conds = sum(eqn.primitive.name == "cond" for eqn in found)
     assert conds == (0 if name == "dqn" else 1)
     loops = [eqn for eqn in found if eqn.primitive.name == "while"]
