@@ -117,10 +117,13 @@ class DiscreteSAC(Collector):
         """The episodes after num_steps steps, and the transitions: [num_steps, num_envs]."""
 
         def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, None]:
-            def sample() -> Array:
-                return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
-
-            return lax.cond(warming, lambda: env.action_space.sample(key), sample), memory, None
+            x, actor = features(env.observation_space, obs), state.learned.actor
+            action = lax.cond(
+                warming,
+                lambda: env.action_space.sample(key),
+                lambda: self.policy(env, actor, x).sample(key),
+            )
+            return action, memory, None
 
         return rollout(env, state.episodes, key, self.num_steps, act)[:2]
 

@@ -20,6 +20,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector
 from jaxrl.learning.distributions import TanhGaussian
+from jaxrl.learning.exploration import repeated_uniform
 from jaxrl.learning.metrics import Metrics, episode_metrics
 from jaxrl.learning.networks import MLP, Linear, Network, features
 from jaxrl.learning.returns import td_target
@@ -79,8 +80,8 @@ class SAC(Collector):
         key_actor, key_critics, key_episodes = random.split(key, 3)
         episodes = start_episodes(env, key_episodes, self.num_envs)
         x, action = features(env.observation_space, episodes.obs[0]), jnp.zeros(dimensions(env))
-        first, second = (self.critic(env).init(key, x, action) for key in random.split(key_critics))
-        actor = self.actor(env).init(key_actor, x)
+        first, second = (self.head(env, 1).init(key, x, action) for key in random.split(key_critics))
+        actor = self.head(env, 2 * dimensions(env)).init(key_actor, x)
         learned = Learned(actor, (first, second), jnp.log(jnp.float32(self.temperature)))
         return State(
             learned=learned,
@@ -131,26 +132,16 @@ class SAC(Collector):
         self, env: Environment, state: State, key: Array, t: Array, warming: Array
     ) -> tuple[Episode, Transition, Experience, Array]:
         """num_steps steps: episodes, transitions, the same with actions in (-1, 1), and the held actions."""
-        key_rollout, key_uniform = random.split(key)
-
-        def hold(held: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            step, key = inputs
-            uniform = random.uniform(key, held.shape, minval=-1.0, maxval=1.0)
-            held = jnp.where(step % self.warmup_hold == 0, uniform, held)
-            return held, held
+        key_steps, key_uniform = random.split(key)
 
         def act(memory: Memory, obs: Array, key: Array, uniform: Array) -> tuple[Array, Memory, Array]:
-            def sample() -> Array:
-                return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
-
-            action = lax.cond(warming, lambda: uniform, sample)
+            x, actor = features(env.observation_space, obs), state.learned.actor
+            action = lax.cond(warming, lambda: uniform, lambda: self.policy(env, actor, x).sample(key))
             return executed(env, action), memory, action
 
         steps = t * self.num_steps + jnp.arange(self.num_steps)
-        held, uniform = lax.scan(hold, state.held, (steps, random.split(key_uniform, self.num_steps)))
-        episodes, transitions, action = rollout(
-            env, state.episodes, key_rollout, self.num_steps, act, uniform
-        )
+        held, uniform = repeated_uniform(key_uniform, state.held, steps, self.warmup_hold)
+        episodes, transitions, action = rollout(env, state.episodes, key_steps, self.num_steps, act, uniform)
         action = action.reshape(transitions.action.shape)
         return episodes, transitions, transitions.experience.replace(action=action), held
 
@@ -178,28 +169,23 @@ class SAC(Collector):
     def soft_value(
         self, env: Environment, actor: Any, critics: Any, temperature: Scalar, x: Array, noise: Array
     ) -> tuple[Array, Array]:
-        """min Q(s, a) - α log π(a | s) (eq. 3) and -log π(a | s), [...] each.
-
-        x is [..., *inputs]; noise [..., d] gives the actions.
-        """
+        """min Q(s, a) - α log π(a | s) (eq. 3) and -log π(a | s), [...] each, for noise [..., d]."""
         action, log_prob = self.policy(env, actor, x).transformed(noise)
         value = jnp.min(self.action_values(env, critics, x, action), axis=0)
         return value - temperature * log_prob, -log_prob
 
     def action_values(self, env: Environment, critics: Any, x: Array, action: Array) -> Array:
         """Both critics' values of actions [..., d]: [2, ...]."""
-        return jnp.stack([self.critic(env).apply(each, x, action)[..., 0] for each in critics])
+        return jnp.stack([self.head(env, 1).apply(each, x, action)[..., 0] for each in critics])
 
     def policy(self, env: Environment, actor: Any, x: Array) -> TanhGaussian:
         """The actor's distributions over actions in (-1, 1) for inputs [..., *inputs]."""
-        mean, log_std = jnp.split(self.actor(env).apply(actor, x), 2, axis=-1)
+        mean, log_std = jnp.split(self.head(env, 2 * dimensions(env)).apply(actor, x), 2, axis=-1)
         return TanhGaussian(mean, jnp.clip(log_std, -20.0, 2.0))  # as the authors' code does
 
-    def actor(self, env: Environment) -> nn.Module:
-        return Linear(self.network.module(env.observation_space), 2 * dimensions(env))
-
-    def critic(self, env: Environment) -> nn.Module:
-        return Linear(self.network.module(env.observation_space), 1)
+    def head(self, env: Environment, outputs: int) -> nn.Module:
+        """A network of actor (2 d outputs) or critic (1): inputs, and a critic's action, to outputs."""
+        return Linear(self.network.module(env.observation_space), outputs)
 
 
 def dimensions(env: Environment) -> int:

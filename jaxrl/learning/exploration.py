@@ -2,7 +2,7 @@
 
 import chex
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array, lax, random
 
 from jaxrl.config import Scalar
 
@@ -16,3 +16,19 @@ def epsilon_greedy(key: Array, values: Array, epsilon: Scalar) -> Array:
     uniform, n = random.uniform(key), values.shape[0]
     explored = jnp.floor(uniform / jnp.maximum(epsilon, 1e-8) * n).astype(jnp.int32)
     return jnp.where(uniform < epsilon, jnp.minimum(explored, n - 1), jnp.argmax(values))
+
+
+def repeated_uniform(key: Array, held: Array, steps: Array, period: int) -> tuple[Array, Array]:
+    """Uniform actions in (-1, 1), each repeated for `period` steps, so that exploration reaches far.
+
+    held [num_envs, d] are the actions of the step before, steps [n] the numbers of the steps. Gives the
+    actions of the last step and of all: [num_envs, d], [n, num_envs, d].
+    """
+
+    def one(held: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        step, key = inputs
+        fresh = random.uniform(key, held.shape, minval=-1.0, maxval=1.0)
+        held = jnp.where(step % period == 0, fresh, held)
+        return held, held
+
+    return lax.scan(one, held, (steps, random.split(key, steps.size)))

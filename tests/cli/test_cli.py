@@ -124,7 +124,7 @@ def test_evaluate_shows_each_environment_and_setting(lake, tmp_path, capsys):
     assert re.search(r"FrozenLake-v1 +q_learning +1 ", capsys.readouterr().out)
 
 
-def test_a_study_is_evaluated_in_named_environments_and_logged(tmp_path, capsys):
+def test_a_study_is_evaluated_in_named_environments_and_logged(tmp_path):
     out = tmp_path / "lake"
     dry = ["--evaluate-in", "dry:is_slippery=false,max_steps=20", "--log", "tensorboard"]
     main([*LAKE, *SMALL, *dry, "--out", str(out)])
@@ -141,7 +141,7 @@ def test_transitions_are_exported(lake, tmp_path, capsys):
     assert np.load(file)["reward"].shape == (7,)
 
 
-def test_components_are_chosen_by_name_and_set_by_dotted_names(tmp_path, capsys):
+def test_components_are_chosen_by_name_and_set_by_dotted_names(capsys):
     chosen = ["--set", "network=mlp", "--set", "network.hidden=8,4/4", "--set", "num_steps=8"]
     arguments = ["train", "ppo", "CartPole-v1", "--seeds", "1", "--steps", "64", "--dry-run"]
     main([*arguments, *chosen])
