@@ -1,0 +1,168 @@
+"""Saved states of batches in a results folder, and how far each batch is."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+
+from jaxrl.compiled.engine import initialise
+from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import State
+from jaxrl.store.manifest import (
+    KINDS,
+)
+from jaxrl.store.states import lane_hashes, read_state, write_state
+from jaxrl.store.tables import write_text
+from jaxrl.study.batch import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a batch is."""
+
+    iteration: int  # of the saved state
+    files: str  # hash of its files
+    hashes: dict[str, str]  # run -> hash of its state
+    seconds: dict[str, float]  # spent so far, by KINDS
+    failed: dict[str, tuple[int, str]]  # run -> iteration and metric where it was first not finite
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises ValueError, KeyError, TypeError or AttributeError unless it is the JSON of one."""
+        values = json.loads(text)
+        failed = {str(int(run)): (int(at), str(metric)) for run, (at, metric) in values["failed"].items()}
+        progress = cls(**(values | {"failed": failed}))
+        typed: list[tuple[Any, type]] = [(progress.iteration, int), (progress.files, str)]
+        typed += [(value, str) for value in progress.hashes.values()]
+        typed += [(progress.seconds[kind], float) for kind in KINDS]
+        if not all(type(value) is kind for value, kind in typed):
+            raise TypeError
+        return progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """The saved states in a results folder. Raises InputError where a file cannot be read or written."""
+
+    path: Path
+    _writing: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    _abandoned: threading.Event = dataclasses.field(
+        default_factory=threading.Event, repr=False, compare=False
+    )
+
+    def abandon(self) -> None:
+        """From now on threads that still train write nothing more; waits for what is being written."""
+        with self._writing:
+            self._abandoned.set()
+
+    def save(
+        self,
+        batch: Batch,
+        iteration: int,
+        state: State,
+        seconds: Mapping[str, float],
+        failed: Mapping[str, tuple[int, str]],
+    ) -> None:
+        """Saves the state of a batch after an iteration in place of the one before.
+
+        `failed` (run -> iteration, metric) may hold runs of other batches, which are left out.
+        """
+        start = time.monotonic()
+        folder = self.path / "checkpoints"
+        path = self._state_path(batch, iteration)
+        ids = [str(run.id) for run in batch.runs]
+        hashes = lane_hashes(state, range(len(ids)))
+        with self._using("written"):
+            files = write_state(path, state)
+            progress = Progress(
+                iteration,
+                files,
+                dict(zip(ids, hashes, strict=True)),
+                {**seconds, "save": seconds["save"] + time.monotonic() - start},
+                {run: where for run, where in failed.items() if run in ids},
+            )
+            self._write_json(f"checkpoints/{_name(batch)}.json", dataclasses.asdict(progress))
+            for other in folder.glob(f"{_name(batch)}-*"):
+                if other != path:
+                    other.unlink()
+
+    def progress(self, batch: Batch) -> Progress | None:
+        """How far a batch is, None if nothing of it was saved."""
+        file = self.path / "checkpoints" / f"{_name(batch)}.json"
+        try:
+            return Progress.read(file.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise self._damaged(batch, f"{file} cannot be read") from None
+
+    def finished(self, batch: Batch) -> bool:
+        """Whether a batch is trained to the end."""
+        progress = self.progress(batch)
+        return progress is not None and progress.iteration == batch.iterations
+
+    def state(self, batch: Batch) -> State:
+        """The last saved state of all lanes of a batch."""
+        progress, lanes = self._saved(batch), batch.lanes()
+        shapes = jax.eval_shape(
+            initialise, lanes.algorithm, lanes.environment, lanes.keys.init, lanes.shared, batch.iterations
+        )
+        path = self._state_path(batch, progress.iteration)
+        try:
+            state = read_state(path, shapes, progress.files)
+        except InputError as error:
+            raise self._damaged(batch, str(error)) from None
+        expected = [progress.hashes.get(str(run.id)) for run in batch.runs]
+        if lane_hashes(state, range(len(batch.runs))) != expected:
+            raise self._damaged(batch, "its state was altered: the hashes differ")
+        return state
+
+    def forget(self, batch: Batch) -> None:
+        """Removes the checkpoint of a batch, so that it is trained again."""
+        with self._using("written"):
+            for path in (self.path / "checkpoints").glob(f"{_name(batch)}[-.]*"):
+                path.unlink()
+
+    def _saved(self, batch: Batch) -> Progress:
+        """How far a batch is, of which something must have been saved."""
+        progress = self.progress(batch)
+        if progress is None:
+            raise self._damaged(batch, "its checkpoint is missing")
+        return progress
+
+    def _state_path(self, batch: Batch, iteration: int) -> Path:
+        return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}.safetensors"
+
+    def _damaged(self, batch: Batch, what: str) -> InputError:
+        first, last = batch.runs[0].id, batch.runs[-1].id
+        return InputError(
+            f"batch {batch.index} of {self.path} (runs {first} to {last}) is damaged: {what}; "
+            f"train it again with: jaxrl resume {self.path} --rerun {batch.index}"
+        )
+
+    @contextlib.contextmanager
+    def _using(self, how: str) -> Iterator[None]:
+        """Turns what the file system refuses, a full disk for one, into an InputError with the remedy."""
+        try:
+            with self._writing:
+                if self._abandoned.is_set():
+                    raise KeyboardInterrupt
+                yield
+        except OSError as error:
+            under_way = how == "written" and os.path.exists(self.path / "manifest.json")
+            then = f"; once it can be, continue with: jaxrl resume {self.path}" if under_way else ""
+            raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
+
+    def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        write_text(self.path / name, json.dumps(values, indent=2))
+
+
+def _name(batch: Batch) -> str:
+    return f"batch-{batch.index:05d}"
