@@ -25,13 +25,7 @@ from jaxrl.statistics.comparison import (
     improvement_interval,
     verdict,
 )
-from jaxrl.statistics.curves import (
-    curve_band,
-    mean_curves,
-    simultaneous_band,
-    tolerance_band,
-    within_run_iqr,
-)
+from jaxrl.statistics.curves import curve_band, mean_curves, simultaneous_band, tolerance_band, within_run_iqr
 from jaxrl.statistics.description import describe
 from jaxrl.statistics.estimators import iqm, iqr, lower_cvar, mean, median, optimality_gap, sd
 from jaxrl.statistics.intervals import (

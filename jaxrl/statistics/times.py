@@ -10,13 +10,7 @@ from scipy import stats
 from jaxrl.errors import InputError
 from jaxrl.statistics.intervals import Interval, require_share
 from jaxrl.statistics.scores import label_settings, metric_values
-from jaxrl.statistics.tables import (
-    by_setting,
-    require_columns,
-    require_one_row_per_run,
-    run_index,
-    run_key,
-)
+from jaxrl.statistics.tables import by_setting, require_columns, require_one_row_per_run, run_index, run_key
 
 
 def threshold_times(

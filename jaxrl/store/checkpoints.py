@@ -15,9 +15,7 @@ import jax
 from jaxrl.compiled.engine import initialise
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
-from jaxrl.store.manifest import (
-    KINDS,
-)
+from jaxrl.store.manifest import KINDS
 from jaxrl.store.states import lane_hashes, read_state, write_state
 from jaxrl.store.tables import write_text
 from jaxrl.study.batch import Batch

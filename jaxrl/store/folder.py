@@ -26,15 +26,7 @@ import pandas as pd
 from jaxrl.errors import InputError
 from jaxrl.store.checkpoints import Checkpoints
 from jaxrl.store.differences import differing_names
-from jaxrl.store.manifest import (
-    FORMAT,
-    TABLES,
-    new_manifest,
-    now,
-    require_whole,
-    spec_of,
-    study_of,
-)
+from jaxrl.store.manifest import FORMAT, TABLES, new_manifest, now, require_whole, spec_of, study_of
 from jaxrl.store.shared import read_shared, write_shared
 from jaxrl.store.tables import file_hash, read_table, runs_table, write_table
 from jaxrl.study.batch import Batch

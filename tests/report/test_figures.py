@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrl.report import interactive, static
-from jaxrl.report.curve_figures import (
-    TICKS,
-    learning_curves,
-    power,
-    profile,
-    reached,
-    sensitivity,
-    ticks_of,
-)
+from jaxrl.report.curve_figures import TICKS, learning_curves, power, profile, reached, sensitivity, ticks_of
 from jaxrl.report.figures import Band, Dots, Line, Rule
 from jaxrl.report.page import figures_of, figures_over
 from jaxrl.report.row_figures import aggregate, final_scores, improvement, intervals, row_labels, score_range
