@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from jaxrl import registry
 from jaxrl.config import Config, Shared
@@ -22,8 +21,7 @@ from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
 from jaxrl.store.shared import nested
-from jaxrl.store.states import is_key
-from jaxrl.store.tables import appearing_whole
+from jaxrl.store.states import is_key, write_arrays
 
 FORMAT = 1  # of the file; a reader refuses another
 
@@ -97,9 +95,7 @@ class Policy:
                     arrays |= {f"shared/{value.hash}/{name}": each for name, each in value.flat().items()}
         described = {"format": FORMAT} | {kind: _entry(config) for kind, config in configs.items()}
         try:
-            with appearing_whole(Path(path)) as temporary:
-                contiguous = {name: each.copy(order="C") for name, each in arrays.items()}
-                save_file(contiguous, temporary, metadata={"jaxrl": json.dumps(described)})
+            write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
         return Path(path)
@@ -203,7 +199,7 @@ def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
     if array is None:
         return jnp.float32(0)
     if is_key(shape):
-        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(shape))
+        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), shape.dtype)))
     if array.shape != shape.shape or array.dtype != shape.dtype:
         expected, got = f"{shape.dtype}{list(shape.shape)}", f"{array.dtype}{list(array.shape)}"
         raise InputError(f"{path} does not fit its algorithm: it has {got} where {expected} belongs")

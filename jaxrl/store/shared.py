@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
-from jaxrl.store.tables import appearing_whole
+from jaxrl.store.states import write_arrays
 
 
 def write_shared(folder: Path, configs: Iterable[Config]) -> None:
@@ -18,10 +18,7 @@ def write_shared(folder: Path, configs: Iterable[Config]) -> None:
         for value in config.parameters().values():
             if isinstance(value, Shared) and not _path(folder, value.hash).exists():
                 folder.mkdir(exist_ok=True)
-                with appearing_whole(_path(folder, value.hash)) as temporary:
-                    save_file(
-                        {name: array.copy(order="C") for name, array in value.flat().items()}, temporary
-                    )
+                write_arrays(_path(folder, value.hash), value.flat())
 
 
 def read_shared(folder: Path) -> dict[str, Shared]:

@@ -49,12 +49,16 @@ def write_state(path: Path, state: State) -> str:
     return write_arrays(path, _named(plain(state)))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> str:
     """Writes a safetensors file, whole or not at all, without a copy of an array; gives its hash.
 
-    Raises what `write_state` does.
+    metadata: texts that the file holds too. Raises what `write_state` does.
     """
-    pieces: Iterable[bytes | memoryview] = chain([_header(arrays)], map(_bytes, arrays.values()))
+    pieces: Iterable[bytes | memoryview] = chain(
+        [_header(arrays, metadata or {})], map(_bytes, arrays.values())
+    )
     digest = hashlib.sha256()
     # The library's `save` copies all arrays twice. Its `save_file` makes a temporary file of its own, which
     # only the owner may read and which stays behind if the process is killed.
@@ -129,13 +133,14 @@ def _named(state: State) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
 
 
-def _header(arrays: Mapping[str, np.ndarray]) -> bytes:
+def _header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
     """How a safetensors file begins: where each array lies among the bytes that follow, in this order.
 
     Raises InputError for an array of a type that is not in TYPES.
     Source: https://huggingface.co/docs/safetensors, "Format".
     """
-    entries, end = {}, 0
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
     for name, array in arrays.items():
         if array.dtype.name not in TYPES:
             expected = ", ".join(TYPES)
