@@ -123,7 +123,9 @@ def test_neighbours_do_not_change_a_bit(name):
     state = trained(batch_with(name), ITERATIONS)
     others = [algorithm.replace(learning_rate=rate) for rate in (0.05, 0.1, 0.15, 0.2)]
     diverging = algorithm.replace(learning_rate=float("nan"))
-    among_others = trained(batch_of([algorithm, *others, diverging], env, [3, 70, 71, 72, 73, 74]), ITERATIONS)
+    among_others = trained(
+        batch_of([algorithm, *others, diverging], env, [3, 70, 71, 72, 73, 74]), ITERATIONS
+    )
     assert equal(bits(among_others, 0), bits(state, 0))
     assert not equal(bits(among_others, 1), bits(state, 1))
     numbers = [leaf for leaf in bits(among_others, -1) if leaf.dtype == np.float32]
@@ -162,7 +164,6 @@ def test_environments_of_one_run_differ(name):
     algorithm, _ = small(name)
     obs = trained(batch_with(name), 2).episodes.obs[0]
     assert distinct(obs) == len(obs) == algorithm.num_envs > 1
-
 
 
 class Keeping(Idle):
