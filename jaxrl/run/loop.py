@@ -116,7 +116,7 @@ def visits(
         with timed(seconds, "evaluate" if chunk.stop else "compile"):
             returns, lengths = evaluated(engine, lanes, worlds, state, chunk)
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
-        values |= {name: each.mean(axis=1) for name, each in (returns | lengths).items()}
+        values |= {name: each.mean(axis=1, dtype=float) for name, each in (returns | lengths).items()}
         yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
 
 
@@ -145,7 +145,7 @@ def evaluated(
         returns[f"eval_return{suffix}"], lengths[f"eval_length{suffix}"], valid = jax.device_get(totals)
         if not valid.all():
             raise InputError(
-                f"{type(algorithm).__name__}.act gave an action outside the action space {env.action_space}"
+                f"{type(algorithm).__name__}.act gave an action that {env.title}.action_space does not contain"
             )
     return returns, lengths
 

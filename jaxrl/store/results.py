@@ -120,7 +120,11 @@ class Results:
                 returns, lengths, _ = jax.device_get(totals)
                 rows += [
                     {"run": run.id, "setting": run.setting, "seed": run.seed, "environment": name}
-                    | {"episodes": count, "return": returns[lane].mean(), "length": lengths[lane].mean()}
+                    | {
+                        "episodes": count,
+                        "return": returns[lane].mean(dtype=float),
+                        "length": lengths[lane].mean(),
+                    }
                     for lane, run in members
                 ]
         return pd.DataFrame(rows).sort_values(["environment", "run"], ignore_index=True, kind="stable")

@@ -202,7 +202,9 @@ def require_same_spaces(what: str, environment: Environment, trained_in: Environ
 
 def _form(space: Space) -> str:
     """A space without the bounds of a Box."""
-    return f"Discrete({space.n})" if isinstance(space, Discrete) else f"Box{space.shape} of {space.dtype}"
+    if isinstance(space, Discrete):
+        return f"Discrete({space.n})"
+    return f"Box{tuple(space.shape)} of {np.dtype(space.dtype)}"
 
 
 def _named_environments(environments: Mapping[str, Environment]) -> tuple[tuple[str, Environment], ...]:

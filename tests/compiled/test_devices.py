@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import jax
+import numpy as np
 import pytest
 
 from envs import FrozenLake, GridWorld
@@ -15,81 +17,123 @@ from jaxrl.study import teams
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
 from jaxrl.study.teams import Team, make_teams, team_size
-from tests.lanes import SMALL, bits
+from tests.lanes import bits, small
+from tests.learners import Cloning
 
+pytestmark = pytest.mark.timeout(600)  # one process compiles all learners
 EXCHANGE = (
     r"\b(all-(?:gather|reduce|to-all)|reduce-scatter|collective-\w+|send|recv|partition-id)(?:-start)?\("
 )
-PROGRAMS = ["advance", "evaluate", "initialise", "keys_at"]
+LEARNERS = ("dqn", "ppo", "sac", "discrete_sac", "cloning")
+SETTINGS = {"steps": 320, "evaluate_every": 160, "evaluation_episodes": 2, "width": 2}
+
+
+def learner(name):
+    """An algorithm and an environment; of a learner from a data set, its shared arrays too."""
+    if name == "cloning":
+        return Cloning(data={"obs": np.arange(16), "action": np.arange(16) % 4}), FrozenLake()
+    return small(name)
 
 
 def in_a_process_with_devices(devices, code, **variables):
     """What a fresh interpreter says that sees its processor as several devices."""
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | variables
     command = [sys.executable, "-c", code]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560)
     assert result.returncode == 0, result.stderr
     return result.stderr
+
+
+def programs_in(folder, devices):
+    """The text of each program for several devices that was dumped there, in the order of compilation."""
+    compiled = [file.read_text() for file in sorted(folder.glob("*after_optimizations.txt"))]
+    return [text for text in compiled if f"num_partitions={devices}" in text]
+
+
+def name_of(program):
+    return re.match(r"HloModule jit_(\w+)", program)[1]
+
+
+def dumping_to(folder):
+    """Flags with which XLA writes the programs of the engine as text."""
+    names = "jit_(initialise|advance|evaluate|keys_at)"
+    return f"--xla_dump_to={folder} --xla_dump_hlo_as_text --xla_dump_hlo_module_re={names}"
 
 
 def assert_same_bits(several, one):
     assert several.curves.equals(one.curves)
     for run in several.runs.index:
         batch, lane = one.find(run)
-        here, there = (bits(results.state(batch)[2], lane) for results in (several, one))
+        here, there = (bits(results.state(batch), lane) for results in (several, one))
         assert [leaf.tobytes() for leaf in here] == [leaf.tobytes() for leaf in there]  # a NaN is itself
 
 
-@pytest.mark.parametrize(
-    ("name", "devices", "batches"),
-    [("q_learning", 8, 9), ("dqn", 2, 3), ("ppo", 8, 9), ("sac", 2, 3), ("discrete_sac", 2, 3)],
-)
-def test_several_devices_give_the_bits_of_one(name, devices, batches, tmp_path):
-    """Batches of two, side by side and one after the other; each program is compiled once, for all devices."""
-    algorithm, environment = SMALL[name]
-    settings = {
-        "seeds": 2 * batches,
-        "steps": 320,
-        "evaluate_every": 160,
-        "evaluation_episodes": 2,
-        "width": 2,
-    }
-    out = tmp_path / "several"
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """The folder of what two devices made of three batches of each learner, and of the programs they ran."""
+    out = tmp_path_factory.mktemp("several")
     said = in_a_process_with_devices(
-        devices,
-        "from jaxrl import train; from tests.lanes import small;"
-        f"train(*small({name!r}), out={str(out)!r}, **{settings})",
-        XLA_FLAGS=f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
-    )
-    assert f"{batches} batches of width 2, {devices} at a time" in said
-    compiled = [file.read_text() for file in tmp_path.glob("*after_optimizations.txt")]
-    shared = [text for text in compiled if f"num_partitions={devices}" in text]
-    assert sorted(re.match(r"HloModule jit_(\w+)", text)[1] for text in shared) == PROGRAMS
-    assert not any(re.search(EXCHANGE, text) for text in shared)
-    (advance,) = (text for text in shared if text.startswith("HloModule jit_advance"))
-    one = train(algorithm, registry.environment(environment), out=tmp_path / "one", **settings)
-    assert one.manifest["plan"]["devices"] == 1
-    state = one.state(one.find(0)[0])[2]
-    assert advance.count("may-alias") >= len(jax.tree.leaves(state))  # it is donated
-    assert_same_bits(load(out), one)
-
-
-def test_an_exchange_would_be_noticed():
-    program = in_a_process_with_devices(
         2,
-        "import jax, sys; from jaxrl.mesh import lane_mesh, side_by_side;"
-        "numbers = side_by_side([jax.numpy.ones(2)] * 2, lane_mesh(jax.local_devices()));"
-        "print(jax.jit(jax.numpy.sum).lower(numbers).compile().as_text(), file=sys.stderr)",
+        f"""
+import jax, sys
+from jaxrl import train
+from jaxrl.compiled.mesh import lane_mesh, side_by_side
+from tests.compiled.test_devices import LEARNERS, SETTINGS, learner
+for name in LEARNERS:
+    train(*learner(name), out={str(out)!r} + "/" + name, seeds=6, **SETTINGS)
+numbers = side_by_side([jax.numpy.ones(2)] * 2, lane_mesh(jax.local_devices()))
+print(jax.jit(jax.numpy.sum).lower(numbers).compile().as_text(), file=sys.stderr)
+""",
+        XLA_FLAGS=dumping_to(out),
     )
+    assert said.count("3 batches of width 2, 2 at a time") == len(LEARNERS)
+    (out / "sum.txt").write_text(said)
+    return out
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_several_devices_give_the_bits_of_one(name, several, tmp_path, monkeypatch):
+    """Batches of two, side by side and one after the other, the last beside lanes that only fill."""
+    monkeypatch.setitem(registry.algorithms(), "cloning", Cloning())
+    one = train(*learner(name), out=tmp_path / "one", seeds=6, **SETTINGS)
+    assert one.manifest["plan"]["devices"] == 1
+    assert_same_bits(load(several / name), one)
+    advances = [text for text in programs_in(several, 2) if name_of(text) == "advance"]
+    donated = advances[LEARNERS.index(name)].count("may-alias")
+    assert donated >= len(jax.tree.leaves(one.state(one.batches[0])))
+
+
+def test_each_program_is_compiled_once_for_all_devices_and_exchanges_nothing(several):
+    programs = programs_in(several, 2)
+    each = dict.fromkeys(("initialise", "advance", "evaluate"), len(LEARNERS))
+    assert Counter(map(name_of, programs)) == each | {"keys_at": 1}
+    assert not any(re.search(EXCHANGE, text) for text in programs)
+
+
+def test_an_exchange_would_be_noticed(several):
+    program = (several / "sum.txt").read_text()
     assert "num_partitions=2" in program
     assert "all-reduce" in re.findall(EXCHANGE, program)
 
 
-@pytest.mark.parametrize("name", ["q_learning", "dqn"])
-def test_batches_that_are_not_equally_far_give_the_bits_of_one(name, tmp_path):
-    """The disk is full when one batch of the second team is saved and the other is not, then a finished one
+def test_eight_devices_give_the_bits_of_one(tmp_path):
+    said = in_a_process_with_devices(
+        8,
+        "from jaxrl import train; from tests.lanes import small;"
+        f"train(*small('q_learning'), out={str(tmp_path / 'eight')!r}, seeds=18, **{SETTINGS})",
+        XLA_FLAGS=dumping_to(tmp_path),
+    )
+    assert "9 batches of width 2, 8 at a time" in said
+    programs = programs_in(tmp_path, 8)
+    assert sorted(map(name_of, programs)) == ["advance", "evaluate", "initialise", "keys_at"]
+    assert not any(re.search(EXCHANGE, text) for text in programs)
+    one = train(*small("q_learning"), out=tmp_path / "one", seeds=18, **SETTINGS)
+    assert_same_bits(load(tmp_path / "eight"), one)
+
+
+def test_batches_that_are_not_equally_far_give_the_bits_of_one(tmp_path):
+    """Training ends after one batch of the second team was saved and the other was not, then a finished one
     is trained again alone; another budget finds them together."""
-    settings = {"seeds": 8, "steps": 320, "evaluate_every": 160, "evaluation_episodes": 2, "width": 2}
     out = str(tmp_path / "several")
     in_a_process_with_devices(
         2,
@@ -99,36 +143,57 @@ import pytest
 from jaxrl import InputError, resume, train
 from jaxrl.store.folder import Folder
 from jaxrl.study.plan import make_batches
-from jaxrl.store.manifest import study_of
 from tests.lanes import small
-from tests.store.test_states import full_after
-with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="No space left"):
-    full_after(patch, saves=2 * 3 + 3)
-    train(*small({name!r}), out={out!r}, checkpoint_every=0.0, **{settings})
+save, left = Folder.save, iter(range(2 * 3 + 3))
+def saving(*arguments):
+    if next(left, None) is None:
+        raise InputError("no more room")
+    save(*arguments)
+with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="no more room"):
+    patch.setattr(Folder, "save", saving)
+    results = train(*small("q_learning"), out={out!r}, seeds=8, checkpoint_every=0.0, **{SETTINGS})
 folder = Folder(Path({out!r}))
-saved = [folder.progress(batch) for batch in make_batches(study_of(folder.manifest()), 2)]
-last, middle, start = sorted({{progress.iteration for progress in saved}}, reverse=True)
-assert [progress.iteration for progress in saved] == [last, last, middle, start]
+def reached():
+    return [folder.progress(batch).iteration for batch in make_batches(folder.study(), 2)]
+assert reached() == [320, 320, 160, 0]
 resume({out!r})
+assert reached() == [320] * 4
 resume({out!r}, rerun=1)
 resume({out!r}, steps=640)
 """,
     )
     several = load(out)
     assert [note["anew"] for note in several.manifest["resumed"]] == [[], [1], []]
-    algorithm, environment = SMALL[name]
-    one = train(algorithm, registry.environment(environment), out=tmp_path / "one", **settings)
+    one = train(*small("q_learning"), out=tmp_path / "one", seeds=8, **SETTINGS)
     assert_same_bits(several, resume(one.path, steps=640))
 
 
 def test_meshes_beside_each_other_and_failed_runs(tmp_path):
-    """Four devices in two meshes, for two programs of two batches; the returns of every second one overflow."""
+    """Four devices in two meshes, for two programs of two batches; the returns of every second one overflow.
+
+    Both meshes call back, one at a time.
+    """
     settings = {"seeds": 2, "steps": 400, "evaluate_every": 200, "evaluation_episodes": 1, "width": 2}
     algorithms, worlds = grid(QLearning(), double=[False, True]), grid(GridWorld(), goal_reward=[1.0, 3e38])
     said = in_a_process_with_devices(
         4,
-        "from envs import GridWorld; from jaxrl import train; from jaxrl.algorithms import QLearning;"
-        f"train({algorithms!r}, {worlds!r}, out={str(tmp_path / 'several')!r}, **{settings})",
+        f"""
+import threading, time
+from envs import GridWorld
+from jaxrl import train
+from jaxrl.algorithms import QLearning
+inside, threads, runs = [], set(), []
+def listen(report):
+    inside.append(report)
+    threads.add(threading.get_ident())
+    time.sleep(0.05)
+    runs.append([run.id for run in report.runs])
+    assert inside == [report], "two calls at once"
+    inside.clear()
+train({algorithms!r}, {worlds!r}, out={str(tmp_path / "several")!r}, callbacks=[listen], **{settings})
+assert len(threads) == 2
+assert sorted(runs) == [ids for ids in ([0, 1], [2, 3], [4, 5], [6, 7]) for _ in range(3)]
+""",
     )
     assert "2 programs, 4 batches of width 2, 4 at a time" in said
     several = load(tmp_path / "several")

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
-from jax import random
 from jax.experimental import io_callback
 
 from jaxrl import registry
@@ -15,7 +14,6 @@ from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.compiled.engine import advance
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.compiled.lane_memory import calls_host, device_budget, lane_needs, peak_bytes
-from jaxrl.random.generators import DEFAULT
 from tests.lanes import SMALL, batch_of, start
 
 EPISODES = 10
@@ -74,7 +72,6 @@ def test_a_call_of_python_is_found_wherever_it_is(name):
 
 
 CASES = [(registry.algorithm(name), environment, 8) for name, (_, environment) in SMALL.items()]
-CASES += [(algorithm, environment, 8) for algorithm, environment in SMALL.values()]
 CASES += [
     (QLearning(), "FrozenLake8x8-v1", 64),
     (QLearning(), "GridWorld-v0", 256),
@@ -97,18 +94,18 @@ def test_every_algorithm_is_among_the_cases():
     ids=[f"{i}-{type(case[0]).__name__}-{case[1]}" for i, case in enumerate(CASES)],
 )
 def test_estimates_are_near_what_the_compiler_takes(algorithm, name, width):
-    """Each algorithm by default and small, and what is hard to tell: within a quarter of XLA's own account.
+    """Each algorithm by default, and what is hard to tell: within a quarter of XLA's own account.
 
     For lanes of a few kilobytes, whose account differs between versions of jax and which no budget cuts: 40 %.
+    An evaluation is compiled for tables alone: with networks it takes a sixth of an iteration or less.
     """
     environment = registry.environment(name)
     batch = batch_of([algorithm] * width, environment, range(width))
-    algorithms, envs, _, _ = batch.lanes(DEFAULT)
-    state = jax.eval_shape(lambda: start(batch)[2])
-    programs = (
-        advance.lower(algorithms, envs, state, 0, 10, 100),
-        evaluate.lower(algorithms, envs, state, random.split(random.key(0), width), EPISODES),
-    )
+    algorithms, envs, keys, shared = batch.lanes()
+    state = jax.eval_shape(lambda: start(batch)[1])
+    programs = [advance.lower(algorithms, envs, state, keys.steps, shared, 0, 10, 100)]
+    if isinstance(algorithm, QLearning):
+        programs.append(evaluate.lower(algorithms, envs, state, keys.evaluation, shared, 100, EPISODES))
     measured = 0
     for program in programs:
         account = program.compile().memory_analysis()

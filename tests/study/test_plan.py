@@ -5,15 +5,18 @@ import numpy as np
 import pytest
 
 from envs import CartPole, FrozenLake, GridWorld
+from envs.wrappers import Masked
 from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
-from jaxrl.environment import traced
-from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.spaces import Box, Discrete
+from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
+from jaxrl.learning.networks import MLP
 from jaxrl.study.plan import make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
-from jaxrl.study.study import Chunk, Study
+from jaxrl.study.study import Chunk, Study, make_study, require_same_spaces
+from tests.learners import Cloning, Paying
+
+DATA = {"obs": np.arange(9), "action": np.arange(9) % 4}
 
 
 def study(**changes):
@@ -30,9 +33,11 @@ def study(**changes):
 
 
 def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
+    """A pair of environment and algorithm is a setting."""
     runs = study(
         environments=(CartPole(), GridWorld()), algorithms=tuple(grid(PPO(), clip=[0.1, 0.3]))
     ).runs()
+    assert [run.setting for run in runs] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert [run.id for run in runs] == list(range(12))
     assert [run.seed for run in runs] == [0, 1, 2] * 4
     assert [run.algorithm.clip for run in runs] == ([0.1] * 3 + [0.3] * 3) * 2
@@ -42,16 +47,28 @@ def test_runs_are_numbered_by_environment_then_algorithm_then_seed():
 @pytest.mark.parametrize(
     ("algorithms", "environments", "programs"),
     [
-        (grid(PPO(), learning_rate=[1e-3, 1e-4]), [CartPole()], 1),
-        (grid(PPO(), num_envs=[4, 8]), [CartPole()], 2),
-        ([PPO()], grid(CartPole(), pole_length=[0.25, 0.5, 1.0]), 1),
-        ([PPO()], [CartPole(), GridWorld()], 2),
-        (grid(PPO(num_steps=16), num_envs=[4, 8], clip=[0.1, 0.2]), [CartPole(), GridWorld()], 4),
+        (grid(QLearning(), learning_rate=[0.1, 0.5]), [GridWorld()], 1),
+        (grid(QLearning(), double=[False, True]), [GridWorld()], 2),
+        ([QLearning()], grid(GridWorld(), goal_reward=[1.0, 2.0]), 1),
+        ([QLearning()], [FrozenLake(), GridWorld()], 2),
+        (grid(QLearning(), double=[False, True], discount=[0.9, 1.0]), [FrozenLake(), GridWorld()], 4),
+        (grid(PPO(num_steps=16), **{"network.hidden": [(8,), (8, 8)]}), [CartPole()], 2),
+        ([PPO(num_steps=16)], grid(Masked(env=CartPole()), **{"env.pole_length": [0.25, 1.0]}), 1),
+        ([Cloning(data=DATA), Cloning(data=DATA, learning_rate=0.1)], [GridWorld()], 1),
+        ([Cloning(data=DATA), Cloning(data=DATA | {"action": [3] * 9})], [GridWorld()], 2),
+        ([QLearning()], [Paying(rewards={"of": [1.0, 2.0]}), Paying(rewards={"of": [2.0, 1.0]})], 2),
     ],
 )
 def test_static_values_split_programs(algorithms, environments, programs):
     plan = make_plan(study(algorithms=tuple(algorithms), environments=tuple(environments)))
     assert plan.programs == len(plan.batches) == programs
+
+
+def test_equal_shared_arrays_make_equal_algorithms():
+    """However they are given."""
+    again = {name: np.array(array) for name, array in DATA.items()}
+    with pytest.raises(InputError, match=r"the study has the algorithm Cloning\(.* twice"):
+        study(environments=(GridWorld(),), algorithms=(Cloning(data=DATA), Cloning(data=again))).validate()
 
 
 def small_lanes(runs):
@@ -78,10 +95,29 @@ def test_batches_have_one_width(runs, width, expected_width, sizes):
 
 def test_lanes_are_padded_with_the_last_run():
     (batch,) = make_plan(study(algorithms=tuple(grid(PPO(), clip=[0.1, 0.2])), seeds=(7,)), 4).batches
-    algorithm, env, keys, key_eval = batch.lanes("threefry2x32")
+    algorithm, env, keys, shared = batch.lanes()
     np.testing.assert_allclose(algorithm.clip, [0.1, 0.2, 0.2, 0.2])
-    assert env.gravity.shape == keys.shape == key_eval.shape == (4,)
+    assert {leaf.shape for leaf in (env.gravity, *keys)} == {(4,)}
     assert env.gravity.dtype == np.float32
+    assert shared == ({}, {})
+
+
+def test_a_batch_knows_what_its_runs_go_through():
+    (batch,) = make_plan(study(steps=1_100, prng="pcg4x32"), 4).batches
+    assert (batch.iterations, batch.steps_per_iteration, batch.prng) == (2, 512, "pcg4x32")
+    assert batch.chunks == (Chunk(0, 0, 2), Chunk(0, 1, 2), Chunk(1, 2, 2))
+    assert batch.algorithm == PPO()
+
+
+def test_lanes_come_with_their_shared_arrays_once():
+    """Those in a component, under its name."""
+    env = Wrapper(env=Paying(rewards={"of": np.float32([1, 2])}))
+    (batch,) = make_batches(study(environments=(env,), algorithms=(Cloning(data=DATA),)), 4)
+    algorithm, env, _, (of_algorithm, of_env) = batch.lanes()
+    assert algorithm.data is env.env.rewards is None
+    assert [*of_algorithm] == ["data"]
+    np.testing.assert_array_equal(of_algorithm["data"]["action"], DATA["action"])
+    assert {name: array["of"].tolist() for name, array in of_env.items()} == {"env.rewards": [1.0, 2.0]}
 
 
 def test_the_plan_says_what_it_does():
@@ -94,13 +130,13 @@ def test_the_plan_says_what_it_does():
 
 
 def test_memory_of_states_is_that_of_the_arrays():
-    """The widest program's: parameters, Adam's two moments and their count, replay, episodes and a key."""
-    dqn = DQN(num_envs=2, capacity=100, warmup=0, batch_size=8, hidden=(3,))
+    """The widest program's: parameters, Adam's two moments and their count, replay, episodes."""
+    dqn = DQN(num_envs=2, capacity=100, warmup=0, batch_size=8, network=MLP(hidden=(3,)))
     parameters = (4 * 3 + 3) + (3 * 2 + 2)
     replay = 100 * (2 * 4 * 4 + 4 + 4 + 1 + 1)  # two observations, action, reward, two ends
     episodes = 2 * 4 * (4 + 4 + 2)  # state, observation, totals
-    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes + 8
-    plan = make_plan(study(algorithms=(dqn, dqn.replace(hidden=(2,)))), 5)
+    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes
+    plan = make_plan(study(algorithms=(dqn, dqn.replace(**{"network.hidden": (2,)}))), 5)
     assert plan.lane.state == bytes_of_lane
 
 
@@ -185,6 +221,52 @@ def test_bad_studies(changes, message):
         study(**changes).validate()
 
 
+class Numpys(CartPole):
+    """Its types are those of numpy, and its bounds are others."""
+
+    @property
+    def observation_space(self):
+        return Box(-9.0, 9.0, (4,), np.dtype("float32"))
+
+
+def test_spaces_fit_if_their_shapes_and_types_are_the_same():
+    require_same_spaces("evaluate_in", Numpys(), CartPole())
+
+
+def evaluated_in(environments):
+    return make_study(QLearning(), GridWorld(), seeds=1, steps=10, evaluate_in=environments)
+
+
+def test_environments_of_evaluation_have_names():
+    worlds = {"one": GridWorld(), "the other": GridWorld(goal_reward=2.0)}
+    assert evaluated_in(worlds).evaluate_in == tuple(worlds.items())
+    assert evaluated_in(None).evaluate_in == evaluated_in({}).evaluate_in == ()
+
+
+@pytest.mark.parametrize(
+    ("environments", "message"),
+    [
+        (GridWorld(), "evaluate_in must map names to environments, got GridWorld"),
+        ({"": GridWorld()}, "evaluate_in needs printable names, got ''"),
+        ({" ": GridWorld()}, "evaluate_in needs printable names, got ' '"),
+        ({"a\nb": GridWorld()}, r"evaluate_in needs printable names, got 'a\\nb'"),
+        ({1: GridWorld()}, "evaluate_in needs printable names, got 1"),
+        ({"a": QLearning()}, "evaluate_in 'a' must be an Environment, got QLearning"),
+        ({"a": GridWorld}, "evaluate_in 'a' must be an Environment, got <class"),
+        ({"a": GridWorld(max_steps=0)}, "GridWorld.max_steps must be at least 1, got 0"),
+        (
+            {"a": FrozenLake(rows=("SF", "FG"))},
+            r"evaluate_in 'a': FrozenLake does not fit: its observation space is Discrete\(4\), "
+            r"that of GridWorld is Discrete\(\d+\)",
+        ),
+        ({"a": CartPole()}, r"CartPole does not fit: its observation space is Box\(4,\) of float32, that of"),
+    ],
+)
+def test_bad_environments_of_evaluation(environments, message):
+    with pytest.raises(InputError, match=message):
+        evaluated_in(environments)
+
+
 @pytest.mark.parametrize("width", [0, -1, 2.5, True])
 def test_bad_widths(width):
     with pytest.raises(InputError, match="width must be an integer of at least 1"):
@@ -252,7 +334,7 @@ class WrongState(FrozenLake):
         (WrongObservation(), r"must return an observation of float32\[4\], got float32\[3\]"),
         (FiveValues(), r"FiveValues.step must return \(state, reward, terminated\), got \("),
         (NoState(), "NoState.reset must return a state, got None"),
-        (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* is it a @property"),
+        (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* it may lack @property"),
         (TracedSize(), r"TracedSize.action_space has a size that is traced: mark the field .* static"),
         (NoObserve(), "NoObserve must define observe"),
         (TracedText(), r"TracedText.name is no number, so it cannot be traced; mark it static"),
@@ -335,7 +417,8 @@ def test_what_a_processor_works_on_stays_near_its_caches():
     plan = make_plan(study(seeds=tuple(range(100))))
     working = plan.lane.total - plan.lane.state
     assert plan.width * working <= CACHE < 2 * plan.width * working
-    assert make_plan(study(algorithms=(PPO(hidden=(2_000, 2_000)),))).width == 1
+    wide = PPO(network=MLP(hidden=(2_000, 2_000)))
+    assert make_plan(study(seeds=tuple(range(9)), algorithms=(wide,))).width == 3  # at most FEW
 
 
 @pytest.mark.parametrize(
