@@ -45,7 +45,7 @@ def assert_same(one, two):
     pd.testing.assert_frame_equal(one.curves, two.curves)
     for run in one.runs.run:
         (batch, lane), (other, place) = one.find(run), two.find(run)
-        assert equal(bits(one.state(batch)[2], lane), bits(two.state(other)[2], place))
+        assert equal(bits(one.state(batch), lane), bits(two.state(other), place))
 
 
 @pytest.fixture(scope="module")
