@@ -179,7 +179,7 @@ def _few_runs(section: Section) -> list[str]:
         low, high = few["runs"].min(), few["runs"].max()
         there = str(low) if low == high else f"{low} to {high}"
         sentences.append(
-            f"There is no tolerance interval, the range of nine in ten runs,{which}: it takes {needed} "
+            f"There is no tolerance interval{which}, the range of nine in ten runs: it takes {needed} "
             f"runs of a setting, and there {'is' if high == 1 else 'are'} {there}."
         )
     return sentences

@@ -7,7 +7,7 @@ import pytest
 
 from jaxrl.report import interactive, static
 from jaxrl.report.curve_figures import TICKS, learning_curves, power, profile, reached, sensitivity, ticks_of
-from jaxrl.report.figures import Band, Dots, Line, Rule
+from jaxrl.report.figures import NEUTRAL, Axis, Band, Dots, Figure, Line, Rule
 from jaxrl.report.page import figures_of, figures_over
 from jaxrl.report.row_figures import aggregate, final_scores, improvement, intervals, row_labels, score_range
 from jaxrl.report.summary import summarise
@@ -145,6 +145,13 @@ def test_both_formats_have_the_same_axes(figures):
                 labels = [label.get_text() for label in axis.get_ticklabels()]
                 assert labels == [*described.ticks.values()]
                 assert [html.unescape(text).replace("<br>", "\n") for text in on_page.ticktext] == labels
+
+
+def test_limits_are_values_also_on_a_log_axis():
+    line = Line(x=[1, 100], y=[0, 1], colour=NEUTRAL)
+    figure = Figure(name="", title="", caption="", x=Axis("", (1, 100), log=True), y=Axis(""), marks=[line])
+    assert tuple(interactive.draw(figure).layout.xaxis.range) == (0, 2)  # plotly takes logarithms
+    assert static.draw(figure, "").axes[0].get_xlim() == (1, 100)
 
 
 def test_both_formats_have_a_legend_of_lines(tmp_path):
