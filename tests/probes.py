@@ -1,5 +1,6 @@
 """Probe environments: each has one known answer, and a wrong learner gets it wrong."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -88,8 +89,39 @@ class TruncationBesideTermination(OneStep):
         return state, jnp.float32(1), state == 1
 
 
-class ContinuousActions:
-    """Makes a probe's action a number in [-1, 1], which earns a mixture of what both its actions earn."""
+PROBES = {
+    "one step": OneStep(),
+    "observation": RewardDependsOnObservation(),
+    "two steps": RewardTwoStepsLater(),
+    "action": ActionMustMatchObservation(),
+    "ends": TruncationBesideTermination(),
+}
+
+
+class Probe(FiniteEnvironment):
+    """The probe of a number, so that one program serves all of them."""
+
+    number: int = traced(0, low=0, high=len(PROBES) - 1)
+
+    @property
+    def num_states(self) -> int:
+        return 3
+
+    @property
+    def num_actions(self) -> int:
+        return 2
+
+    def initial(self) -> Array:
+        distributions = [jnp.asarray(each.initial()) for each in PROBES.values()]
+        return jnp.stack([jnp.pad(each, (0, 3 - each.size)) for each in distributions])[self.number]
+
+    def successor(self, state, action, outcome):
+        outcomes = [each.successor(state, action, outcome) for each in PROBES.values()]
+        return jax.tree.map(lambda *each: jnp.stack(each)[self.number], *outcomes)
+
+
+class ContinuousProbe(Probe):
+    """A probe whose action is a number in [-1, 1], which earns a mixture of what both its actions earn."""
 
     @property
     def action_space(self):
@@ -98,9 +130,3 @@ class ContinuousActions:
     def step(self, key, state, action):
         (successor, first, terminated), (_, second, _) = (self.successor(state, i, 0) for i in range(2))
         return successor, first + (second - first) * (action[0] + 1) / 2, terminated
-
-
-def continuous(env):
-    """The same probe with continuous actions."""
-    cls = type(env)
-    return type(f"Continuous{cls.__name__}", (ContinuousActions, cls), {})()

@@ -10,28 +10,34 @@ from jax import random
 from envs import CartPole
 from jaxrl import InputError
 from jaxrl.algorithms import DQN
-from jaxrl.learning.networks import ReluMLP
-from jaxrl.mdp.episode import Transition
+from jaxrl.learning.networks import MLP
+from jaxrl.mdp.episode import Experience
 from tests.lanes import batch_of, trained
 from tests.probes import RewardDependsOnObservation
 
 ENV = RewardDependsOnObservation()  # two observations, two actions
-LINEAR = DQN(hidden=(), discount=0.5)
+LINEAR = DQN(network=MLP(hidden=()), discount=0.5)
 
 
 def linear(values):
     """Parameters of a network without hidden layers whose values are a table: [observations, actions]."""
-    return {"params": {"Dense_0": {"kernel": jnp.array(values), "bias": jnp.zeros(2)}}}
+    return {"params": {"Dense_0": {"kernel": np.float32(values), "bias": np.zeros(2, np.float32)}}}
 
 
 ONLINE = linear([[1.0, 2.0], [5.0, 3.0]])
 TARGET = linear([[0.0, 0.0], [10.0, 20.0]])
 
 
-def stretch(terminated=False, truncated=False):
-    """A batch of one stretch of one transition: observation 0, action 1, reward 1, then observation 1."""
-    values = (0, 1, 1.0, 1, terminated, truncated, 0.0, 0)
-    return Transition(*(jnp.asarray(value)[None, None] for value in values))
+def segments(terminated=False, truncated=False):
+    """A batch of one segment of one transition: observation 0, action 1, reward 1, then observation 1."""
+    values = (0, 1, np.float32(1), 1, terminated, truncated)
+    return Experience(*(np.asarray(value)[None, None] for value in values))
+
+
+@jax.jit
+def loss_and_gradient(algorithm, segments):
+    loss, grads = jax.value_and_grad(algorithm.mean_loss)(ONLINE, TARGET, ENV, segments)
+    return loss, grads["params"]["Dense_0"]["kernel"]
 
 
 @pytest.mark.parametrize(
@@ -44,32 +50,46 @@ def stretch(terminated=False, truncated=False):
     ],
 )
 def test_losses_by_hand(changes, expected):
-    assert LINEAR.replace(**changes).mean_loss(ONLINE, TARGET, ENV, stretch()) == pytest.approx(expected)
+    loss, _ = loss_and_gradient(LINEAR.replace(**changes), segments())
+    assert loss == pytest.approx(expected)
 
 
 def test_termination_cuts_and_truncation_bootstraps():
-    loss = [LINEAR.mean_loss(ONLINE, TARGET, ENV, stretch(*ends)) for ends in ((True, False), (False, True))]
-    np.testing.assert_allclose(loss, [1.0, 81.0])
+    cut, bootstrapped = (
+        loss_and_gradient(LINEAR, segments(*ends))[0] for ends in ((True, False), (False, True))
+    )
+    assert cut == pytest.approx(1.0)
+    assert bootstrapped == pytest.approx(81.0)
 
 
 def test_no_gradient_through_the_target():
-    grads = jax.grad(LINEAR.replace(double=True).mean_loss)(ONLINE, TARGET, ENV, stretch())
-    kernel = np.asarray(grads["params"]["Dense_0"]["kernel"])
-    np.testing.assert_allclose(kernel, [[0, -2 * 4.0], [0, 0]])
+    _, gradient = loss_and_gradient(LINEAR.replace(double=True), segments())
+    np.testing.assert_allclose(gradient, [[0, -2 * 4.0], [0, 0]])
 
 
-def test_dueling_values_are_centred_advantages_on_a_value():
-    network = ReluMLP((), 2, dueling=True)
-    params = {"params": {"Dense_0": {"kernel": jnp.array([[1.0, 4.0]]), "bias": jnp.zeros(2)}}}
-    params["params"]["Dense_1"] = {"kernel": jnp.array([[10.0]]), "bias": jnp.zeros(1)}
-    np.testing.assert_allclose(network.apply(params, jnp.ones(1)), [10 - 1.5, 10 + 1.5])
+@pytest.mark.parametrize("dueling", [False, True])
+def test_dueling_is_a_head_of_the_network(dueling):
+    params = jax.eval_shape(DQN(dueling=dueling).init, ENV, random.key(0)).params["params"]
+    outputs = [layer["bias"].shape[0] for name, layer in params.items() if name.startswith("Dense")]
+    assert sorted(outputs) == ([1, 2] if dueling else [2])
 
 
-SMALL = DQN(num_envs=2, warmup=10, batch_size=4, capacity=20, target_period=8, hidden=(4,))
+SMALL = DQN(
+    num_envs=2,
+    warmup=10,
+    batch_size=4,
+    capacity=20,
+    target_period=8,
+    updates=2,
+    network=MLP(hidden=(4,), activation="relu", initialiser="lecun_normal"),
+)
+LONG_SEGMENTS = SMALL.replace(warmup=0, n_step=5)
 
 
-def after(iterations, algorithm=SMALL):
-    return trained(batch_of([algorithm], CartPole(), [0]), iterations, total=100)
+def after(iterations, algorithm=SMALL, env=None):
+    """A run after some of 100 iterations."""
+    state = trained(batch_of([algorithm], env or CartPole(), [0]), iterations, total=100)
+    return jax.tree.map(lambda leaf: np.asarray(leaf[0]), state)
 
 
 def same(a, b):
@@ -96,27 +116,21 @@ def test_polyak_averaging():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_updates_count():
-    for updates in (1, 3):
-        state = after(8, SMALL.replace(updates=updates))
-        assert optax.tree.get(state.optimiser, "count").item() == 3 * updates
+def test_each_iteration_has_its_number_of_updates():
+    assert optax.tree.get(after(8).optimiser, "count") == 2 * 3
 
 
-def test_gradients_are_clipped_by_their_global_norm():
-    """Two gradients of norm 3 and 4 have norm 5; clipped to 1 they keep their ratio."""
-    clip = DQN(max_grad_norm=1.0).optimiser()
-    grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
-    # Adam's first moment after one step is a tenth of the clipped gradient.
-    _, state = clip.update(grads, clip.init(grads))
-    mu = optax.tree.get(state, "mu")
-    np.testing.assert_allclose([mu["a"][0], mu["b"][0]], [0.06, 0.08], rtol=1e-5)
+def test_no_update_before_a_whole_segment_was_written():
+    env = CartPole(max_steps=2)
+    assert optax.tree.get(after(4, LONG_SEGMENTS, env).optimiser, "count") == 0
+    assert optax.tree.get(after(5, LONG_SEGMENTS, env).optimiser, "count") == 2
 
 
-def test_stretches_longer_than_an_episode():
-    algorithm = SMALL.replace(n_step=5)
-    state = trained(batch_of([algorithm], CartPole(max_steps=2), [0]), 30, total=100)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-    assert not same(state.params, after(0).params)
+def test_segments_longer_than_an_episode():
+    env = CartPole(max_steps=2)
+    begin, end = (after(n, LONG_SEGMENTS, env).params for n in (0, 30))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(end))
+    assert not same(begin, end)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +148,11 @@ def test_bad_settings(changes, message):
         DQN(**changes).validate()
 
 
-def test_one_draw_decides_whether_and_how_to_explore():
-    state = after(0)
-    algorithm, lane = SMALL, jax.tree.map(lambda leaf: leaf[0], state)
-    greedy = {int(algorithm.act(CartPole(), lane, jnp.ones(4), random.key(i), False)) for i in range(50)}
-    exploring = algorithm.replace(epsilon_end=1.0)
-    both = {int(exploring.act(CartPole(), lane, jnp.ones(4), random.key(i), True)) for i in range(50)}
-    assert len(greedy) == 1
-    assert both == {0, 1}
+@pytest.mark.parametrize(("explore", "actions"), [(False, 1), (True, 2)])
+def test_only_exploring_actions_vary(explore, actions):
+    algorithm, state = SMALL.replace(epsilon_end=1.0), after(0)
+
+    def act(key):
+        return algorithm.act(CartPole(), state, (), jnp.ones(4), key, explore)[0]
+
+    assert len(np.unique(jax.jit(jax.vmap(act))(random.split(random.key(0), 50)))) == actions

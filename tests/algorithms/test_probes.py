@@ -1,27 +1,38 @@
 """Every learner on environments whose answer is known."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import random
 
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
-from jaxrl.compiled.evaluate import evaluate
-from jaxrl.learning.networks import features
-from jaxrl.random.generators import DEFAULT
-from tests import probes
-from tests.lanes import batch_of, trained
+from jaxrl.learning.networks import MLP, features
+from jaxrl.study.batch import Batch
+from jaxrl.study.study import Run
+from tests.lanes import trained
+from tests.probes import PROBES, ContinuousProbe, Probe
 
 DISCOUNT = 0.5
 SEEDS = range(8)
+VALUES = {
+    "one step": [1.0],
+    "observation": [-1.0, 1.0],
+    "two steps": [DISCOUNT**2, DISCOUNT, 1.0],
+    "action": [1.0, 1.0],
+    "ends": [1 / (1 - DISCOUNT), 1.0],
+}
+FAST_Q = QLearning(discount=DISCOUNT, learning_rate_decay=0.1, epsilon_end=1.0)
 FAST_PPO = PPO(
     discount=DISCOUNT,
     learning_rate=1e-2,
     entropy_coefficient=0.0,
     num_steps=16,
-    hidden=(16,),
+    network=MLP(hidden=(16,)),
     max_grad_norm=10.0,
 )
-FAST_Q = QLearning(discount=DISCOUNT, learning_rate_decay=0.1, epsilon_end=1.0)
 FAST_DQN = DQN(
     discount=DISCOUNT,
     learning_rate=3e-3,
@@ -30,7 +41,7 @@ FAST_DQN = DQN(
     target_period=20,
     batch_size=32,
     capacity=1_000,
-    hidden=(16,),
+    network=MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 )
 FAST_SAC = {
     "discount": DISCOUNT,
@@ -42,8 +53,9 @@ FAST_SAC = {
     "num_envs": 4,
     "batch_size": 32,
     "capacity": 1_000,
-    "hidden": (16,),
+    "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
+SAC_OPTIONS = {"tune_temperature": True, "num_steps": 2, "updates": 2}
 LEARNERS = {
     "q_learning": (FAST_Q, 2_000),
     "q_learning exponential": (
@@ -57,79 +69,84 @@ LEARNERS = {
         500,
     ),
     "dqn of three steps": (FAST_DQN.replace(n_step=3), 1_000),
-    "ppo": (FAST_PPO, 60),
-    "ppo without clipping of values": (FAST_PPO.replace(clip_value_loss=False), 60),
-    "ppo without normalisation": (FAST_PPO.replace(normalise_advantage=False), 60),
-    "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 60),
+    "ppo": (FAST_PPO, 120),
+    "ppo without clipping of values": (FAST_PPO.replace(clip_value_loss=False), 120),
+    "ppo without normalisation": (
+        FAST_PPO.replace(normalise_advantage=False, anneal_learning_rate=False),
+        120,
+    ),
+    "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
     "continuous ppo": (FAST_PPO, 120),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
+    "continuous sac with every option": (
+        SAC(**FAST_SAC | SAC_OPTIONS, target_entropy=-3.0, warmup_hold=3),
+        750,
+    ),
     "discrete_sac": (DiscreteSAC(**FAST_SAC), 1_500),
+    "discrete_sac with every option": (DiscreteSAC(**FAST_SAC | SAC_OPTIONS, target_entropy=0.1), 750),
 }
 
 
-PROBES = {
-    "one step": (probes.OneStep(), [1.0]),
-    "observation": (probes.RewardDependsOnObservation(), [-1.0, 1.0]),
-    "two steps": (probes.RewardTwoStepsLater(), [DISCOUNT**2, DISCOUNT, 1.0]),
-    "action": (probes.ActionMustMatchObservation(), [1.0, 1.0]),
-    "ends": (probes.TruncationBesideTermination(), [1 / (1 - DISCOUNT), 1.0]),
-}
-# An option is tried where it could go wrong; a plain learner everywhere.
-PLAIN = {"q_learning", "dqn", "ppo", "continuous ppo", "continuous sac", "discrete_sac"}
-PAIRS = [
-    (name, probe) for name in LEARNERS for probe in PROBES if name in PLAIN or probe in ("action", "ends")
-]
-
-
-def train(name, probe):
-    """A batch of a learner's runs in a probe, and their final states."""
+@functools.cache
+def learned(name):
+    """A learner's final states in all probes: [probes * seeds], probe by probe."""
     algorithm, iterations = LEARNERS[name]
-    env = probes.continuous(PROBES[probe][0]) if name.startswith("continuous") else PROBES[probe][0]
-    batch = batch_of([algorithm] * len(SEEDS), env, SEEDS)
-    return batch, trained(batch, iterations)
+    kind = ContinuousProbe if name.startswith("continuous") else Probe
+    envs = [kind(number=i, max_steps=probe.max_steps) for i, probe in enumerate(PROBES.values())]
+    pairs = [(env, seed) for env in envs for seed in SEEDS]
+    runs = tuple(Run(i, env, algorithm, seed) for i, (env, seed) in enumerate(pairs))
+    state = trained(Batch(0, len(runs), runs), iterations)
+    return envs, state, values(algorithm, envs[0], state)
+
+
+def of_probe(probe, tree):
+    """The part of one probe: [seeds]."""
+    first = len(SEEDS) * list(PROBES).index(probe)
+    return jax.tree.map(lambda leaf: leaf[first : first + len(SEEDS)], tree)
 
 
 def values(algorithm, env, state):
-    """The learned value of each observation in each lane: [lanes, observations]."""
+    """The learned value of each observation's greedy action in each lane: [lanes, observations]."""
     if isinstance(algorithm, QLearning):
         return np.asarray(state.q.mean(axis=1).max(axis=-1))
-    x = jax.vmap(features, (None, 0))(env.observation_space, np.arange(env.num_states))
-    if isinstance(algorithm, DQN):
-        network = algorithm.network(env)
-        return np.asarray(jax.vmap(lambda params: network.apply(params, x).max(axis=-1))(state.params))
-    if isinstance(algorithm, SAC):
-        return np.asarray(jax.vmap(lambda learned: greedy_values(algorithm, env, learned, x))(state.learned))
-    return np.asarray(jax.vmap(lambda state: state_values(algorithm, env, state))(state))
+    x = features(env.observation_space, np.arange(env.num_states))
+
+    def one(state):
+        if isinstance(algorithm, DQN):
+            return algorithm.values(env).apply(state.params, x).max(axis=-1)
+        if isinstance(algorithm, PPO):
+            seen = algorithm.input(env, state.scales, np.arange(env.num_states))
+            return algorithm.networks(env).value(state.params, seen)
+        critics, action = state.learned.critics, algorithm.policy(env, state.learned.actor, x).mode()
+        if isinstance(algorithm, DiscreteSAC):
+            of_all = algorithm.values(env, critics, x).mean(axis=0)
+            return jnp.take_along_axis(of_all, action[:, None], axis=-1)[:, 0]
+        return algorithm.action_values(env, critics, x, action).mean(axis=0)
+
+    return np.asarray(jax.jit(jax.vmap(one))(state))
 
 
-def state_values(algorithm, env, state):
-    """PPO's critic: [observations]."""
-    x = jax.vmap(lambda obs: algorithm.input(env, state.scales, obs))(np.arange(env.num_states))
-    return algorithm.critic(env).apply(state.critic, x)[:, 0]
-
-
-def greedy_values(algorithm, env, learned, x):
-    """The mean of SAC's critics at the likeliest action: x [observations, inputs], gives [observations]."""
-
-    def value(x):
-        action = algorithm.policy(env, learned.actor, x).mode()
-        return algorithm.action_value(env, learned.critics, x, action).mean()
-
-    return jax.vmap(value)(x)
-
-
-@pytest.mark.parametrize(("name", "probe"), PAIRS)
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_values_are_learned(name, probe):
-    batch, state = train(name, probe)
-    learned = values(batch.runs[0].algorithm, batch.runs[0].environment, state)
-    np.testing.assert_allclose(learned, np.tile(PROBES[probe][1], (len(SEEDS), 1)), atol=0.1)
-    if probe == "action":
-        assert_policy_depends_on_the_observation(batch, state)
+    _, _, found = learned(name)
+    expected = VALUES[probe]
+    np.testing.assert_allclose(
+        of_probe(probe, found)[:, : len(expected)], np.tile(expected, (len(SEEDS), 1)), atol=0.1
+    )
 
 
-def assert_policy_depends_on_the_observation(batch, state):
-    algorithm, envs, _, keys = batch.lanes(DEFAULT)
-    returns, lengths = evaluate(algorithm, envs, state, keys, episodes=32)
-    assert returns.shape == lengths.shape == (len(SEEDS), 32)
-    np.testing.assert_allclose(returns, 1, atol=0.05)
-    assert (lengths == 1).all()
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_policy_depends_on_the_observation(name):
+    """Its greedy action earns 1 in either state."""
+    envs, state, _ = learned(name)
+    algorithm, env = LEARNERS[name][0], envs[list(PROBES).index("action")]
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    @functools.partial(jax.vmap, in_axes=(None, 0))
+    def reward(state, obs):
+        action, _ = algorithm.act(env, state, (), obs, random.key(0), False)
+        return env.step(random.key(0), obs, action)[1]
+
+    np.testing.assert_allclose(reward(of_probe("action", state), np.arange(2)), 1, atol=0.05)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import random
+from jax import lax, random
 
 from jaxrl.algorithms import QLearning
 from tests.probes import RewardTwoStepsLater
@@ -13,10 +13,16 @@ ENV = RewardTwoStepsLater()
 GREEDY = QLearning(learning_rate=0.5, discount=0.5, epsilon_start=0.0, epsilon_end=0.0)
 
 
-def updated(algorithm, q, t=0, total=10):
-    """The tables after one step from the first state, whose successor is the second; reward 0."""
-    state = algorithm.init(ENV, random.key(0)).replace(q=jnp.asarray(q, jnp.float32))
-    state, _ = algorithm.step(ENV, state, jnp.int32(t), jnp.int32(total))
+@jax.jit
+def step(algorithm, q, completed, key, t):
+    """The state and the metrics after iteration t of 10 from the first state, whose successor is the second."""
+    state = algorithm.init(ENV, random.key(0)).replace(q=q, completed=completed)
+    return algorithm.step(ENV, state, key, t, jnp.int32(10))
+
+
+def updated(algorithm, q, t=0, seed=0):
+    """The tables after one step, which earns nothing."""
+    state, _ = step(algorithm.arrays(), np.float32(q), np.int32(0), random.key(seed), np.int32(t))
     return np.asarray(state.q)
 
 
@@ -33,7 +39,7 @@ def test_double_q_learning_evaluates_with_the_other_table():
         expected = tables.copy()
         expected[selector, 0, 1] += 0.5 * (0.5 * value - 9.0)
         by_hand.append(expected)
-    seen = [updated(GREEDY.replace(double=True), tables, t) for t in range(20)]
+    seen = [updated(GREEDY.replace(double=True), tables, seed=seed) for seed in range(20)]
     matches = [[np.allclose(after, expected) for expected in by_hand] for after in seen]
     assert all(sum(row) == 1 for row in matches)
     assert 0 < sum(row[0] for row in matches) < 20  # both tables have their turn
@@ -45,11 +51,30 @@ def test_learning_rate_decays_linearly(t, rate):
     assert after[0, 0, 1] == pytest.approx(3 + rate * (0.5 * 4 - 3))
 
 
-def test_exponential_epsilon_counts_episodes():
-    algorithm = QLearning(epsilon_schedule="exponential", epsilon_decay=0.5, epsilon_end=0.1)
-    state, epsilons = algorithm.init(ENV, random.key(0)), []
-    step = jax.jit(algorithm.step)
-    for t in range(12):  # episodes of three steps
-        state, metrics = step(ENV, state, t, 100)
-        epsilons.append(float(metrics["epsilon"][0]))
-    np.testing.assert_allclose(epsilons, np.repeat([1.0, 0.5, 0.25, 0.125], 3))
+def test_tables_begin_with_the_initial_value():
+    state = QLearning(initial_value=2.5, double=True).init(ENV, random.key(0))
+    np.testing.assert_array_equal(state.q, np.full((2, 3, 2), 2.5))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("linear", [1.0, 0.64, 0.1]), ("exponential", [1.0, 0.25, 0.1])]
+)
+def test_epsilon_follows_steps_or_completed_episodes(schedule, expected):
+    """After 0, 2 and 7 of the 5 steps of the schedule, and as many episodes."""
+    algorithm = QLearning(epsilon_schedule=schedule, epsilon_decay=0.5, epsilon_end=0.1).arrays()
+    tables = np.zeros((1, 3, 2), np.float32)
+    found = [
+        step(algorithm, tables, np.int32(n), random.key(0), np.int32(n))[1]["epsilon"] for n in (0, 2, 7)
+    ]
+    np.testing.assert_allclose([value for value, _ in found], expected, rtol=1e-6)
+
+
+def test_episodes_are_counted_where_they_end():
+    """The chain ends with its third step."""
+
+    def iteration(state, t):
+        state, _ = GREEDY.step(ENV, state, random.fold_in(random.key(1), t), t, 12)
+        return state, state.completed
+
+    _, completed = lax.scan(iteration, GREEDY.init(ENV, random.key(0)), jnp.arange(12))
+    np.testing.assert_array_equal(completed, (1 + np.arange(12)) // 3)

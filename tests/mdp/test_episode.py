@@ -121,6 +121,36 @@ def test_another_time_limit_compiles_nothing():
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize(
+    ("goal", "max_steps"), [(3, 100), (100, 3)], ids=["by termination", "by the time limit"]
+)
+def test_memory_is_reset_where_an_episode_ends_and_carried_otherwise(goal, max_steps):
+    """The policy notes each reward; a fresh episode starts with the initial memory, not with the first one."""
+    env, initial = (
+        Counting(goal=goal, max_steps=max_steps),
+        {"rewards": jnp.full(2, 100.0), "last": jnp.int32(-1)},
+    )
+
+    def step(episode, key):
+        carried = {"rewards": episode.memory["rewards"] + episode.obs, "last": episode.obs}
+        episode, transition = episode.step(env, key, jnp.int32(0), carried, initial)
+        return episode, (episode.memory, transition.done)
+
+    start = Episode.start(env, random.key(0), {"rewards": jnp.zeros(2), "last": jnp.int32(7)})
+    assert start.memory["last"] == 7
+    memory, done = lax.scan(step, start, random.split(random.key(0), 5))[1]
+    np.testing.assert_array_equal(done, [False, False, True, False, False])
+    # Observed are 0, 10 and 20, then 0 and 10.
+    np.testing.assert_array_equal(memory["rewards"], [[0, 0], [10, 10], [100, 100], [100, 100], [110, 110]])
+    np.testing.assert_array_equal(memory["last"], [0, 10, -1, 0, 10])
+
+
+def test_an_episode_without_memory_carries_nothing():
+    episode = Episode.start(Counting(), random.key(0))
+    following, _ = episode.step(Counting(), random.key(1), 0)
+    assert episode.memory == following.memory == ()
+
+
 def test_same_transitions_in_every_mode():
     env, keys = Counting(goal=3), random.split(random.key(0), 4)
     _, scanned = rollout(env, 4)
