@@ -1,8 +1,6 @@
 """The README and the other pages: their Python runs, their commands parse, their links and paths exist."""
 
-import contextlib
-import functools
-import io
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -11,7 +9,9 @@ import pytest
 
 from benchmarks.command import BENCHMARKS
 from jaxrl import registry
-from jaxrl.cli.commands import main
+from jaxrl.cli.arguments import evaluations, grids
+from jaxrl.cli.commands import COMMANDS, main
+from jaxrl.cli.usage import check_usage
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
@@ -42,8 +42,9 @@ def only_known_names():
         each.update(names)
 
 
+@pytest.mark.usefixtures("only_known_names")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
-def test_the_examples_run_and_print_what_they_say(page, only_known_names, tmp_path, monkeypatch, capsys):
+def test_the_examples_run_and_print_what_they_say(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxrl.compiled.compilation_cache.enable_compilation_cache", lambda: None)
     monkeypatch.setattr("jaxrl.compiled.cores.use_all_cores", lambda: None)
@@ -72,27 +73,19 @@ def commands(page):
             yield shlex.split(line, comments=True), printed
 
 
-@functools.cache
-def help_of(command):
-    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
-        main([command, "--help"])
-    return printed.getvalue()
-
-
 def check(words):
-    """A command and its options exist; those of `train` that name fields are parsed."""
+    """Raises InputError unless the command takes these arguments, and `train` their fields and values."""
     command, *rest = words
-    for option in [word.partition("=")[0] for word in rest if word.startswith("--")]:
-        assert re.search(rf"{option}\b(?!-)", help_of(command)), f"{command} has no {option}"
-    if command == "train":
-        configs = {"--set": registry.algorithm(rest[0])}
-        if not rest[1].startswith(("gymnasium:", "--")):  # some of Gymnasium's need a package of their own
-            configs["--env"] = registry.environment(rest[1])
-        for option, assignment in zip(rest, rest[1:], strict=False):
-            if option in configs:
-                field, _, values = assignment.partition("=")
-                for value in values.split(","):
-                    registry.parse(configs[option], field, value)
+    check_usage(COMMANDS[command], f"jaxrl {command}", rest)
+    if command != "train" or "--help" in rest:
+        return
+    given = {option: [] for option in ("--set", "--env", "--evaluate-in")}
+    for option, value in itertools.pairwise(rest):
+        given.get(option, []).append(value)
+    grids(rest[0], registry.algorithm, "--set", given["--set"])
+    if not rest[1].startswith("gymnasium:"):  # some of Gymnasium's need a package of their own
+        worlds = grids(rest[1], registry.environment, "--env", given["--env"])
+        evaluations(worlds[0], given["--evaluate-in"])
 
 
 @every_page
