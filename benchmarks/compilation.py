@@ -42,8 +42,8 @@ def compile_all(name: str, seeds: int) -> dict[str, float]:
     Tracing, compiling or loading, and running: `advance` without an iteration, the others their work once.
     """
     enable_compilation_cache()
-    teams, made = planned(*WORK[name], seeds)[:1], list[Lanes]()
-    seconds = {"initialise": timed(lambda: made.append(Lanes(teams)))}
+    groups, made = planned(*WORK[name], seeds)[:1], list[Lanes]()
+    seconds = {"initialise": timed(lambda: made.append(Lanes(groups)))}
     (lanes,) = made
     return seconds | {"advance": timed(lanes.advance, 0), "evaluate": timed(lanes.evaluate)}
 

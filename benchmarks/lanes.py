@@ -10,40 +10,40 @@ from jaxrl.compiled.engine import engine_for
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
+from jaxrl.study.placement import MeshBatches, place_batches
 from jaxrl.study.plan import make_plan
 from jaxrl.study.seeds import MAX_COUNT
 from jaxrl.study.study import make_study
-from jaxrl.study.teams import Team, make_teams
 
 EPISODES = 10  # of an evaluation, the command line's default
 
 
 def planned(
     algorithm: Algorithm, env: Environment, seeds: int | str, steps: int = MAX_COUNT
-) -> tuple[Team, ...]:
-    """The teams that the command line would train; schedules hardly move in a measurement's few `steps`."""
+) -> tuple[MeshBatches, ...]:
+    """The groups of batches that the command line would train with this budget."""
     plan = make_plan(make_study(algorithm, env, seeds=seeds, steps=steps))
-    teams, (mesh, *others) = make_teams(plan.batches, [None] * len(plan.batches), plan.shared)
+    groups, (mesh, *others) = place_batches(plan.batches, [None] * len(plan.batches), plan.multi_device)
     if others:
         raise InputError(f"benchmarks measure one mesh, here are {1 + len(others)}; show them one device")
-    return tuple(Team(members, mesh) for members in teams)
+    return tuple(MeshBatches(members, mesh) for members in groups)
 
 
 class Lanes:
-    """Teams of one program in the middle of training, one after the other.
+    """Groups of batches of one program in the middle of training, one after the other.
 
-    All their states are kept, where the command line keeps those of one team.
+    The states of all groups stay in memory; the command line keeps those of one group.
     """
 
-    def __init__(self, teams: Sequence[Team], steps: int = MAX_COUNT) -> None:
-        algorithm = teams[0].batches[0].runs[0].algorithm
-        seeds = sum(len(batch.runs) for team in teams for batch in team.batches)
+    def __init__(self, groups: Sequence[MeshBatches], steps: int = MAX_COUNT) -> None:
+        algorithm = groups[0].batches[0].runs[0].algorithm
+        seeds = sum(len(batch.runs) for group in groups for batch in group.batches)
         self.steps_per_iteration = seeds * algorithm.steps_per_iteration
         self.total = steps // algorithm.steps_per_iteration
         self.t = 0
-        self.teams = teams
-        self.engine = engine_for(teams[0].mesh, EPISODES)
-        self.lanes = [team.lanes() for team in teams]
+        self.groups = groups
+        self.engine = engine_for(groups[0].mesh, EPISODES)
+        self.lanes = [group.lanes() for group in groups]
         self.states = [
             self.engine.initialise(algorithm, env, keys.init, shared, self.total)
             for algorithm, env, keys, shared in self.lanes
@@ -63,12 +63,12 @@ class Lanes:
     def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns and lengths of every seed's greedy episodes: [seeds, EPISODES] each."""
         results = []
-        for team, (algorithm, env, keys, shared), state in zip(
-            self.teams, self.lanes, self.states, strict=True
+        for group, (algorithm, env, keys, shared), state in zip(
+            self.groups, self.lanes, self.states, strict=True
         ):
             now = self.engine.keys_at(keys.evaluation, self.t)
             *values, _ = self.engine.evaluate(algorithm, env, state, now, shared, self.total)
-            runs = [lane for lane in range(len(now)) if team.run_in(lane)]
+            runs = [lane for lane in range(len(now)) if group.run_in(lane)]
             results.append([np.asarray(value)[runs] for value in values])
         returns, lengths = map(np.concatenate, zip(*results, strict=True))
         return returns, lengths

@@ -53,23 +53,23 @@ def seed_counts() -> tuple[int, ...]:
 def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
     """The row of a piece of work, measured in this process, which does nothing else.
 
-    Every team is timed: at least `calls` calls in all, of `min_seconds` each.
+    Every group is timed: at least `calls` calls in all, of `min_seconds` each.
     """
     algorithm, env = WORK[name]
-    teams = planned(algorithm, env, seeds)
+    groups = planned(algorithm, env, seeds)
     start = time.perf_counter()
-    lanes = Lanes(teams[:1])
+    lanes = Lanes(groups[:1])
     lanes.advance(0)
     lanes.evaluate()
     compile_seconds = time.perf_counter() - start
     lanes.advance(1)  # the first one that trains is slower
     iterations = enough(lanes.advance, min_seconds)
     seconds, evaluate_seconds = list[list[float]](), list[float]()
-    for i, team in enumerate(teams):
-        lanes = lanes if i == 0 else Lanes([team])
-        seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(teams)))])
+    for i, group in enumerate(groups):
+        lanes = lanes if i == 0 else Lanes([group])
+        seconds.append([timed(lanes.advance, iterations) for _ in range(math.ceil(calls / len(groups)))])
         evaluate_seconds.append(timed(lanes.evaluate))
-    of_all_seeds = [sum(of_teams) for of_teams in zip(*seconds, strict=True)]
+    of_all_seeds = [sum(of_groups) for of_groups in zip(*seconds, strict=True)]
     rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(of_all_seeds)
     memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before the product takes some
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
@@ -88,8 +88,8 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         "updates_per_iteration": lanes.updates() / lanes.t,
         "steps_per_iteration": seeds * algorithm.steps_per_iteration,
         "devices": jax.local_device_count(),
-        "batches": sum(len(team.batches) for team in teams),
-        "width": teams[0].batches[0].width,
+        "batches": sum(len(group.batches) for group in groups),
+        "width": groups[0].batches[0].width,
         "settings": plain_parameters(algorithm),
     }
 

@@ -1,4 +1,4 @@
-"""The loop over the chunks of a team: train, evaluate, record, save now and then."""
+"""The loop over chunks: train, evaluate, record, save now and then."""
 
 import contextlib
 import itertools
@@ -19,46 +19,46 @@ from jaxrl.run.callbacks import Callback, ChunkReport
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import KINDS
 from jaxrl.study.batch import Lanes
+from jaxrl.study.placement import MeshBatches
 from jaxrl.study.study import Chunk, Study
-from jaxrl.study.teams import Team
 
 MAX_ITERATIONS = 2**14  # of one compiled call; a float32 sum of many more would lose digits
 SAVING_SHARE = 0.03  # of the time, which checkpoints may take unless the user says how often
 FIRST_CHECKPOINT = 10.0  # seconds, when it is not yet known how long one takes
 
 
-def train_team(
+def train_batches(
     study: Study,
-    team: Team,
+    group: MeshBatches,
     folder: Folder,
     checkpoint_every: float | None,
     stop: threading.Event,
     callback: Callback,
 ) -> None:
-    """Trains a team from the iteration that all of it has reached; records every chunk, and saves some.
+    """Trains a group of batches from the iteration that all of them have reached; saves after some chunks.
 
-    Sets `stop`, and ends after the chunk, if the callback asks for it.
+    Records the metrics of every chunk. Sets `stop` and returns after the chunk if the callback asks for it.
     """
-    saved = [progress for batch in team.batches if (progress := folder.progress(batch))]
+    saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
     failed = {run: where for progress in saved for run, where in progress.failed.items()}
     spent = dict.fromkeys(KINDS, 0.0)
-    earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in team.batches]
-    at, state = (saved[0].iteration, _restored(team, folder)) if saved else (0, None)
-    last, steps_per_iteration = team.batches[0].iterations, team.batches[0].steps_per_iteration
+    earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in group.batches]
+    at, state = (saved[0].iteration, _restored(group, folder)) if saved else (0, None)
+    last, steps_per_iteration = group.batches[0].iterations, group.batches[0].steps_per_iteration
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
     written = time.monotonic()
-    for visit in visits(study, team, spent, state, at):
+    for visit in visits(study, group, spent, state, at):
         chunk, step = visit.chunk, visit.chunk.stop * steps_per_iteration
         reports = []
         with timed(spent, "save"):
-            for place, batch in enumerate(team.batches):
-                values = {name: np.split(each, team.mesh.size)[place] for name, each in visit.values.items()}
+            for place, batch in enumerate(group.batches):
+                values = {name: np.split(each, group.mesh.size)[place] for name, each in visit.values.items()}
                 folder.record(batch, step, values)
                 kept = {name: each[: len(batch.runs)] for name, each in values.items()}
                 advanced = step - chunk.start * steps_per_iteration
                 reports.append(ChunkReport(batch.runs, step, advanced, kept))
         for lane, metric in visit.broken.items():
-            if run := team.run_in(lane):
+            if run := group.run_in(lane):
                 failed.setdefault(str(run.id), (chunk.stop, metric))
         answers = [callback(report) for report in reports]  # all of them are called
         if any(answers):
@@ -67,7 +67,7 @@ def train_team(
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:
             start = time.monotonic()
             with timed(spent, "save"):
-                for batch, part, before in zip(team.batches, team.split(visit.state), earlier, strict=True):
+                for batch, part, before in zip(group.batches, group.split(visit.state), earlier, strict=True):
                     seconds = {kind: before[kind] + spent[kind] for kind in KINDS}
                     folder.save(batch, chunk.stop, part, seconds, failed)
             written = time.monotonic()
@@ -76,10 +76,10 @@ def train_team(
             return
 
 
-def _restored(team: Team, folder: Folder) -> State:
-    """The last saved states of a team's batches, each read, and put on its device, before the next one."""
-    pairs = zip(team.batches, team.mesh.devices, strict=False)
-    return team.join([jax.device_put(folder.state(batch), device) for batch, device in pairs])
+def _restored(group: MeshBatches, folder: Folder) -> State:
+    """The saved states of a group. Each is put on its device before the next is read."""
+    pairs = zip(group.batches, group.mesh.devices, strict=False)
+    return group.join([jax.device_put(folder.state(batch), device) for batch, device in pairs])
 
 
 class Visit(NamedTuple):
@@ -92,17 +92,17 @@ class Visit(NamedTuple):
 
 
 def visits(
-    study: Study, team: Team, seconds: dict[str, float], state: State | None = None, at: int = 0
+    study: Study, group: MeshBatches, seconds: dict[str, float], state: State | None = None, at: int = 0
 ) -> Iterator[Visit]:
-    """Trains a team from its start, or from a state after `at` iterations, chunk by chunk.
+    """Trains a group of batches from its start, or from its state after `at` iterations, chunk by chunk.
 
     Adds the time it takes to `seconds`, by kind. Raises InputError for an action that does not exist.
     """
-    chunks = [chunk for chunk in team.batches[0].chunks if state is None or chunk.stop > at]
-    engine = engine_for(team.mesh, study.evaluation_episodes)
-    lanes = team.lanes()
+    chunks = [chunk for chunk in group.batches[0].chunks if state is None or chunk.stop > at]
+    engine = engine_for(group.mesh, study.evaluation_episodes)
+    lanes = group.lanes()
     algorithm, env, keys, shared = lanes
-    worlds = _evaluated_in(study, team, lanes)
+    worlds = _evaluated_in(study, group, lanes)
     with timed(seconds, "compile"):
         if state is None:
             state = engine.initialise(algorithm, env, keys.init, shared, chunks[0].total)
@@ -120,13 +120,13 @@ def visits(
         yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
 
 
-def _evaluated_in(study: Study, team: Team, lanes: Lanes) -> dict[str, Lanes]:
+def _evaluated_in(study: Study, group: MeshBatches, lanes: Lanes) -> dict[str, Lanes]:
     """The environments of evaluation, in all lanes, by what follows `eval_return` in the metric's name."""
     worlds = {"": lanes}
     for name, environment in study.evaluate_in:
         env, arrays = detach(environment)
-        stacked = team.join([stack([env] * team.batches[0].width) for _ in team.batches])
-        shared = (lanes.shared[0], replicated(arrays, team.mesh))
+        stacked = group.join([stack([env] * group.batches[0].width) for _ in group.batches])
+        shared = (lanes.shared[0], replicated(arrays, group.mesh))
         worlds[f"/{name}"] = lanes._replace(environment=stacked, shared=shared)
     return worlds
 

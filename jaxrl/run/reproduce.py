@@ -20,9 +20,9 @@ from jaxrl.store.playing import frames
 from jaxrl.store.results import Results
 from jaxrl.store.states import plain
 from jaxrl.study.batch import Batch
+from jaxrl.study.placement import MeshBatches
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Run
-from jaxrl.study.teams import Team
 from jaxrl.text import counted
 
 
@@ -112,8 +112,8 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
         machine = trained_elsewhere(results.manifest, results.study, batch.index)
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
-        team = Team.alone(dataclasses.replace(batch, runs=members))
-        for visit in visits(results.study, team, defaultdict(float)):
+        group = MeshBatches.alone(dataclasses.replace(batch, runs=members))
+        for visit in visits(results.study, group, defaultdict(float)):
             step = visit.chunk.stop * batch.steps_per_iteration
             again |= {(step, name): values for name, values in visit.values.items()}
             state = visit.state

@@ -1,4 +1,4 @@
-"""Worker threads: one for each mesh of devices, which train the teams that are left."""
+"""Worker threads, one for each mesh of devices. Each trains one waiting group of batches after another."""
 
 import contextlib
 import queue
@@ -11,12 +11,12 @@ from jax.sharding import Mesh
 from jaxrl.errors import InputError
 from jaxrl.run.callbacks import Callback, all_of, progress_bar
 from jaxrl.run.interruption import interruptible
-from jaxrl.run.loop import train_team
+from jaxrl.run.loop import train_batches
 from jaxrl.store.folder import Folder
 from jaxrl.study.batch import Batch
+from jaxrl.study.placement import MeshBatches, place_batches
 from jaxrl.study.plan import Plan
 from jaxrl.study.study import Study
-from jaxrl.study.teams import Team, make_teams
 
 
 def train_plan(
@@ -26,7 +26,7 @@ def train_plan(
     checkpoint_every: float | None,
     callbacks: Sequence[Callback],
 ) -> None:
-    """Trains what is left of each batch, team by team on the meshes, and finishes the study.
+    """Trains every batch to its end, on all meshes at once, and finishes the study.
 
     Raises KeyboardInterrupt if it was stopped, by the user or by a callback.
     """
@@ -36,8 +36,8 @@ def train_plan(
         try:
             with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
-                    team = Team(waiting.get_nowait(), mesh)
-                    train_team(study, team, folder, checkpoint_every, stop, callback)
+                    group = MeshBatches(waiting.get_nowait(), mesh)
+                    train_batches(study, group, folder, checkpoint_every, stop, callback)
         except jax.errors.JaxRuntimeError as failure:
             failures.append(_from_callback(failure))
             stop.set()
@@ -48,8 +48,8 @@ def train_plan(
     with interruptible() as stop:
         try:
             left, iterations = _unfinished(plan, folder)
-            teams, meshes = make_teams(left, iterations, plan.shared)
-            for members in teams:
+            groups, meshes = place_batches(left, iterations, plan.multi_device)
+            for members in groups:
                 waiting.put(members)
             with progress_bar(plan.steps, _steps_done(plan, left, iterations)) as bar:
                 callback = all_of([bar, *callbacks])

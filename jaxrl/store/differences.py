@@ -53,14 +53,17 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
 
 
 def trained_elsewhere(manifest: Mapping[str, Any], study: Study, batch: int) -> dict[str, tuple[str, str]]:
-    """As `differences`, but from wherever the saved state of a batch was trained, in a resumed study too."""
-    stretches: list[Mapping[str, Any]] = [{}]  # with what each of them differs from where the study began
+    """The `differences` between here and each session that trained the saved state of a batch.
+
+    A session is the first training of the study, or a resumed one.
+    """
+    sessions: list[Mapping[str, Any]] = [{}]  # how each differs from the first
     for note in manifest["resumed"]:
         if batch in note["batches"]:
-            earlier = [] if batch in note["anew"] else stretches
-            stretches = [*earlier, note["differing"]]
+            earlier = [] if batch in note["anew"] else sessions
+            sessions = [*earlier, note["differing"]]
     now, found = differences(manifest, study), {}
-    for then in stretches:
+    for then in sessions:
         for name in {**now, **then}:
             began = (now.get(name) or then[name])[0]
             there, here = (side.get(name, (began, began))[1] for side in (then, now))

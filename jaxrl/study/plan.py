@@ -13,9 +13,9 @@ import jax
 from jaxrl.compiled.lane_memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
 from jaxrl.errors import InputError
 from jaxrl.study.batch import Batch
+from jaxrl.study.placement import place_batches
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Run, Study
-from jaxrl.study.teams import make_teams
 from jaxrl.text import counted
 
 
@@ -24,8 +24,8 @@ class Plan:
     programs: int
     width: int  # lanes of a batch
     batches: tuple[Batch, ...]
-    devices: int  # that are at work at once, those that only fill included
-    shared: bool  # whether several may run one program together
+    devices: int  # at work at once, those that repeat a batch included
+    multi_device: bool  # whether one program may run on several devices at once
     lane: LaneNeeds  # of the program that takes the most
     steps: int  # environment steps of all runs together
 
@@ -71,11 +71,12 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
     batches = make_batches(study, width)
     steps = sum(len(batch.runs) * batch.iterations * batch.steps_per_iteration for batch in batches)
-    # Callbacks into Python of devices that run one program would wait for each other for ever. And that one
-    # program for several devices gives the bits of one device has been seen on processors alone.
-    shared = jax.default_backend() == "cpu" and not any(each.host for each in needed)
-    _, meshes = make_teams(batches, [None] * len(batches), shared)
-    return Plan(len(programs), width, batches, sum(mesh.size for mesh in meshes), shared, lane, steps)
+    # Devices that run one program would wait for each other's callbacks into Python for ever. Only on
+    # processors has it been tested that a program for several devices gives the bits of one device.
+    multi_device = jax.default_backend() == "cpu" and not any(each.host for each in needed)
+    _, meshes = place_batches(batches, [None] * len(batches), multi_device)
+    working = sum(mesh.size for mesh in meshes)
+    return Plan(len(programs), width, batches, working, multi_device, lane, steps)
 
 
 def make_batches(study: Study, width: int) -> tuple[Batch, ...]:

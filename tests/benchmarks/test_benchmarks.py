@@ -34,9 +34,9 @@ from envs import ENVIRONMENTS, CartPole, GridWorld
 from jaxrl import registry, train
 from jaxrl.algorithms import DQN, QLearning
 from jaxrl.compiled.cores import count_cores
+from jaxrl.study.placement import MeshBatches
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
-from jaxrl.study.teams import Team
 
 
 def report(seconds, iterations=10, steps=100, updates=1.0):
@@ -142,16 +142,16 @@ def test_contenders_meet_the_same_minutes(monkeypatch):
     assert timings["fast"].iterations_per_second == pytest.approx(400)
 
 
-def test_every_seed_is_timed_team_by_team(monkeypatch):
-    """Three teams of two, two and one batches: the same steps in each, and memory is read before the product."""
+def test_every_seed_is_timed_group_by_group(monkeypatch):
+    """Three groups of two, two and one batches: the same steps in each, and memory is read before the product."""
     clock, order = [0.0], []
 
     class Slow:
         """Lanes whose iteration takes a second for each batch, and whose compilation takes a hundred."""
 
-        def __init__(self, teams):
-            (team,) = teams
-            self.batches, self.t = len(team.batches), 0
+        def __init__(self, groups):
+            (group,) = groups
+            self.batches, self.t = len(group.batches), 0
             clock[0] += 100
 
         def advance(self, iterations):
@@ -166,8 +166,8 @@ def test_every_seed_is_timed_team_by_team(monkeypatch):
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(training, "Lanes", Slow)
-    teams = [SimpleNamespace(batches=[SimpleNamespace(width=4)] * count) for count in (2, 2, 1)]
-    monkeypatch.setattr(training, "planned", lambda *_: teams)
+    groups = [SimpleNamespace(batches=[SimpleNamespace(width=4)] * count) for count in (2, 2, 1)]
+    monkeypatch.setattr(training, "planned", lambda *_: groups)
     for name, value in {"peak_bytes": 5, "resident_bytes": 4, "product_rate": 1e9}.items():
         monkeypatch.setattr(training, name, lambda name=name, value=value: order.append(name) or value)
     row = training.train("ppo CartPole-v1", seeds=18, calls=4, min_seconds=10)
@@ -266,7 +266,7 @@ def test_lanes_train_what_the_command_line_trains(tmp_path):
     algorithm, env = QLearning(), GridWorld()
     results = train(algorithm, env, seeds=5, steps=40, evaluate_every=40, width=2, out=tmp_path / "runs")
     batches = make_batches(make_study(algorithm, env, seeds=5, steps=40), 2)
-    trained = lanes.Lanes([Team.alone(batch) for batch in batches], steps=40)
+    trained = lanes.Lanes([MeshBatches.alone(batch) for batch in batches], steps=40)
     trained.advance(40)
     returns, lengths = trained.evaluate()
     assert returns.shape == lengths.shape == (5, lanes.EPISODES)

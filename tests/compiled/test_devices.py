@@ -13,10 +13,10 @@ import pytest
 from envs import FrozenLake, GridWorld
 from jaxrl import grid, load, registry, resume, train
 from jaxrl.algorithms import QLearning
-from jaxrl.study import teams
+from jaxrl.study import placement
+from jaxrl.study.placement import MeshBatches, batches_per_mesh, place_batches
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
-from jaxrl.study.teams import Team, make_teams, team_size
 from tests.lanes import bits, small
 from tests.learners import Cloning
 
@@ -132,7 +132,7 @@ def test_eight_devices_give_the_bits_of_one(tmp_path):
 
 
 def test_batches_that_are_not_equally_far_give_the_bits_of_one(tmp_path):
-    """Training ends after one batch of the second team was saved and the other was not, then a finished one
+    """Training ends after one batch of the second group was saved and the other was not, then a finished one
     is trained again alone; another budget finds them together."""
     out = str(tmp_path / "several")
     in_a_process_with_devices(
@@ -203,20 +203,20 @@ assert sorted(runs) == [ids for ids in ([0, 1], [2, 3], [4, 5], [6, 7]) for _ in
     assert several.runs.equals(one.runs)
 
 
-def test_batches_of_one_program_that_are_equally_far_form_teams(monkeypatch):
+def test_batches_of_one_program_that_are_equally_far_are_grouped(monkeypatch):
     study = make_study(QLearning(), [GridWorld(), FrozenLake()], seeds=6, steps=10)
     batches = make_batches(study, 2)
     monkeypatch.setattr(jax, "local_devices", lambda: [*range(5)])
-    monkeypatch.setattr(teams, "lane_mesh", tuple)
-    formed, meshes = make_teams(batches, [None, 4, None, None, None, None], True)
-    assert [[batch.index for batch in team] for team in formed] == [[0, 2], [1], [3, 4], [5]]
+    monkeypatch.setattr(placement, "lane_mesh", tuple)
+    formed, meshes = place_batches(batches, [None, 4, None, None, None, None], True)
+    assert [[batch.index for batch in group] for group in formed] == [[0, 2], [1], [3, 4], [5]]
     assert meshes == [(0, 1), (2, 3)]
-    assert make_teams(batches[:1], [None], True)[1] == [(0,)]
-    assert make_teams(batches[:3], [None] * 3, False) == (
+    assert place_batches(batches[:1], [None], True)[1] == [(0,)]
+    assert place_batches(batches[:3], [None] * 3, False) == (
         [(batch,) for batch in batches[:3]],
         [(0,), (1,), (2,)],
     )
-    assert make_teams([], [], True) == ([], [])
+    assert place_batches([], [], True) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def test_batches_of_one_program_that_are_equally_far_form_teams(monkeypatch):
         ([64, 64], 8, 8),
     ],
 )
-def test_the_size_of_teams_is_the_one_that_is_done_first(counts, devices, size):
-    assert team_size(counts, devices) == size
+def test_the_size_of_groups_is_the_one_that_is_done_first(counts, devices, size):
+    assert batches_per_mesh(counts, devices) == size
 
 
 def test_lanes_that_only_fill_hold_no_run():
     batches = make_batches(make_study(QLearning(), GridWorld(), seeds=3, steps=10), 2)
-    team = Team(batches, jax.sharding.AbstractMesh((3,), ("lanes",)))
-    found = [team.run_in(lane) for lane in range(6)]
+    group = MeshBatches(batches, jax.sharding.AbstractMesh((3,), ("lanes",)))
+    found = [group.run_in(lane) for lane in range(6)]
     assert [run and run.id for run in found] == [0, 1, 2, None, None, None]

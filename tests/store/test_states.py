@@ -23,14 +23,14 @@ from jaxrl import InputError, resume, train
 from jaxrl.algorithms import QLearning
 from jaxrl.random.generators import GENERATORS
 from jaxrl.run import loop
-from jaxrl.run.loop import FIRST_CHECKPOINT, SAVING_SHARE, Visit, train_team
+from jaxrl.run.loop import FIRST_CHECKPOINT, SAVING_SHARE, Visit, train_batches
 from jaxrl.store import states
 from jaxrl.store.folder import Folder
 from jaxrl.store.states import TYPES, lane_hashes, read_state, write_state
 from jaxrl.store.tables import appearing_whole, file_hash
+from jaxrl.study.placement import MeshBatches
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
-from jaxrl.study.teams import Team
 from tests.lanes import bits, equal
 from tests.run.test_resume import Crash, assert_same
 
@@ -230,8 +230,8 @@ class Disk:
         self.clock, self.costs = 0.0, {"record": record, "save": save}
         self.recorded, self.saved, self.seconds = [], [], {}
 
-        def visited(study, team, *_):
-            for chunk in study.chunks(team.batches[0].runs[0].algorithm):
+        def visited(study, group, *_):
+            for chunk in study.chunks(group.batches[0].runs[0].algorithm):
                 self.clock += 1.0
                 yield Visit(chunk, (), {}, {})
 
@@ -255,8 +255,13 @@ class Disk:
         """A thousand iterations, each a chunk."""
         study = make_study(QLearning(), GridWorld(), seeds=1, steps=1_000, evaluate_every=1)
         (batch,) = make_batches(study, 1)
-        train_team(
-            study, Team.alone(batch), self, checkpoint_every, stop or threading.Event(), lambda *_: None
+        train_batches(
+            study,
+            MeshBatches.alone(batch),
+            self,
+            checkpoint_every,
+            stop or threading.Event(),
+            lambda *_: None,
         )
 
 

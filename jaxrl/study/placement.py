@@ -1,4 +1,4 @@
-"""Teams: batches of one program that are trained side by side, one on each device of a mesh."""
+"""Placement: which batches are trained side by side, and on which devices."""
 
 import dataclasses
 import math
@@ -14,8 +14,11 @@ from jaxrl.study.study import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Team:
-    """Batches of one program, one for each device of a mesh; the last is repeated on those that are left."""
+class MeshBatches:
+    """Batches of one program that are trained side by side, one on each device of a mesh.
+
+    If there are fewer batches than devices, the other devices repeat the last batch.
+    """
 
     batches: tuple[Batch, ...]
     mesh: Mesh
@@ -26,13 +29,13 @@ class Team:
         return cls((batch,), lane_mesh(jax.local_devices()[:1]))
 
     def lanes(self) -> Lanes:
-        """The lanes of all its batches: [devices * width], sharded; shared arrays are on every device."""
+        """The lanes of all batches: [devices * width], sharded. Every device holds the shared arrays."""
         each = [batch.lanes() for batch in self.batches]
         algorithm, environment, keys = self.join([lanes[:3] for lanes in each])
         return Lanes(algorithm, environment, keys, replicated(each[0].shared, self.mesh))
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """What is [width, ...] of each batch as [devices * width, ...], sharded over the mesh."""
+        """Each batch's tree [width, ...] as one tree [devices * width, ...], sharded over the mesh."""
         return side_by_side([*parts, *[parts[-1]] * (self.mesh.size - len(parts))], self.mesh)
 
     def split(self, state: Any) -> list[Any]:
@@ -40,35 +43,36 @@ class Team:
         return [shard_of(state, place) for place in range(len(self.batches))]
 
     def run_in(self, lane: int) -> Run | None:
-        """The run in a lane of the team; None where a lane only fills."""
+        """The run in a lane of the mesh; None where the lane only fills a batch or a device."""
         place, lane = divmod(lane, self.batches[0].width)
         runs = self.batches[place].runs if place < len(self.batches) else ()
         return runs[lane] if lane < len(runs) else None
 
 
-def make_teams(
-    batches: Sequence[Batch], iterations: Sequence[int | None], shared: bool
+def place_batches(
+    batches: Sequence[Batch], iterations: Sequence[int | None], multi_device: bool
 ) -> tuple[list[tuple[Batch, ...]], list[Mesh]]:
-    """Which batches are trained side by side, and on which of the local devices.
+    """The groups of batches that are trained side by side, and the meshes of local devices that train them.
 
-    A team's batches share a program and have reached the same of `iterations` (None: nothing saved). Any mesh
-    may train any team. Unless `shared`, teams have one batch and meshes one device.
+    The batches of a group share a program and have reached the same iteration; `iterations` holds None for a
+    batch without a checkpoint. Any mesh may train any group. Without `multi_device`, each group is one batch
+    and each mesh one device.
     """
-    groups: dict[Any, list[Batch]] = {}
+    alike: dict[Any, list[Batch]] = {}
     for batch, iteration in zip(batches, iterations, strict=True):
-        groups.setdefault((batch.runs[0].program, iteration), []).append(batch)
+        alike.setdefault((batch.runs[0].program, iteration), []).append(batch)
     devices = jax.local_devices()
-    size = team_size([len(group) for group in groups.values()], len(devices)) if shared else 1
-    teams = [tuple(group[i : i + size]) for group in groups.values() for i in range(0, len(group), size)]
+    size = batches_per_mesh([len(each) for each in alike.values()], len(devices)) if multi_device else 1
+    groups = [tuple(each[i : i + size]) for each in alike.values() for i in range(0, len(each), size)]
     meshes = [lane_mesh(devices[i : i + size]) for i in range(0, len(devices) - size + 1, size)]
-    return teams, meshes[: len(teams)]
+    return groups, meshes[: len(groups)]
 
 
-def team_size(counts: Sequence[int], devices: int) -> int:
-    """The size of teams with which all batches are done in the fewest rounds.
+def batches_per_mesh(counts: Sequence[int], devices: int) -> int:
+    """The number of batches in a group with which all batches are done in the fewest rounds.
 
-    The largest such, with which the least is compiled. `counts` are the numbers of batches that could be in
-    one team, of each program and progress.
+    Among equally good numbers the largest, which compiles the least. `counts` holds, for each program and
+    iteration reached, the number of batches.
     """
 
     def rounds(size: int) -> int:
