@@ -145,7 +145,7 @@ def evaluated(
         returns[f"eval_return{suffix}"], lengths[f"eval_length{suffix}"], valid = jax.device_get(totals)
         if not valid.all():
             raise InputError(
-                f"{type(algorithm).__name__}.act gave an action that {env.title}.action_space does not contain"
+                f"{type(algorithm).__name__}.act gave an action that {env.title} does not have"
             )
     return returns, lengths
 

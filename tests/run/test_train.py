@@ -164,9 +164,9 @@ def test_an_error_in_a_callback_ends_the_training(whole, tmp_path):
 @pytest.mark.parametrize(
     ("action", "env", "said"),
     [
-        (4, GridWorld(), "Idle.act gave an action that GridWorld.action_space does not contain"),
-        (2.5, Pendulum(), "Idle.act gave an action that Pendulum.action_space does not contain"),
-        (2, PAYING, "Idle.act gave an action that Paying.action_space does not contain"),
+        (4, GridWorld(), "Idle.act gave an action that GridWorld does not have"),
+        (2.5, Pendulum(), "Idle.act gave an action that Pendulum does not have"),
+        (2, PAYING, "Idle.act gave an action that Paying does not have"),
     ],
 )
 def test_an_action_that_does_not_exist_ends_in_one_sentence(action, env, said, tmp_path):
