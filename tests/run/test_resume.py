@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxrl import InputError, load, registry, resume, train
-from jaxrl.algorithms import QLearning
+from jaxrl import InputError, load, resume, train
 from jaxrl.run.reproduce import replay, verify
 from jaxrl.store import manifest
 from jaxrl.store.folder import Folder
