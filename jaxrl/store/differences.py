@@ -26,7 +26,7 @@ def differing_names(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[
 
 def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What differs between two entries of a manifest's list of environments or algorithms."""
-    if there["name"] != here["name"]:
+    if any(there.get(key) != here.get(key) for key in ("name", "label")):
         return [kind]
     parameters = {**there["parameters"], **here["parameters"]}
     names = [

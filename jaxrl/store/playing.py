@@ -1,5 +1,6 @@
 """Trained policies in any environment that fits them: evaluation, transitions, pictures."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ from jax import Array, random
 
 from jaxrl import registry
 from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Memory
+from jaxrl.mdp.episode import Experience, Memory
 from jaxrl.store.policy import Policy
 
 
@@ -46,21 +48,26 @@ def transitions_of(policy: Policy, steps: int, explore: bool, key: Array) -> dic
 
     obs, action, reward, next_obs (the true successor's), terminated, truncated: [steps, ...] each.
     """
-    env = policy.environment.arrays()
-
-    def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, None]:
-        return (*policy.act(memory, obs, key, explore), None)
-
-    @jax.jit
-    def play(key: Array) -> Any:
-        key_start, key_steps = random.split(key)
-        episodes = start_episodes(env, key_start, 1, policy.memory)
-        _, transitions, _ = rollout(env, episodes, key_steps, steps, act, memory=policy.memory)
-        return jax.tree.map(lambda leaf: leaf[:, 0], transitions.experience)
-
-    experience = jax.device_get(play(key))
+    parts = (policy.algorithm.arrays(), policy.environment.arrays(), policy.state)
+    experience = jax.device_get(_play(*parts, key, steps, explore))
     names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
     return {name: np.asarray(getattr(experience, name)) for name in names}
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "explore"))
+def _play(
+    algorithm: Algorithm, env: Environment, state: State, key: Array, steps: int, explore: bool
+) -> Experience:
+    """`steps` transitions. Runs of one program share the compilation."""
+
+    def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, None]:
+        return (*algorithm.act(env, state, memory, obs, key, explore), None)
+
+    key_start, key_steps = random.split(key)
+    memory = algorithm.memory(env)
+    episodes = start_episodes(env, key_start, 1, memory)
+    _, transitions, _ = rollout(env, episodes, key_steps, steps, act, memory=memory)
+    return jax.tree.map(lambda leaf: leaf[:, 0], transitions.experience)
 
 
 def frames(policy: Policy, key: Array) -> Iterator[np.ndarray]:

@@ -1,6 +1,7 @@
 """A trained policy on its own: for loops in plain Python, for compiled ones, and as a file."""
 
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
 from jaxrl.store.shared import nested
-from jaxrl.store.states import is_key, write_arrays
+from jaxrl.store.states import is_key, named_leaves, write_arrays
 
 FORMAT = 1  # of the file; a reader refuses another
 
@@ -32,7 +33,8 @@ class Policy:
     def __init__(self, algorithm: Algorithm, environment: Environment, state: State, seed: int = 0) -> None:
         """state: of one run, without an axis of lanes. seed: of the draws of `predict`."""
         self.algorithm = algorithm
-        self.environment = environment
+        # What a schedule computed becomes plain numbers, with which the policy can be saved.
+        self.environment = jax.tree.map(_number, environment)
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
         self._calls = 0
@@ -86,14 +88,17 @@ class Policy:
 
         Of the state it keeps what `act` uses. Raises InputError if the file cannot be written.
         """
-        leaves, used = jax.tree.leaves(self.state), _used_leaves(self)
-        arrays = {f"state/{i}": _plain(leaf) for i, leaf in enumerate(leaves) if used[i]}
+        used = _used(self.algorithm, self.environment, self.state)
+        arrays = {
+            f"state/{name}": _plain(leaf) for name, leaf in named_leaves(self.state).items() if name in used
+        }
         configs = {"algorithm": self.algorithm, "environment": self.environment}
         for config in configs.values():
             for value in config.parameters().values():
                 if isinstance(value, Shared):
                     arrays |= {f"shared/{value.hash}/{name}": each for name, each in value.flat().items()}
-        described = {"format": FORMAT} | {kind: _entry(config) for kind, config in configs.items()}
+        described = {kind: _entry(config) for kind, config in configs.items()}
+        described |= {"format": FORMAT, "arrays": _hash_of(arrays)}
         try:
             write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
         except OSError as error:
@@ -114,9 +119,13 @@ class Policy:
         algorithm = _configured(described["algorithm"], registry.algorithm, known)
         environment = _configured(described["environment"], registry.environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
-        leaves, structure = jax.tree.flatten(shapes)
-        found = [_restored(path, leaf, arrays.get(f"state/{i}")) for i, leaf in enumerate(leaves)]
-        return cls(algorithm, environment, jax.tree.unflatten(structure, found), seed)
+        used = _used(algorithm, environment, shapes)
+        # Of a leaf that `act` does not read any number will do.
+        found = [
+            _restored(path, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
+            for name, leaf in named_leaves(shapes).items()
+        ]
+        return cls(algorithm, environment, jax.tree.unflatten(jax.tree.structure(shapes), found), seed)
 
     def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
         """Observations [n, *obs] of the space's type, and whether there was one alone."""
@@ -148,18 +157,19 @@ def _act_all(
     return jax.vmap(lambda memory, obs, key: act(memory, obs, key))(memory, obs, keys)
 
 
-def _used_leaves(policy: Policy) -> list[bool]:
-    """Which leaves of the state `act` reads."""
-    env = policy.environment.arrays()
+def _used(algorithm: Algorithm, environment: Environment, state: State) -> set[str]:
+    """The names of the leaves of a state, or of its shapes, that `act` reads."""
+    env = environment.arrays()
     obs = jax.eval_shape(lambda key: env.observe(env.reset(key)), random.key(0))
 
     def act(state: State, memory: Memory, obs: Array, key: Array) -> Any:
-        algorithm = policy.algorithm.arrays()
-        return [algorithm.act(env, state, memory, obs, key, explore) for explore in (False, True)]
+        both = (False, True)
+        return [algorithm.arrays().act(env, state, memory, obs, key, explore) for explore in both]
 
-    jaxpr = jax.make_jaxpr(act)(policy.state, policy.memory, obs, random.key(0)).jaxpr
+    memory = algorithm.memory(env)
+    jaxpr = jax.make_jaxpr(act)(state, memory, obs, random.key(0)).jaxpr
     read = {id(var) for eqn in jaxpr.eqns for var in eqn.invars} | {id(var) for var in jaxpr.outvars}
-    return [id(var) in read for var in jaxpr.invars[: len(jax.tree.leaves(policy.state))]]
+    return {name for name, var in zip(named_leaves(state), jaxpr.invars, strict=False) if id(var) in read}
 
 
 def _entry(config: Config) -> dict[str, Any]:
@@ -181,6 +191,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         if described["format"] != FORMAT:
             raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
+        if described["arrays"] != _hash_of(arrays):
+            raise InputError(f"{path} was altered: its arrays have another hash than it says")
         return arrays, {kind: described[kind] for kind in ("algorithm", "environment")}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -190,20 +202,33 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"{path} holds no policy that jaxrl has saved") from None
 
 
+def _number(leaf: Any) -> Any:
+    return leaf.item() if isinstance(leaf, jax.Array) else leaf
+
+
 def _plain(leaf: Any) -> np.ndarray:
     return np.asarray(random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
-    """A leaf of the state. Of one that `act` does not read any number will do."""
-    if array is None:
-        return jnp.float32(0)
-    if is_key(shape):
-        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), shape.dtype)))
-    if array.shape != shape.shape or array.dtype != shape.dtype:
-        expected, got = f"{shape.dtype}{list(shape.shape)}", f"{array.dtype}{list(array.shape)}"
+    """A leaf of the state from its array in a file."""
+    data = jax.eval_shape(random.key_data, shape) if is_key(shape) else shape
+    expected, got = f"{data.dtype}{list(data.shape)}", "nothing"
+    if array is not None:
+        got = f"{array.dtype}{list(array.shape)}"
+    if got != expected or array is None:
         raise InputError(f"{path} does not fit its algorithm: it has {got} where {expected} belongs")
+    if is_key(shape):
+        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(shape))
     return jnp.asarray(array)
+
+
+def _hash_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """A hash of all names, types, shapes and bits."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}:{array.dtype}:{array.shape};".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _stacked(memory: Memory) -> Memory:

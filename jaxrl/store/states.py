@@ -46,7 +46,7 @@ def write_state(path: Path, state: State) -> str:
 
     Raises OSError where the file system refuses, InputError for an array of a type that is not in TYPES.
     """
-    return write_arrays(path, _named(plain(state)))
+    return write_arrays(path, named_leaves(plain(state)))
 
 
 def write_arrays(
@@ -74,7 +74,7 @@ def read_state(path: Path, shapes: State, expected: str) -> State:
 
     Raises InputError if it cannot.
     """
-    leaves = _named(shapes)
+    leaves = named_leaves(shapes)
 
     def restored(file: safe_open, name: str) -> Array:
         leaf, entry = leaves[name], file.get_slice(name)
@@ -128,7 +128,7 @@ def is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _named(state: State) -> dict[str, Any]:
+def named_leaves(state: State) -> dict[str, Any]:
     """The leaves of a state by their places in it."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
 

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 from envs import CartPole, GridWorld
-from jaxrl import InputError, cli, load, registry, resume, train
-from jaxrl.algorithms import PPO, QLearning
-from jaxrl.cli import training
+from jaxrl import InputError, load, resume, train
+from jaxrl.algorithms import QLearning
 from jaxrl.run.reproduce import replay, verify, write_gif
 from jaxrl.store.tables import file_hash
-from tests.lanes import SMALL
+from tests.learners import Diverging, Idle, registered
 from tests.run.test_resume import other_code
 
 SETTINGS = {"seeds": 5, "steps": 640, "evaluate_every": 320, "evaluation_episodes": 2, "width": 3}
@@ -33,22 +32,8 @@ def copy(study, tmp_path):
     return load(shutil.copytree(study.path, tmp_path / "copy"))
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_a_run_in_the_middle_comes_back_bit_for_bit(name, tmp_path):
-    algorithm, environment = SMALL[name]
-    results = train(algorithm, registry.environment(environment), out=tmp_path / name, **SETTINGS)
-    reproduction = replay(results, 4)
-    assert str(reproduction) == "run 4: curve and final state reproduced bit for bit"
-    assert reproduction.acceptable
-    assert reproduction.deviation == 0
-
-
-def test_another_generator_gives_other_bits_which_come_back(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "prepare", lambda: None)  # it would stay so for the tests that follow
-    options = [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
-    options += ["--prng", "threefry2x32", "--out", str(tmp_path / "threefry")]
-    cli.main(["train", "q_learning", "GridWorld-v0", *options])
-    results = load(tmp_path / "threefry")
+def test_another_generator_gives_other_bits_which_come_back(study, tmp_path):
+    results = train(QLearning(), GridWorld(), out=tmp_path / "threefry", prng="threefry2x32", **SETTINGS)
     assert [each.manifest["study"]["prng"] for each in (results, study)] == ["threefry2x32", "pcg4x32"]
     same_seeds = study.curves[study.curves.run < SETTINGS["seeds"]].reset_index(drop=True)
     assert same_seeds.drop(columns="value").equals(results.curves.drop(columns="value"))
@@ -107,10 +92,10 @@ def test_a_run_of_an_extended_study_comes_back(copy):
 
 
 def test_a_failed_run_comes_back(tmp_path):
-    algorithm = PPO(num_steps=16, learning_rate=1e38, max_grad_norm=1e38)
-    results = train(algorithm, CartPole(), seeds=2, steps=640, evaluate_every=128, out=tmp_path / "failed")
-    assert set(results.runs.status) == {"failed"}
-    assert replay(results, 1).first is None
+    with registered():
+        results = train(Diverging(lasts=400), GridWorld(), out=tmp_path / "failed", **SETTINGS)
+        assert set(results.runs.status) == {"failed"}
+        assert replay(results, 1).first is None
 
 
 def test_what_is_missing_on_one_side_is_said(study):
@@ -174,16 +159,17 @@ def test_a_run_out_of_range(study):
 
 
 def test_a_gif_shows_an_episode(tmp_path):
-    results = train(PPO(num_steps=16), CartPole(), seeds=1, steps=640, out=tmp_path / "pole")
-    file = write_gif(results, 0, tmp_path / "pole.gif")
+    with registered():
+        results = train(Idle(action=1), CartPole(), out=tmp_path / "pole", **SETTINGS)
+        file = write_gif(results, 0, tmp_path / "pole.gif")
+        with pytest.raises(InputError, match="cannot be written: No such file"):
+            write_gif(results, 0, tmp_path / "nowhere" / "pole.gif")
     with Image.open(file) as picture:
         assert picture.size == (600, 400)
         assert picture.n_frames > 5
         first = np.asarray(picture.convert("RGB"))
         picture.seek(picture.n_frames - 1)
         assert not np.array_equal(first, np.asarray(picture.convert("RGB")))
-    with pytest.raises(InputError, match="cannot be written: No such file"):
-        write_gif(results, 0, tmp_path / "nowhere" / "pole.gif")
 
 
 def test_curves_are_compared_as_bits(study):

@@ -8,33 +8,36 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from jax import random
 
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import InputError, grid, load, registry, resume, train, write_report
-from jaxrl.algorithms import PPO, QLearning
-from jaxrl.compiled.evaluate import evaluate
+from jaxrl.algorithms import QLearning
 from jaxrl.config import static
+from jaxrl.environment import Wrapper
+from jaxrl.store.manifest import FORMAT
+from jaxrl.store.policy import Policy
 from jaxrl.store.provenance import code_hash
 from jaxrl.study.seeds import parse_seeds
 from tests.lanes import bits, equal, trained
+from tests.learners import Counting, Diverging, Rising, registered
 
 # Goals all around, so that even a few random steps find the goal and fill the table.
 LAKE = FrozenLake(rows=("SFFF", "FFFG", "FFGF", "FGFF"))
-SETTINGS = {"seeds": 3, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 3}
+ALGORITHMS = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+SETTINGS = {"seeds": 3, "steps": 400, "evaluate_every": 100, "evaluation_episodes": 3, "width": 4}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "lakes"
-    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
-    return train(algorithms, LAKE, out=folder, width=4, **SETTINGS)
+    return train(ALGORITHMS, LAKE, out=folder, **SETTINGS)
 
 
 def test_runs_table(study):
     runs = study.runs
     assert runs.run.to_list() == list(range(12))
     assert runs.seed.to_list() == [0, 1, 2] * 4
+    assert runs.setting.to_list() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert runs.learning_rate.to_list() == [0.1] * 6 + [0.5] * 6
     assert runs.double.to_list() == ([False] * 3 + [True] * 3) * 2
     assert set(runs.environment) == {"FrozenLake-v1"}
@@ -80,9 +83,22 @@ def test_manifest_says_how_it_was_made(study):
     assert sum(len(entry["runs"]) for entry in manifest["seconds"]) == 12
 
 
+def test_the_study_and_its_batches_come_back(study):
+    assert study.study.algorithms == tuple(ALGORITHMS)
+    assert study.study.environments == (LAKE,)
+    assert (study.study.seeds, study.study.steps, study.study.evaluate_in) == ((0, 1, 2), 400, ())
+    assert [[run.id for run in batch.runs] for batch in study.batches] == [
+        [0, 1, 2, 6],
+        [7, 8],
+        [3, 4, 5, 9],
+        [10, 11],
+    ]
+    assert {(batch.width, batch.iterations) for batch in study.batches} == {(4, 400)}
+
+
 def test_saved_states_are_the_trained_ones(study):
     batch, _ = study.find(0)
-    _, _, saved = study.state(batch)
+    saved = study.state(batch)
     assert [run.id for run in batch.runs] == [0, 1, 2, 6]
     assert (np.asarray(saved.q).max(axis=(1, 2, 3)) > 0).all()
     assert equal(bits(saved), bits(trained(batch, 400)))
@@ -90,75 +106,150 @@ def test_saved_states_are_the_trained_ones(study):
 
 def test_policy_is_the_final_greedy_one(study):
     batch, lane = study.find(7)
-    _, _, state = study.state(batch)
+    greedy = np.asarray(study.state(batch).q[lane].mean(axis=0).argmax(axis=-1))
     policy = study.policy(run=7)
-    greedy = np.asarray(state.q[lane].mean(axis=0).argmax(axis=-1))
-    assert [int(policy(obs, random.key(0))) for obs in range(16)] == greedy.tolist()
-    exploring = study.policy(run=7, explore=True)
-    actions = {int(exploring(0, random.key(i))) for i in range(200)}
-    assert len(actions) > 1
-
-
-def test_policy_plays_as_well_as_the_last_evaluation(tmp_path):
-    results = train(
-        PPO(), CartPole(), seeds=4, steps=40_000, evaluate_every=20_000, out=tmp_path / "cartpole"
-    )
-    batch, lane = results.find(2)
-    algorithm, env, state = results.state(batch)
-    keys = random.split(random.key(1), 4)
-    returns, _ = evaluate(algorithm, env, state, keys, episodes=50)
-    recorded = results.metric("eval_return").iloc[2, -1]
-    assert returns[lane].mean() == pytest.approx(recorded, rel=0.35)
-    assert returns[lane].mean() > 100
-    for obs in (np.zeros(3), np.zeros((1, 4)), 0.0):
-        with pytest.raises(InputError, match=r"^observation must have shape \(4,\), got \("):
-            results.policy(run=2)(obs, random.key(0))
-    for obs in (["x"] * 4, [1j] * 4, [None] * 4):
-        with pytest.raises(InputError, match=r"^observation must be made of float32, got \["):
-            results.policy(run=2)(obs, random.key(0))
-
-
-def test_policy_refuses_what_it_cannot_take(study):
+    assert policy.predict(range(16))[0].tolist() == greedy.tolist()
+    assert (policy.algorithm, policy.environment) == (ALGORITHMS[2], LAKE)
+    draws = [study.policy(run=7, seed=seed).predict([0] * 50, deterministic=False)[0] for seed in (0, 0, 1)]
+    assert len({*draws[0]}) > 1
+    assert [np.array_equal(draws[0], other) for other in draws[1:]] == [True, False]
     with pytest.raises(InputError, match=r"run must be in \[0, 11\], got 12"):
         study.policy(run=12)
-    with pytest.raises(InputError, match=r"observation must have shape \(\), got \(2,\)"):
-        study.policy(run=0)([1, 2], random.key(0))
-    with pytest.raises(InputError, match=r"observation must be in \[0, 15\], got 16"):
-        study.policy(run=0)(16, random.key(0))
 
 
-def test_policy_refuses_what_is_no_key(study):
-    with pytest.raises(InputError, match=r"key must be a typed key such as jax\.random\.key"):
-        study.policy(run=0)(0, 7)
-    with pytest.raises(InputError, match="observation must be made of int32, got 'left'"):
-        study.policy(run=0)("left", random.key(0))
-    with pytest.raises(InputError, match=r"observation must be made of int32, got 3\.7"):
-        study.policy(run=0)(3.7, random.key(0))
+def test_policies_are_evaluated_again_as_at_the_end_of_training(study):
+    """With as many episodes, to the bit."""
+    table = study.evaluate(LAKE, episodes=SETTINGS["evaluation_episodes"])
+    assert table.columns.to_list() == [
+        "run",
+        "setting",
+        "seed",
+        "environment",
+        "episodes",
+        "return",
+        "length",
+    ]
+    assert table["return"].to_list() == study.final().to_list()
+    assert table["length"].to_list() == study.final("eval_length").to_list()
+    assert table[["run", "setting", "seed"]].equals(study.runs[["run", "setting", "seed"]])
+    assert set(table.episodes) == {3}
+
+
+def test_policies_are_evaluated_anywhere_they_fit(study):
+    """In environments by name or by what differs, of some of the runs, greedily or not."""
+    short, safe = LAKE.replace(max_steps=1), LAKE.replace(is_slippery=False)
+    table = study.evaluate({"short": short, "safe": safe}, episodes=3, runs=[7, 0])
+    assert table[["environment", "run"]].to_numpy().tolist() == [
+        ["safe", 0],
+        ["safe", 7],
+        ["short", 0],
+        ["short", 7],
+    ]
+    assert set(table.length[2:]) == {1}
+    rows = "rows=SFFF/FFFG/FFGF/FGFF"
+    named = study.evaluate([short, safe], episodes=3, runs=[0])
+    assert named.environment.to_list() == [
+        f"FrozenLake-v1 max_steps=1 {rows}",
+        f"FrozenLake-v1 {rows} is_slippery=False",
+    ]
+    greedy, exploring, again = (
+        study.evaluate(safe, episodes=3, runs=range(6), explore=explore) for explore in (False, True, True)
+    )
+    assert greedy.length.to_list() != exploring.length.to_list()
+    assert again.equals(exploring)
+    assert study.evaluate(safe, runs=[]).columns.to_list() == table.columns.to_list()
+
+
+@pytest.mark.parametrize(
+    ("environments", "options", "said"),
+    [
+        (
+            GridWorld(size=3),
+            {},
+            r"GridWorld-v0 size=3: GridWorld does not fit: its observation space is Discrete\(9\)",
+        ),
+        ({"long": CartPole()}, {}, "long: CartPole does not fit: its observation space is Box"),
+        ([], {}, "name at least one environment"),
+        ([LAKE, LAKE], {}, "the environment FrozenLake-v1 rows=.* was given twice"),
+        ({"lake": FrozenLake}, {}, r"lake must be an Environment such as CartPole\(\), got <class"),
+        (LAKE.replace(max_steps=0), {}, "FrozenLake.max_steps must be at least 1, got 0"),
+        (LAKE, {"runs": [3, 12]}, r"run must be in \[0, 11\], got 12"),
+        (LAKE, {"episodes": 0}, "episodes must be an integer of at least 1, got 0"),
+    ],
+)
+def test_evaluations_that_do_not_fit(environments, options, said, study):
+    with pytest.raises(InputError, match=f"^{said}"):
+        study.evaluate(environments, **options)
+
+
+def test_transitions_of_a_policy_are_successive(study):
+    data = study.transitions(7, 60)
+    assert {name: (array.shape, array.dtype.name) for name, array in data.items()} == {
+        "obs": ((60,), "int32"),
+        "action": ((60,), "int32"),
+        "reward": ((60,), "float32"),
+        "next_obs": ((60,), "int32"),
+        "terminated": ((60,), "bool"),
+        "truncated": ((60,), "bool"),
+    }
+    over = data["terminated"] | data["truncated"]
+    assert over.any()
+    assert (data["reward"] == data["terminated"]).all()
+    follows = np.where(over, 0, data["next_obs"])  # every episode starts in the first cell
+    assert data["obs"].tolist() == [0, *follows[:-1]]
+    assert data["action"].tolist() == study.policy(7).predict(data["obs"])[0].tolist()
+    again, other, exploring = (
+        study.transitions(7, 60, **options) for options in ({}, {"seed": 1}, {"explore": True})
+    )
+    assert all(np.array_equal(data[name], again[name]) for name in data)
+    assert not np.array_equal(data["obs"], other["obs"])
+    assert exploring["action"].tolist() != study.policy(7).predict(exploring["obs"])[0].tolist()
+    with pytest.raises(InputError, match="steps must be an integer of at least 1, got 0"):
+        study.transitions(7, 0)
+    with pytest.raises(InputError, match=r"run must be in \[0, 11\], got 12"):
+        study.transitions(12, 1)
+
+
+def test_transitions_and_policies_remember_and_know_the_end_of_a_schedule(tmp_path):
+    """Actions are numbers of steps; episodes have two, each with the level as its reward."""
+    with registered():
+        results = train(Counting(), Rising(), out=tmp_path / "rising", **SETTINGS)
+        data, policy = results.transitions(1, 6), results.policy(1)
+        assert data["action"].tolist() == [0, 1] * 3
+        assert data["reward"].tolist() == [10] * 6
+        assert data["truncated"].tolist() == [False, True] * 3
+        assert policy.environment == Rising(level=10.0)
+        assert Policy.load(policy.save(tmp_path / "policy")).environment == policy.environment
 
 
 def test_final_scores_are_the_last_evaluations(study):
     assert study.final().to_dict() == study.metric("eval_return")[400].to_dict()
 
 
+class Slow(QLearning):
+    """An iteration counts as several steps."""
+
+    steps_per_iteration = 48
+
+
 def test_final_scores_of_unequal_lengths_and_failures(tmp_path):
-    """Iterations of 64 and of 48 steps end at 320 and at 336 of 350; the last run diverges."""
-    algorithms = [
-        PPO(num_steps=16),
-        PPO(num_steps=12),
-        PPO(num_steps=12, learning_rate=1e38, max_grad_norm=1e38),
-    ]
+    """Iterations of 1 and of 48 steps end at 350 and at 336 of 350; the last run diverges."""
+    algorithms = [QLearning(), Slow(), Diverging(lasts=9)]
     settings = {"seeds": 1, "steps": 350, "evaluate_every": 1_000, "evaluation_episodes": 2}
-    results = train(algorithms, CartPole(), out=tmp_path / "unequal", **settings)
+    results = train(algorithms, GridWorld(), out=tmp_path / "unequal", **settings)
     table = results.metric("eval_return")
-    assert table.columns.to_list() == [0, 320, 336]
+    assert table.columns.to_list() == [0, 336, 350]
     final = results.final()
-    assert final[0] == table.loc[0, 320]
+    assert final[0] == table.loc[0, 350]
     assert final[1] == table.loc[1, 336]
     assert np.isnan(final[2])
 
 
-class MoreFields(QLearning):
-    hidden: int = static(3)
+class Coarse(QLearning):
+    epsilon_decay: str = static("half", choices=("half",))
+
+    def epsilon(self, completed, t, total):
+        return 0.5
 
 
 class SeedField(QLearning):
@@ -166,8 +257,8 @@ class SeedField(QLearning):
 
 
 def test_fields_of_one_name_and_two_types_become_text(tmp_path):
-    results = train([PPO(num_steps=16), MoreFields()], GridWorld(), out=tmp_path / "mixed", **SETTINGS)
-    assert results.runs.hidden.to_list() == ["64/64"] * 3 + ["3"] * 3
+    results = train([QLearning(), Coarse()], GridWorld(), out=tmp_path / "mixed", **SETTINGS)
+    assert results.runs.epsilon_decay.to_list() == ["0.99"] * 3 + ["half"] * 3
 
 
 def test_fields_that_would_hide_a_column_are_refused(tmp_path):
@@ -182,33 +273,36 @@ def test_numpy_numbers_are_as_good_as_pythons(tmp_path):
     assert len(results.runs) == 3
 
 
-def test_changed_code_is_another_study(tmp_path, monkeypatch):
-    train(QLearning(), LAKE, out=tmp_path / "code", **SETTINGS)
+def test_changed_code_is_another_study(study, monkeypatch):
     monkeypatch.setattr(inspect, "getsource", lambda _: "class FrozenLake: ...")
-    with pytest.raises(InputError, match="differs in environments, algorithms"):
-        train(QLearning(), LAKE, out=tmp_path / "code", **SETTINGS)
+    with pytest.raises(
+        InputError, match="differs in the code of FrozenLake-v1, the code of q_learning; choose"
+    ):
+        train(ALGORITHMS, LAKE, out=study.path, **SETTINGS)
 
 
 def test_the_code_of_a_class_is_that_of_its_whole_module(tmp_path, monkeypatch):
-    """A helper or a constant beside it, too."""
+    """A helper or a constant beside it, too, and the same of its components."""
     monkeypatch.syspath_prepend(tmp_path)
     source = "from envs import GridWorld\nBONUS = 1\nclass World(GridWorld):\n    pass\n"
 
     def hashed(name, text):
         (tmp_path / f"{name}.py").write_text(text)
-        return code_hash(importlib.import_module(name).World)
+        return code_hash(Wrapper(env=importlib.import_module(name).World()))
 
     one = hashed("one_world", source)
     assert hashed("same_world", source) == one
     assert hashed("other_world", source.replace("BONUS = 1", "BONUS = 2")) != one
 
 
-def test_versions_behind_a_door_are_part_of_its_code(monkeypatch):
-    classes = (*registry.adapters().values(), GridWorld)
-    before = [code_hash(cls) for cls in classes]
+def test_versions_behind_an_adapter_are_part_of_its_code(monkeypatch):
+    """Also where it is wrapped."""
+    adapted = [adapter(name="any") for adapter in registry.adapters().values()]
+    configs = [*adapted, *(Wrapper(env=each) for each in adapted), Wrapper(env=GridWorld())]
+    before = [code_hash(config) for config in configs]
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
-    changed = [code_hash(cls) != then for cls, then in zip(classes, before, strict=True)]
-    assert changed == [True] * (len(classes) - 1) + [False]
+    changed = [code_hash(config) != then for config, then in zip(configs, before, strict=True)]
+    assert changed == [True] * (len(configs) - 1) + [False]
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
@@ -233,25 +327,59 @@ def test_unknown_metric(study):
 
 def test_the_same_study_is_read_and_not_trained_again(study):
     before = (study.path / "curves.parquet").stat().st_mtime_ns
-    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
-    again = train(algorithms, LAKE, out=study.path, width=4, **SETTINGS)
+    again = train(ALGORITHMS, LAKE, out=study.path, **SETTINGS)
     pd.testing.assert_frame_equal(again.curves, study.curves)
     assert (study.path / "curves.parquet").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"seeds": 4}, {"steps": 800}, {"width": 6}, {"evaluate_every": 80}, {"evaluation_episodes": 4}],
+    ("changes", "named"),
+    [
+        ({"seeds": 4}, "seeds"),
+        ({"steps": 800}, "steps"),
+        ({"width": 6}, "width"),
+        ({"evaluate_every": 80, "evaluation_episodes": 4}, "evaluate_every, evaluation_episodes"),
+        ({"prng": "threefry2x32"}, "prng"),
+        ({"algorithm": ALGORITHMS[:3]}, "algorithms"),
+        ({"algorithm": [ALGORITHMS[0].replace(discount=0.5), *ALGORITHMS[1:]]}, "q_learning's discount"),
+        (
+            {
+                "algorithm": [each.replace(discount=0.5, double=False) for each in ALGORITHMS[:3:2]]
+                + ALGORITHMS[1::2]
+            },
+            "q_learning's discount, q_learning's learning_rate, q_learning's double",
+        ),
+        ({"environment": [LAKE, GridWorld()]}, "environments"),
+        ({"environment": GridWorld()}, "environments"),
+        ({"environment": LAKE.replace(is_slippery=False)}, "FrozenLake-v1's is_slippery"),
+        ({"evaluate_in": {"dry": LAKE.replace(is_slippery=False)}}, "evaluate_in"),
+    ],
 )
-def test_another_study_is_not_overwritten(study, changes):
-    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
+def test_another_study_is_not_overwritten(study, changes, named):
     before = {file: file.stat().st_mtime_ns for file in study.path.rglob("*")}
+    same = {"algorithm": ALGORITHMS, "environment": LAKE}
     with pytest.raises(
-        InputError,
-        match=rf"holds another study, which differs in {next(iter(changes))}; choose another folder",
+        InputError, match=rf"holds another study, which differs in {named}; choose another folder"
     ):
-        train(algorithms, LAKE, out=study.path, **({"width": 4} | SETTINGS | changes))
+        train(**(same | SETTINGS | changes), out=study.path)
     assert {file: file.stat().st_mtime_ns for file in study.path.rglob("*")} == before
+
+
+def test_other_environments_of_evaluation_are_another_study(tmp_path):
+    def run(**worlds):
+        return train(QLearning(), LAKE, evaluate_in=worlds, out=tmp_path / "named", **SETTINGS)
+
+    dry = LAKE.replace(is_slippery=False)
+    run(dry=dry, short=LAKE.replace(max_steps=3))
+    for worlds, named in (
+        ({"ice": dry, "short": LAKE.replace(max_steps=3)}, "evaluate_in"),
+        ({"short": LAKE.replace(max_steps=3), "dry": dry}, "evaluate_in"),
+        ({"dry": dry, "short": LAKE.replace(max_steps=4)}, "FrozenLake-v1's max_steps"),
+        ({"dry": dry}, "evaluate_in"),
+        ({}, "evaluate_in"),
+    ):
+        with pytest.raises(InputError, match=f"which differs in {named}; choose another folder"):
+            run(**worlds)
 
 
 def test_folders_that_are_no_study(tmp_path):
@@ -268,10 +396,10 @@ def test_folders_that_are_no_study(tmp_path):
 
 
 def test_manifests_of_another_kind(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"format": 3}')
+    (tmp_path / "manifest.json").write_text(f'{{"format": {FORMAT}}}')
     with pytest.raises(InputError, match=r"manifest\.json is damaged: it lacks 'status'"):
         load(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format": 3')
+    (tmp_path / "manifest.json").write_text(f'{{"format": {FORMAT}')
     with pytest.raises(InputError, match=r"manifest\.json is damaged$"):
         load(tmp_path)
 
@@ -339,18 +467,17 @@ def test_unfinished_folders(study, tmp_path):
     folder = edited(study, tmp_path, status="running")
     with pytest.raises(InputError, match=r"holds an unfinished study; finish it with: jaxrl resume"):
         load(folder)
-    algorithms = grid(QLearning(), learning_rate=[0.1, 0.5], double=[False, True])
     with pytest.raises(InputError, match=r"holds this study unfinished; continue it with: jaxrl resume"):
-        train(algorithms, LAKE, out=folder, width=4, **SETTINGS)
+        train(ALGORITHMS, LAKE, out=folder, **SETTINGS)
 
 
 def test_newer_folders(study, tmp_path):
-    with pytest.raises(InputError, match=r"has format 99, newer than this jaxrl reads \(3\)"):
+    with pytest.raises(InputError, match=rf"has format 99, newer than this jaxrl reads \({FORMAT}\)"):
         load(edited(study, tmp_path, format=99))
 
 
 def test_older_folders(study, tmp_path):
-    with pytest.raises(InputError, match=r"has format 1, older than this jaxrl reads \(3\)"):
+    with pytest.raises(InputError, match=rf"has format 1, older than this jaxrl reads \({FORMAT}\)"):
         load(edited(study, tmp_path, format=1))
 
 
@@ -358,20 +485,17 @@ class MyLake(FrozenLake):
     """An environment that no package registers."""
 
 
-def test_environments_outside_the_registry(tmp_path):
+def test_environments_outside_the_registry(tmp_path, monkeypatch):
     results = train(QLearning(), MyLake(), out=tmp_path / "mine", **SETTINGS)
     assert set(results.runs.environment) == {"MyLake"}
     with pytest.raises(InputError, match="unknown environment 'MyLake'"):
         results.policy(run=0)
-    registry.environments()["MyLake"] = MyLake()
-    try:
-        results.policy(run=0)(0, random.key(0))
-    finally:
-        del registry.environments()["MyLake"]
+    monkeypatch.setitem(registry.environments(), "MyLake", MyLake())
+    results.policy(run=0).predict(0)
 
 
 def test_without_a_folder_results_go_to_a_temporary_one():
-    results = train(QLearning(), FrozenLake(), **SETTINGS)
+    results = train(QLearning(), LAKE, **SETTINGS)
     assert load(results.path).runs.equals(results.runs)
 
 
