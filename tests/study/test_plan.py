@@ -337,7 +337,7 @@ class WrongState(FrozenLake):
         (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* it may lack @property"),
         (TracedSize(), r"TracedSize.action_space has a size that is traced: mark the field .* static"),
         (NoObserve(), "NoObserve must define observe"),
-        (TracedText(), r"TracedText.name is no number, so it cannot be traced; mark it static"),
+        (TracedText(), r"TracedText.name is not a number, so it cannot be traced; mark it static"),
         (WrongState(), r"WrongState.step must return a state like reset's, of int32\[\], got int32"),
     ],
 )
