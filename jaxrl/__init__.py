@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from jaxrl.errors import InputError
     from jaxrl.report import write_report
     from jaxrl.run.train import resume, train
+    from jaxrl.store.policy import Policy
     from jaxrl.store.results import Results, load
 
 # Loaded at first use: pandas and the report's libraries would double the time of `import jaxrl`.
 _HOMES = {
     "InputError": "jaxrl.errors",
+    "Policy": "jaxrl.store.policy",
     "Results": "jaxrl.store.results",
     "compare": "jaxrl.analysis.compare",
     "enable_compilation_cache": "jaxrl.compiled.compilation_cache",
@@ -35,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "InputError",
+    "Policy",
     "Results",
     "__version__",
     "compare",

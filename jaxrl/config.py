@@ -33,20 +33,20 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound="Config")
-_TYPES: dict[type, Mapping[str, Any]] = {}  # of the fields of each class, as reading them is slow
-Scalar = Array | float  # a [] hyper-parameter: a number on the host, traced in a program
+_TYPES: dict[type, Mapping[str, Any]] = {}  # class -> its field_types, kept since reading them is slow
+Scalar = Array | float  # a [] hyper-parameter: a number on the host, an array in a compiled program
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Config:
-    """A frozen, keyword-only dataclass that is a pytree. Every subclass becomes one by itself.
+    """A frozen, keyword-only dataclass that is a pytree. A subclass needs no decorator.
 
     Traced fields are leaves, components and shared fields are subtrees, static fields are structure. The type
-    of a traced field is float, int or bool; that of a static field one of these, str, or a tuple of one of
-    them. A field that nothing marks is traced, or a component if its default is a Config.
+    of a traced field is float, int or bool. The type of a static field is float, int, bool, str, or a tuple
+    of one of them. An unmarked field is a component if its default is a Config, otherwise traced.
 
-    A class attribute that has the name of an inherited field gives it another default. A property of that
-    name takes its place: the value is computed and no longer a field.
+    A class attribute with the name of an inherited field gives the field another default. A property with
+    that name replaces the field by a computed value.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()  # packages whose version changes what this config computes
@@ -55,9 +55,9 @@ class Config:
         super().__init_subclass__(**kwargs)
         _redefine_fields(cls)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        # Not jax.tree_util.register_dataclass, which flax.struct uses too: the structures of two such
-        # classes compare equal if their static values do (jax 0.10.2 and 0.11.2), so that one
-        # environment could run in the program compiled for another.
+        # jax.tree_util.register_dataclass does not serve: in jax 0.10.2 and 0.11.2 the structures of two
+        # such classes compare equal if their static values are equal. One environment could then run in
+        # the program that was compiled for another.
         static_names = names_of(cls, "static")
         inner_names = (*names_of(cls, "traced"), *names_of(cls, "component"), *names_of(cls, "shared"))
         flatten = functools.partial(_flatten, inner_names, static_names)
@@ -86,7 +86,7 @@ class Config:
         return dataclasses.replace(self, **own)  # type: ignore[type-var]
 
     def with_values(self, **values: Any) -> Self:
-        """A copy with other values. Dotted names reach into components, also into one given beside them.
+        """A checked copy with other values. Dotted names reach into components, old or given in this call.
 
         Raises InputError for an unknown field or a bad value.
         """
@@ -100,7 +100,7 @@ class Config:
     def validate(self) -> None:
         """Raises InputError if a field's value has the wrong type or lies outside its range.
 
-        For concrete values, on the host; a subclass adds what concerns several fields at once.
+        The values must be concrete. A subclass adds checks that concern several fields at once.
         """
         types = field_types(type(self))
         for field in _fields(self):
@@ -114,14 +114,14 @@ class Config:
                 if not isinstance(value, Shared) or not value:
                     raise InputError(f"{owner} must be a mapping from names to arrays, got {value!r}")
             elif kind == "traced" and expected not in DTYPES:
-                raise InputError(f"{owner} is no number, so it cannot be traced; mark it static(...)")
+                raise InputError(f"{owner} is not a number, so it cannot be traced; mark it static(...)")
             else:
                 check_value(owner, expected, value, field.metadata)
 
     def parameters(self) -> dict[str, Any]:
         """Every field's dotted name and plain value, in order of definition.
 
-        A component is its own value and is followed by its fields.
+        A component is followed by its own fields.
         """
         values: dict[str, Any] = {}
         for field in _fields(self):
@@ -145,8 +145,8 @@ class Config:
 def grid(config: C, **values: Sequence[Any]) -> list[C]:
     """Every combination of the listed values: `grid(PPO(), learning_rate=[1e-3, 1e-4], num_envs=[4, 8])`.
 
-    Traced values share one compiled program; static ones split it. The last field varies fastest. Dotted
-    names reach into components: `grid(PPO(), **{"network.hidden": [(64,), (64, 64)]})`.
+    Settings that differ only in traced fields share one compiled program. The last field varies fastest.
+    Dotted names reach into components: `grid(PPO(), **{"network.hidden": [(64,), (64, 64)]})`.
     Raises InputError for an unknown field, a bad value or an empty list.
     """
     if not isinstance(config, Config):
@@ -165,18 +165,18 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
 
 
 def stack(configs: Sequence[C]) -> C:
-    """Configs of equal structure as one whose traced fields have a leading axis: [lanes]."""
+    """Joins configs of equal structure to one config whose traced fields are arrays [lanes]."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *[each.arrays() for each in configs])
 
 
 def detach(config: C) -> tuple[C, dict[str, Any]]:
-    """A config without its shared arrays, and these by the dotted names of their fields."""
+    """A config without its shared arrays, and the arrays by the dotted names of their fields."""
     found = {name: value.arrays for name, value in config.parameters().items() if isinstance(value, Shared)}
     return config.replace(**dict.fromkeys(found)), found
 
 
 def attach(config: C, arrays: Mapping[str, Any]) -> C:
-    """The inverse of `detach`, also for arrays that are being traced."""
+    """The inverse of `detach`. The arrays may be traced."""
     return config.replace(**arrays) if arrays else config
 
 
@@ -189,7 +189,10 @@ def field_types(cls: type) -> Mapping[str, Any]:
 
 
 def field_type(config: Config, name: str) -> Any:
-    """The type of a field by its dotted name; Shared for a shared one. Raises InputError if there is none."""
+    """The type of the field with this dotted name, `Shared` for a shared field.
+
+    Raises InputError for an unknown name.
+    """
     outer, dot, inner = name.partition(".")
     types = field_types(type(config))
     if outer not in types:
@@ -198,7 +201,7 @@ def field_type(config: Config, name: str) -> Any:
         return Shared if outer in names_of(type(config), "shared") else types[outer]
     held = getattr(config, outer)
     if not isinstance(held, Config):
-        raise InputError(f"{type(config).__name__}.{outer} is no component, so it has no field {inner!r}")
+        raise InputError(f"{type(config).__name__}.{outer} is not a component, so it has no field {inner!r}")
     return field_type(held, inner)
 
 
@@ -214,7 +217,7 @@ def meanings(config: Config) -> dict[str, str]:
 
 
 def names_of(cls: type, kind: str) -> tuple[str, ...]:
-    """Names of the fields of one kind of a Config class."""
+    """The names of those fields of a Config class that are of one kind."""
     return tuple(field.name for field in _fields(cls) if kind_of(field) == kind)
 
 
@@ -223,7 +226,7 @@ def _fields(config: Any) -> tuple[dataclasses.Field, ...]:
 
 
 def _redefine_fields(cls: type) -> None:
-    """Lets attributes of a class, and of bases that are no Config, redefine the fields it inherits."""
+    """Lets attributes of a class, and of its bases that are not Configs, redefine inherited fields."""
     inherited: dict[str, tuple[type, dataclasses.Field]] = {}
     for base in reversed(cls.__mro__[1:]):
         if dataclasses.is_dataclass(base) and issubclass(base, Config):
@@ -253,7 +256,7 @@ def _flatten(inner: Sequence[str], static: Sequence[str], config: Config) -> tup
 def _unflatten(
     cls: type[C], inner: Sequence[str], static: Sequence[str], static_values: Any, children: Any
 ) -> C:
-    """Without __init__, since jax also unflattens placeholders that are no numbers."""
+    """Skips __init__, since jax also unflattens placeholders that are not numbers."""
     config = object.__new__(cls)
     for name, value in zip((*inner, *static), (*children, *static_values), strict=True):
         object.__setattr__(config, name, value)

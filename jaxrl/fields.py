@@ -1,8 +1,8 @@
-"""The fields of a Config: their four kinds, the values they may hold, and these values as text.
+"""The fields of a Config: their four kinds, the values they may hold, and how values are written as text.
 
 A *traced* field is a number that the compiled program takes as an argument: it may differ from lane to lane.
-A *static* field is part of the program: another value is another compilation. A *component* is a Config of
-its own, which can be exchanged. A *shared* field holds arrays that are the same for all lanes of a program.
+A *static* field is part of the program: another value needs another compilation. A *component* is itself a
+Config and can be exchanged. A *shared* field holds arrays that are the same for all lanes of a program.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ def traced(
 ) -> Any:
     """A number in [low, high] that may differ between the lanes of one program.
 
-    A field that redefines an inherited one keeps the meaning and the bounds that it does not give itself.
+    A field that redefines an inherited field inherits the meaning and the bounds that are not given.
     """
     return _field("traced", default, meaning=meaning, low=low, high=high)
 
@@ -48,14 +48,14 @@ def static(
 ) -> Any:
     """A hashable value that the program is compiled for: a size, a shape, a choice of branch.
 
-    `low` and `high` bound a number, or each number of a tuple; `choices` names the allowed strings. What is
-    not given is inherited, as for `traced`.
+    `low` and `high` bound a number, or each number of a tuple. `choices` are the allowed strings. What is not
+    given is inherited, as for `traced`.
     """
     return _field("static", default, meaning=meaning, low=low, high=high, choices=choices)
 
 
 def component(default: Any = dataclasses.MISSING, meaning: str | None = None) -> Any:
-    """A Config of its own, such as a network. A field whose default is a Config is one without this mark."""
+    """A part that is itself a Config, such as a network. If the default is a Config, no mark is needed."""
     return _field("component", default, meaning=meaning)
 
 
@@ -65,13 +65,14 @@ def shared(meaning: str | None = None) -> Any:
 
 
 class Shared(Mapping[str, Any]):
-    """Named arrays, or mappings of them, that are never copied per lane. Equal if all names and bits are.
+    """Named arrays, or mappings of named arrays, of which all lanes use the same copy.
 
-    To jax it is a part of the structure without leaves; the engine hands its arrays to the program.
+    Two are equal if all names, types, shapes and bits are equal. For jax it is static structure without
+    leaves; the engine passes the arrays to the program as arguments.
     """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
-        """Raises InputError for a name with a dot or a slash, or a value that is no array of numbers."""
+        """Raises InputError for a name with a dot or a slash, or a value that is not an array of numbers."""
         self.arrays = {name: _frozen(name, value) for name, value in sorted(arrays.items())}
 
     @functools.cached_property
@@ -84,7 +85,7 @@ class Shared(Mapping[str, Any]):
         return digest.hexdigest()
 
     def flat(self) -> dict[str, np.ndarray]:
-        """Every array by the names that lead to it, joined by slashes."""
+        """Every array by its path, which is its names joined by slashes."""
         leaves = jax.tree.leaves_with_path(self.arrays)
         return {"/".join(step.key for step in path): leaf for path, leaf in leaves}
 
@@ -112,15 +113,15 @@ jax.tree_util.register_pytree_node(Shared, lambda arrays: ((), arrays), lambda a
 
 
 def kind_of(field: dataclasses.Field) -> str:
-    """The kind of a field: "traced", "static", "component" or "shared"; "traced" if nothing marks it."""
+    """The kind of a field: "traced", "static", "component" or "shared"."""
     unmarked = "component" if hasattr(field.default, "with_values") else "traced"
     return str(field.metadata.get("kind", unmarked))
 
 
 def redefined(inherited: dataclasses.Field, value: Any) -> Any:
-    """The field that a class attribute of the same name makes of an inherited one: a default or a new field.
+    """An inherited field, redefined by a class attribute `value`: a new default or a new field.
 
-    It has the kind, the meaning and the bounds of the inherited field, as far as it does not give its own.
+    Kind, meaning and bounds that `value` does not give are those of the inherited field.
     """
     if isinstance(value, dataclasses.Field):
         return dataclasses.field(default=value.default, metadata={**inherited.metadata, **value.metadata})
@@ -179,7 +180,7 @@ def _field(kind: str, default: Any, **metadata: Any) -> Any:
 
 
 def _frozen(name: str, value: Any) -> Any:
-    """A read-only array, or a dict of such."""
+    """A read-only array, or a dict of read-only arrays."""
     if not isinstance(name, str) or not name or {".", "/"} & {*name}:
         raise InputError(
             f"the name of a shared array must be a string without dots and slashes, got {name!r}"

@@ -1,12 +1,13 @@
-"""Names of environments, algorithms and components: plain dicts, joined over the installed packages.
+"""The names of environments, algorithms and components: plain dicts that installed packages add to.
 
 A package adds its own by an entry point of the group `jaxrl.environments`, `jaxrl.algorithms` or
-`jaxrl.components` whose value is a dict of names; a script adds to the dict that `environments()`,
-`algorithms()` or `components()` returns.
+`jaxrl.components`, whose value is a dict from names to instances. A script adds to the dict that
+`environments()`, `algorithms()` or `components()` returns.
 
-All environments of another library come through an adapter, under names such as `gymnax:Breakout-MinAtar`.
-An adapter is an entry point of the group `jaxrl.adapters`: its name is the prefix, its value a class of
-environments with a field `name`, the rest of the name, and a class method `from_name` that makes one of it.
+The environments of another library come through an adapter, under names such as `gymnax:Breakout-MinAtar`.
+An adapter is an entry point of the group `jaxrl.adapters`. The entry point's name is the prefix. Its value is
+a class of environments with a field `name`, which holds the rest of the name, and a class method
+`from_name(name)`.
 """
 
 import functools
@@ -24,7 +25,7 @@ from jaxrl.mdp.environment import Environment
 
 @functools.cache
 def environments() -> dict[str, Environment]:
-    """Every known environment by its id."""
+    """Every known environment by its name."""
     return _joined("jaxrl.environments", Environment)
 
 
@@ -42,7 +43,7 @@ def components() -> dict[str, Config]:
 
 @functools.cache
 def adapters() -> dict[str, Any]:
-    """Every class of environments of another library by its prefix."""
+    """The class of environments of every other library, by its prefix."""
 
     def is_adapter(found: Any) -> bool:
         return issubclass(found, Environment) and hasattr(found, "from_name")
@@ -54,7 +55,7 @@ def adapters() -> dict[str, Any]:
 
 
 def environment(name: str) -> Environment:
-    """The environment of this id. Raises InputError if there is none."""
+    """The environment of this name. Raises InputError if there is none."""
     wrappers = {each: held for each, held in components().items() if isinstance(held, Environment)}
     if name in (known := environments() | wrappers):
         return known[name]
@@ -84,7 +85,7 @@ def component(kind: type[Config], name: str) -> Config:
 
 
 def parse(config: Config, name: str, text: str) -> Any:
-    """The value of the field of this dotted name, written as text; a component is written as its name.
+    """The value that `text` gives to the field with this dotted name. A component is written as its name.
 
     Raises InputError for an unknown field or a text that does not fit the field's type.
     """
@@ -97,9 +98,9 @@ def parse(config: Config, name: str, text: str) -> Any:
 
 
 def name_of(config: Config) -> str:
-    """The registered name of a config's class, its own class name if it has none.
+    """The registered name of a config's class, or the class's own name if it is not registered.
 
-    Where a class is registered several times, the entry that differs in the fewest fields.
+    If a class is registered several times, the name whose entry differs in the fewest fields.
     """
     for prefix, adapter in adapters().items():
         if type(config) is adapter:
@@ -115,7 +116,7 @@ def name_of(config: Config) -> str:
 
 
 def label_of(config: Config) -> str:
-    """A config's name and the fields that differ from the registered one: "CartPole-v1 pole_length=0.25"."""
+    """A config's name and its fields that differ from the registered ones: "CartPole-v1 pole_length=0.25"."""
     name = name_of(config)
     registered = {**components(), **algorithms(), **environments()}.get(name)
     usual = {} if registered is None else plain_parameters(registered)
@@ -124,7 +125,7 @@ def label_of(config: Config) -> str:
 
 
 def plain_parameters(config: Config) -> dict[str, Any]:
-    """`config.parameters()` with a component's name, and a hash of shared arrays, as their values."""
+    """`config.parameters()` with components replaced by their names and shared arrays by their hashes."""
     return {
         name: name_of(value)
         if isinstance(value, Config)
@@ -136,9 +137,10 @@ def plain_parameters(config: Config) -> dict[str, Any]:
 
 
 def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Any:
-    """A config with values as `plain_parameters` gives them; `arrays` holds the shared ones by their hash.
+    """The inverse of `plain_parameters`: a copy of `config` with these values.
 
-    Raises InputError for an unknown field or name, a bad value, or a hash that `arrays` does not hold.
+    `arrays` holds the shared arrays by their hashes. Raises InputError for an unknown field or name, a bad
+    value, or a hash that `arrays` does not hold.
     """
     for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
         kind = field_type(config, name)
@@ -166,23 +168,23 @@ def _joined(group: str, kind: type) -> dict[str, Any]:
 
 
 def _loaded(entry: importlib.metadata.EntryPoint, holds: Callable[[Any], bool], expected: str) -> Any:
-    """The value of an entry point. Raises InputError if it cannot be imported or is not what is expected."""
+    """The value of an entry point. Raises InputError if it cannot be imported or is not as expected."""
     try:
         found = entry.load()
         if not holds(found):
-            raise TypeError(f"it is no {expected}")
-    except Exception as error:  # whatever a foreign package does when it is imported
+            raise TypeError(f"it is not a {expected}")
+    except Exception as error:  # importing a foreign package can raise anything
         package = entry.module.partition(".")[0]
         raise InputError(
             f"{entry.value!r} of group {entry.group} cannot be loaded ({error}): the package "
-            f"{package!r} was found at {_location(package)}; if that is another package "
-            "of the same name, rename it or take its folder off the Python path"
+            f"{package!r} was found at {_location(package)}; if that is another package of the same name, "
+            "rename it or remove its folder from the Python path"
         ) from None
     return found
 
 
 def _location(name: str) -> str:
-    """The folder or file of an importable package, also of one without __init__.py or that fails."""
+    """The folder or file of a package. It works for a package without __init__.py or that fails to import."""
     spec = importlib.util.find_spec(name)
     if spec is None:
         return "no folder"

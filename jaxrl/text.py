@@ -12,7 +12,7 @@ LONGEST = 80  # characters of a `file_name`
 def number(value: float) -> str:
     """A number in about four digits: "0.7412", "9.5", "498.3", "38,123", "4.02 M".
 
-    NaN is "none". -inf, the place of failed runs in an order, is "failed".
+    NaN becomes "none". -inf, the score by which a failed run is ordered, becomes "failed".
     """
     if np.isnan(value):
         return "none"
@@ -50,7 +50,7 @@ def listed(parts: Sequence[str]) -> str:
 def short_names(labels: Sequence[str]) -> dict[str, str]:
     """Each label without the words that all labels share: "ppo clip=1", "ppo clip=2" -> "clip=1", "clip=2".
 
-    A label of shared words alone stays as it is. So does a single label.
+    A label that has only shared words stays as it is, and so does a single label.
     """
     words = [label.split(" ") for label in labels]
     shared = set.intersection(*map(set, words)) if len(labels) > 1 else set()

@@ -391,7 +391,7 @@ def test_fields_of_a_component_have_dotted_names():
     [
         ({"part.sise": 1}, "unknown field of Inner 'sise': did you mean 'size'?"),
         ({"part.depth": 1}, "unknown field of Inner 'depth'"),
-        ({"rate.size": 1}, r"^Outer\.rate is no component, so it has no field 'size'$"),
+        ({"rate.size": 1}, r"^Outer\.rate is not a component, so it has no field 'size'$"),
         ({"part.size": 0}, r"^Inner\.size must be at least 1, got 0$"),
         ({"part": 3}, r"^Outer\.part must be an instance of Inner, got 3$"),
         ({"table": 3}, r"^Outer\.table must be a mapping from names to arrays, got 3$"),

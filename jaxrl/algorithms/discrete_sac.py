@@ -25,7 +25,7 @@ from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
 
 class Learned(struct.PyTreeNode):
     actor: Any  # parameters, observation -> policy
-    critics: tuple[Any, Any]  # parameters of both, observation -> values of all actions
+    critics: tuple[Any, Any]  # parameters of each, observation -> values of all actions
     log_temperature: Array  # []
 
 
@@ -41,13 +41,13 @@ class DiscreteSAC(Collector):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
-    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
-    target_rate: float = traced(0.005, "of the targets' step towards the critics, each update", low=0, high=1)
-    target_entropy: float = traced(0.5, "as a share of the largest, log n", low=0, high=1)
-    temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
-    tune_temperature: bool = static(True, "towards the target entropy")
+    discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
+    target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
+    target_entropy: float = traced(0.5, "target entropy as a share of its maximum, log n", low=0, high=1)
+    temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
+    tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
-    updates: int = static(1, "per iteration", low=1)
+    updates: int = static(1, "updates per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
     network: Network = component(
@@ -70,7 +70,7 @@ class DiscreteSAC(Collector):
         learned = Learned(network.init(key_actor, x), (first, second), jnp.log(jnp.float32(self.temperature)))
         return State(
             learned=learned,
-            # The copy keeps the two apart: the engine hands the state's memory to the next one.
+            # A copy, since the engine donates the state's buffers and one buffer cannot be donated twice.
             targets=jax.tree.map(jnp.copy, learned.critics),
             optimiser=optax.adam(self.learning_rate).init(learned),
             replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
@@ -130,10 +130,10 @@ class DiscreteSAC(Collector):
     def loss(
         self, learned: Learned, targets: Any, env: Environment, batch: Experience
     ) -> tuple[Array, dict[str, Array]]:
-        """The sum of three losses, each of which has a gradient for its own part of `learned` alone.
+        """The sum of three losses. Each has a gradient for its own part of `learned` only.
 
-        Actor: eq. 12 of the paper, temperature: eq. 11, critics: SAC's eq. 5 with the value of eq. 10. The
-        batch's leaves are [batch, ...].
+        Actor: eq. 12 of the paper. Temperature: eq. 11, with log α in place of the factor α. Critics: SAC's
+        eq. 5 with the value of eq. 10. The batch's leaves are [batch, ...].
         """
         frozen = lax.stop_gradient(learned)
         temperature = jnp.exp(frozen.log_temperature)
@@ -162,11 +162,11 @@ class DiscreteSAC(Collector):
         return Categorical(self.outputs(env).apply(actor, x))
 
     def outputs(self, env: Environment) -> nn.Module:
-        """The network of actor and critics: inputs [..., *inputs] to a number for each action."""
+        """The network of the actor and of each critic: inputs [..., *inputs] to a number for each action."""
         return Linear(self.network.module(env.observation_space), num_actions(self, env))
 
 
 def soft_value(policy: Categorical, values: Array, temperature: Scalar) -> Array:
-    """π(s)ᵀ (Q(s) - α log π(s)) (Christodoulou 2019, eq. 10): values [..., actions], gives [...]."""
+    """π(s)ᵀ (Q(s) - α log π(s)) (Christodoulou 2019, eq. 10): values [..., actions], returns [...]."""
     expected = jnp.sum(jax.nn.softmax(policy.logits) * values, axis=-1)
     return expected + temperature * policy.entropy()

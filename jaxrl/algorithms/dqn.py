@@ -1,8 +1,8 @@
-"""Deep Q-networks (Mnih et al. 2015), with Double, Dueling and n-step returns as options.
+"""Deep Q-networks (Mnih et al. 2015). Double and Dueling networks and n-step returns are options.
 
-Network, optimiser, discount and replay are those of CleanRL's dqn_jax.py (Huang et al. 2022). It differs from
-that in four ways: 10 environments are stepped between updates, gradients are clipped, the target network is
-copied by environment steps that all 10 make, and the time limit is no termination.
+The defaults are those of CleanRL's dqn_jax.py (Huang et al. 2022) with two differences. The 10 environment
+steps between two updates are one step in each of 10 environments, not 10 steps in one. The global norm of
+gradients is clipped.
 """
 
 from typing import Any
@@ -40,22 +40,22 @@ class DQN(Collector):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
-    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
+    discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
-    epsilon_end: float = traced(0.05, "the same once the schedule has ended", low=0, high=1)
-    epsilon_fraction: float = traced(0.5, "of the run, until epsilon_end", low=0, high=1)
+    epsilon_end: float = traced(0.05, "probability of a uniform action after its schedule", low=0, high=1)
+    epsilon_fraction: float = traced(0.5, "share of the run until epsilon_end", low=0, high=1)
     warmup: int = static(10_000, "environment steps before the first update", low=0)
     target_period: int = traced(500, "environment steps between copies to the target network", low=1)
-    target_rate: float = traced(1.0, "of each copy: below 1, Polyak averaging", low=0, high=1)
+    target_rate: float = traced(1.0, "step towards the network; below 1: Polyak averaging", low=0, high=1)
     max_grad_norm: float = traced(10.0, "global norm that gradients are clipped to", low=0)
     num_envs: int = static(10)
-    updates: int = static(1, "per iteration", low=1)
+    updates: int = static(1, "updates per iteration", low=1)
     batch_size: int = static(128, "transitions of an update", low=1)
     capacity: int = static(10_000, "transitions in replay", low=1)
     n_step: int = static(1, "rewards before the bootstrapped value", low=1)
-    loss: str = static("squared", "of a TD error: squared or huber", choices=("squared", "huber"))
-    double: bool = static(False, "the network selects the next action, the target evaluates it")
-    dueling: bool = static(False, "action values as a state's value plus advantages")
+    loss: str = static("squared", "loss of a TD error: squared or huber", choices=("squared", "huber"))
+    double: bool = static(False, "whether the network selects the next action and the target evaluates it")
+    dueling: bool = static(False, "whether action values are a state's value plus advantages")
     network: Network = component(
         MLP(hidden=(120, 84), activation="relu", initialiser="lecun_normal"), "torso of the action values"
     )
@@ -78,7 +78,7 @@ class DQN(Collector):
         params = self.values(env).init(key_network, features(env.observation_space, episodes.obs[0]))
         return State(
             params=params,
-            # The copy keeps the two apart: the engine hands the state's memory to the next one.
+            # A copy, since the engine donates the state's buffers and one buffer cannot be donated twice.
             target=jax.tree.map(jnp.copy, params),
             optimiser=clipped_adam(self.learning_rate, self.max_grad_norm).init(params),
             replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
@@ -153,9 +153,9 @@ class DQN(Collector):
 def q_learning_error(
     values: Array, action: Array, reward: Array, discount: Scalar, next_values: Array, selector: Array
 ) -> Array:
-    """r + γ q⁻(s', argmax selector(s')) - q(s, a), with no gradient through the target: [].
+    """r + γ q⁻(s', argmax selector(s')) - q(s, a), without a gradient through the target: [].
 
-    values, next_values and selector are [actions], the others []. With the selector q⁻ the error is DQN's
-    (Mnih et al. 2015, algorithm 1), with the selector q Double DQN's (van Hasselt et al. 2016, eq. 4).
+    values, next_values and selector are [actions], the others []. The selector is q⁻ in DQN (Mnih et al.
+    2015, algorithm 1) and q in Double DQN (van Hasselt et al. 2016, eq. 4).
     """
     return lax.stop_gradient(reward + discount * next_values[jnp.argmax(selector)]) - values[action]

@@ -1,7 +1,7 @@
 """Proximal policy optimisation (Schulman et al. 2017), for discrete and for continuous actions.
 
-Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with one difference: the time limit is
-no termination, and the value of the true last observation is bootstrapped (Pardo et al. 2018).
+Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with one difference: a time limit is
+not a termination, and the value of the true last observation is bootstrapped (Pardo et al. 2018).
 """
 
 from typing import Any
@@ -39,9 +39,9 @@ class State(struct.PyTreeNode):
 
 
 class Sample(struct.PyTreeNode):
-    """What the update learns from, one entry per transition."""
+    """What the update learns from. Each transition has one entry."""
 
-    x: Array  # [*inputs] float32, the observation as the networks see it
+    x: Array  # [*inputs] float32, the observation as the networks' input
     action: Array  # [] or [d], as drawn
     log_prob: Array  # [] float32, of the action when it was drawn
     value: Array  # [] float32, of the observation when it was seen
@@ -52,14 +52,14 @@ class PPO(Collector):
     """num_steps steps in each of num_envs environments, then epochs x minibatches updates."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
-    anneal_learning_rate: bool = static(True, "linearly to 0 at the end of the run")
-    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
+    anneal_learning_rate: bool = static(True, "whether the learning rate falls linearly to 0 over the run")
+    discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     gae_lambda: float = traced(0.95, "λ of generalised advantage estimation", low=0, high=1)
     clip: float = traced(0.2, "clip range ε of the probability ratio, and of values", low=0)
-    clip_value_loss: bool = static(True, "clip the change of values too")
-    normalise_advantage: bool = static(True, "within each minibatch")
-    normalise_observations: bool = static(False, "by the mean and deviation of all seen before")
-    normalise_rewards: bool = static(False, "by the deviation of the running returns seen so far")
+    clip_value_loss: bool = static(True, "whether the change of values is clipped too")
+    normalise_advantage: bool = static(True, "whether advantages are normalised within each minibatch")
+    normalise_observations: bool = static(False, "whether by their running mean and deviation")
+    normalise_rewards: bool = static(False, "whether by the deviation of running returns")
     value_coefficient: float = traced(0.5, "weight of the value loss", low=0)
     entropy_coefficient: float = traced(0.01, "weight of the entropy bonus", low=0)
     max_grad_norm: float = traced(0.5, "global norm that gradients are clipped to", low=0)
@@ -67,7 +67,7 @@ class PPO(Collector):
     num_steps: int = static(128)
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
-    network: Network = component(MLP(hidden=(64, 64)), "torso of actor and critic")
+    network: Network = component(MLP(hidden=(64, 64)), "torso of the actor and of the critic")
 
     def validate(self) -> None:
         super().validate()
@@ -116,7 +116,7 @@ class PPO(Collector):
         return networks.executed(policy.sample(key) if explore else policy.mode()), memory
 
     def collect(self, env: Environment, state: State, key: Array) -> tuple[Episode, Transition, Drawn]:
-        """The episodes after num_steps steps, the transitions, and the actions as drawn with their log π."""
+        """The episodes after num_steps steps, the transitions, and the drawn actions with their log π."""
         networks = self.networks(env)
 
         def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, Drawn]:
@@ -129,7 +129,7 @@ class PPO(Collector):
     def samples(
         self, env: Environment, state: State, transitions: Transition, drawn: Drawn
     ) -> tuple[Scales, Sample]:
-        """Transitions [num_steps, num_envs] as samples [num_steps * num_envs]; the scales with them added."""
+        """The scales with the transitions added, and the transitions as samples [num_steps * num_envs]."""
         scales, reward = state.scales, transitions.reward
         x, next_x = (self.input(env, scales, obs) for obs in (transitions.obs, transitions.next_obs))
         if self.normalise_rewards:
@@ -165,7 +165,7 @@ class PPO(Collector):
         }
 
     def input(self, env: Environment, scales: Scales, obs: Array) -> Array:
-        """Observations [..., *obs] as the networks see them: [..., *inputs] float32."""
+        """Observations [..., *obs] as the networks' input: [..., *inputs] float32."""
         x = features(env.observation_space, obs)
         return scales.inputs.standardised(x) if self.normalise_observations else x
 
@@ -179,9 +179,10 @@ def clipped_surrogate(ratio: Array, advantage: Array, clip: Scalar) -> Array:
 
 
 def clipped_value_loss(value: Array, old_value: Array, target: Array, clip: Scalar) -> Array:
-    """Half the squared error, at least that of a value kept within `clip` of the old one. Equal shapes.
+    """The larger of two halved squared errors: of the value, and of the value clipped around the old one.
 
-    Not in the paper; from OpenAI Baselines' ppo2 (Engstrom et al. 2020, section 3).
+    All but `clip` have equal shapes. It is not in the paper but in OpenAI Baselines' ppo2 (Engstrom et al.
+    2020, section 3).
     """
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))

@@ -17,24 +17,24 @@ from jaxrl.mdp.episode import Episode, Memory
 class State(struct.PyTreeNode):
     q: Array  # [tables, num_states, num_actions] float32, action values
     episode: Episode
-    completed: Array  # [] int32, episodes
+    completed: Array  # [] int32, completed episodes
 
 
 class QLearning(Algorithm):
     """One environment step and one update of one table entry per iteration."""
 
     learning_rate: float = traced(0.1, "step size", low=0, high=1)
-    learning_rate_decay: float = traced(1.0, "factor it falls by, linearly over the run", low=0, high=1)
-    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
-    initial_value: float = traced(0.0, "optimistic if above the true values")
+    learning_rate_decay: float = traced(1.0, "factor of the learning rate at the run's end", low=0, high=1)
+    discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
+    initial_value: float = traced(0.0, "initial action value; optimistic if above the true values")
     epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
-    epsilon_end: float = traced(0.05, "the same once the schedule has ended", low=0, high=1)
+    epsilon_end: float = traced(0.05, "probability of a uniform action after its schedule", low=0, high=1)
     epsilon_schedule: str = static(
         "linear", "linear in steps, or exponential in episodes", choices=("linear", "exponential")
     )
-    epsilon_fraction: float = traced(0.5, "linear: of the run, until epsilon_end", low=0, high=1)
-    epsilon_decay: float = traced(0.99, "exponential: factor per completed episode", low=0, high=1)
-    double: bool = static(False, "two tables: one selects the action, the other evaluates it")
+    epsilon_fraction: float = traced(0.5, "linear: share of the run until epsilon_end", low=0, high=1)
+    epsilon_decay: float = traced(0.99, "exponential: factor of epsilon per completed episode", low=0, high=1)
+    double: bool = static(False, "whether one of two tables selects the action that the other evaluates")
 
     @property
     def steps_per_iteration(self) -> int:

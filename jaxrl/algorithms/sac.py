@@ -1,7 +1,7 @@
 """Soft actor-critic for continuous actions (Haarnoja et al. 2018, "Algorithms and Applications").
 
-Twin critics, their averages as targets, and a temperature tuned to a target entropy. Actions live in (-1, 1)
-and are scaled to the action space for the environment, so that entropies do not depend on its units.
+It has twin critics, averages of the critics as targets, and a temperature that is tuned to a target entropy.
+Actions lie in (-1, 1) and are scaled to the action space, so entropies do not depend on its units.
 """
 
 import math
@@ -33,7 +33,7 @@ from jaxrl.mdp.spaces import Box, Discrete
 
 class Learned(struct.PyTreeNode):
     actor: Any  # parameters, observation -> policy
-    critics: tuple[Any, Any]  # parameters of both, observation and action -> value
+    critics: tuple[Any, Any]  # parameters of each, observation and action -> value
     log_temperature: Array  # []
 
 
@@ -50,14 +50,14 @@ class SAC(Collector):
     """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
 
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
-    discount: float = traced(0.99, "γ, of a reward one step later", low=0, high=1)
-    target_rate: float = traced(0.005, "of the targets' step towards the critics, each update", low=0, high=1)
-    target_entropy: float = traced(-1.0, "nats per dimension of an action in (-1, 1)")
-    temperature: float = traced(1.0, "weight of the entropy, at the start if it is tuned", low=1e-8)
-    tune_temperature: bool = static(True, "towards the target entropy")
+    discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
+    target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
+    target_entropy: float = traced(-1.0, "target entropy per dimension of an action in (-1, 1), nats")
+    temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
+    tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
-    warmup_hold: int = static(1, "steps for which an action of the warm-up is repeated", low=1)
-    updates: int = static(1, "per iteration", low=1)
+    warmup_hold: int = static(1, "steps for which each action of the warm-up is repeated", low=1)
+    updates: int = static(1, "updates per iteration", low=1)
     batch_size: int = static(256, "transitions of an update", low=1)
     capacity: int = static(100_000, "transitions in replay", low=1)
     network: Network = component(
@@ -85,7 +85,7 @@ class SAC(Collector):
         learned = Learned(actor, (first, second), jnp.log(jnp.float32(self.temperature)))
         return State(
             learned=learned,
-            # The copy keeps the two apart: the engine hands the state's memory to the next one.
+            # A copy, since the engine donates the state's buffers and one buffer cannot be donated twice.
             targets=jax.tree.map(jnp.copy, learned.critics),
             optimiser=optax.adam(self.learning_rate).init(learned),
             replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
@@ -131,7 +131,7 @@ class SAC(Collector):
     def collect(
         self, env: Environment, state: State, key: Array, t: Array, warming: Array
     ) -> tuple[Episode, Transition, Experience, Array]:
-        """num_steps steps: episodes, transitions, the same with actions in (-1, 1), and the held actions."""
+        """num_steps steps: episodes, transitions, experience with actions in (-1, 1), and held actions."""
         key_steps, key_uniform = random.split(key)
 
         def act(memory: Memory, obs: Array, key: Array, uniform: Array) -> tuple[Array, Memory, Array]:
@@ -148,10 +148,10 @@ class SAC(Collector):
     def loss(
         self, learned: Learned, targets: Any, env: Environment, batch: Experience, noise: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """The sum of three losses, each of which has a gradient for its own part of `learned` alone.
+        """The sum of three losses. Each has a gradient for its own part of `learned` only.
 
-        Critics: eq. 5 and 6 of the paper, actor: eq. 9, temperature: eq. 18. The batch's leaves are
-        [batch, ...], the noise is [2, batch, d].
+        Critics: eq. 5 and 6 of the paper. Actor: eq. 9. Temperature: eq. 18, with log α in place of the
+        factor α. The batch's leaves are [batch, ...], the noise is [2, batch, d].
         """
         frozen = lax.stop_gradient(learned)
         temperature = jnp.exp(frozen.log_temperature)
@@ -181,19 +181,19 @@ class SAC(Collector):
     def policy(self, env: Environment, actor: Any, x: Array) -> TanhGaussian:
         """The actor's distributions over actions in (-1, 1) for inputs [..., *inputs]."""
         mean, log_std = jnp.split(self.head(env, 2 * dimensions(env)).apply(actor, x), 2, axis=-1)
-        return TanhGaussian(mean, jnp.clip(log_std, -20.0, 2.0))  # as the authors' code does
+        return TanhGaussian(mean, jnp.clip(log_std, -20.0, 2.0))  # the bounds of the authors' code
 
     def head(self, env: Environment, outputs: int) -> nn.Module:
-        """A network of actor (2 d outputs) or critic (1): inputs, and a critic's action, to outputs."""
+        """The network of the actor (2 d outputs) or of a critic (1 output, with the action as input)."""
         return Linear(self.network.module(env.observation_space), outputs)
 
 
 def dimensions(env: Environment) -> int:
-    """d, the numbers that an action has."""
+    """d, the number of dimensions of an action."""
     return math.prod(env.action_space.shape)
 
 
 def executed(env: Environment, action: Array) -> Array:
-    """An action in (-1, 1), [d], as the environment takes it: [*action]."""
+    """An action in (-1, 1), [d], scaled to the action space: [*action]."""
     space = cast(Box, env.action_space)
     return space.clip(space.low + (space.high - space.low) * (action.reshape(space.shape) + 1) / 2)

@@ -7,7 +7,7 @@ import platformdirs
 def enable_compilation_cache() -> None:
     """Keeps compiled programs between processes. For scripts and the command line, never at import.
 
-    Honours a folder that is already set (JAX_COMPILATION_CACHE_DIR).
+    A folder that is already set, as by JAX_COMPILATION_CACHE_DIR, is used.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = platformdirs.user_cache_path("jaxrl") / "compiled"

@@ -1,4 +1,4 @@
-"""All cores of a processor at work, each as a device that trains a batch of its own."""
+"""Makes every core of a processor a device, so that each core trains a batch of its own."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ import jax
 
 
 def use_all_cores() -> None:
-    """Lets jax see its processor as a device for each core it may use. For scripts and the command line.
+    """Makes jax see one device for each core that this process may use. For scripts and the command line.
 
-    XLA splits the small matrix products of one batch badly; two batches on two devices keep both cores at
-    work. Changes nothing once jax is in use, or where JAX_NUM_CPU_DEVICES says how many it should be.
+    XLA splits the small matrix products of one batch badly over cores; batches on devices of their own keep
+    all cores busy. Changes nothing if jax is already in use or JAX_NUM_CPU_DEVICES is set.
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # jax is in use
@@ -18,5 +18,5 @@ def use_all_cores() -> None:
 
 
 def count_cores() -> int:
-    """The cores that this process may use; what a container's quota leaves of them is not seen."""
+    """The number of cores that this process may use. It does not see a container's CPU quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

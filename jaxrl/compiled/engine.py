@@ -1,7 +1,7 @@
-"""What is compiled: the start, the iterations and the evaluation of lanes, for one device or for several.
+"""The compiled functions: start, iterations and evaluation of all lanes, on one device or several.
 
-Every function takes algorithms and environments without their shared arrays, which have no axis [lanes].
-`shared` holds these: those of the algorithm and those of the environment, as `detach` gives them.
+They take algorithms and environments without shared arrays, which have no axis [lanes]. Their argument
+`shared` holds the arrays of the algorithm and those of the environment, as `detach` returns them.
 """
 
 import functools
@@ -21,11 +21,11 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
 
-Shared = tuple[dict[str, Any], dict[str, Any]]  # arrays of the algorithm and of the environment
+Arrays = tuple[dict[str, Any], dict[str, Any]]  # shared arrays of the algorithm and of the environment
 
 
 class Engine(NamedTuple):
-    """The compiled functions of all lanes: those below, and `evaluate` with its `episodes` given."""
+    """The compiled functions: those below, and `evaluate` with a fixed number of episodes."""
 
     initialise: Callable[..., State]
     advance: Callable[..., tuple[State, Metrics, Array]]
@@ -35,9 +35,9 @@ class Engine(NamedTuple):
 
 @functools.cache
 def engine_for(mesh: Mesh, episodes: int) -> Engine:
-    """The functions for lanes that are sharded over a mesh, each compiled once for all of its devices."""
+    """The functions for lanes sharded over a mesh, each compiled once for all devices of the mesh."""
     play = partial(evaluate, episodes=episodes)
-    if mesh.size == 1:  # a program for one device keeps the elimination of common subexpressions
+    if mesh.size == 1:  # needs none of the compiler options of `sharded`
         return Engine(initialise, advance, play, keys_at)
     return Engine(
         sharded(initialise, mesh, lanes=3, replicated=2),
@@ -49,9 +49,9 @@ def engine_for(mesh: Mesh, episodes: int) -> Engine:
 
 @jax.jit
 def initialise(
-    algorithm: Algorithm, env: Environment, keys: Array, shared: Shared, total: Array | int
+    algorithm: Algorithm, env: Environment, keys: Array, shared: Arrays, total: Array | int
 ) -> State:
-    """The states of all lanes before the first of `total` iterations. Three arguments are [lanes]."""
+    """The states of all lanes before the first of `total` iterations. algorithm, env and keys are [lanes]."""
 
     def init(algorithm: Algorithm, env: Environment, key: Array) -> State:
         algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1])
@@ -66,16 +66,16 @@ def advance(
     env: Environment,
     state: State,
     keys: Array,
-    shared: Shared,
+    shared: Arrays,
     start: Array | int,
     stop: Array | int,
     total: Array | int,
 ) -> tuple[State, Metrics, Array]:
-    """Iterations start to stop - 1, of `total` planned ones, in all lanes.
+    """Runs iterations start to stop - 1, of `total` planned iterations, in all lanes.
 
-    The first four arguments have an axis [lanes]. The bounds are traced, so one compilation serves every
-    chunk and every budget; with start = stop it only compiles. Gives the states, the metrics
-    summed over the chunk, and whether each lane's state is finite ([lanes] bool).
+    The first four arguments are [lanes]. The bounds are traced, so one compilation serves every chunk and
+    every budget; with start = stop it only compiles. Returns the states, the metrics summed over the chunk,
+    and whether each lane's state is finite ([lanes] bool).
     """
 
     def iteration(t: Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
@@ -89,17 +89,17 @@ def advance(
     return state, metrics, jax.vmap(all_finite)(state)
 
 
-@partial(jax.jit, inline=True)  # so that its shapes and the loop need one trace of it, not one each
+@partial(jax.jit, inline=True)  # so that eval_shape and the loop share one trace
 def iterate(
     algorithm: Algorithm,
     env: Environment,
     state: State,
     keys: Array,
-    shared: Shared,
+    shared: Arrays,
     t: Array | int,
     total: Array | int,
 ) -> tuple[State, Metrics]:
-    """Iteration t, of `total` planned ones, in all lanes."""
+    """Iteration t, of `total` planned iterations, in all lanes."""
 
     def step(algorithm: Algorithm, env: Environment, state: State, key: Array) -> tuple[State, Metrics]:
         now, end = jnp.int32(t), jnp.int32(total)
@@ -114,7 +114,7 @@ def all_finite(state: State) -> Array:
     leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     if not leaves:
         return jnp.bool_(True)
-    # By the extremes, which a NaN is too, since isfinite of each entry would be as large as the state.
+    # min and max suffice, since both propagate NaN. isfinite would make an array as large as the state.
     extremes = [extreme(leaf) for leaf in leaves for extreme in (jnp.min, jnp.max)]
     return jnp.all(jnp.isfinite(jnp.stack(extremes)))
 

@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes of a fixed policy, on a key stream that training never touches."""
+"""Evaluation: whole episodes of a fixed policy, with keys that training never uses."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode
 
-Totals = tuple[Array, Array, Array]  # return (float32), length (int32), whether all actions existed (bool)
+Totals = tuple[Array, Array, Array]  # return (float32), length (int32), whether all actions were valid (bool)
 
 
 @partial(jax.jit, static_argnames=("episodes", "explore"))
@@ -28,8 +28,8 @@ def evaluate(
 ) -> Totals:
     """Undiscounted returns and lengths of complete episodes, and whether all actions lay in their space.
 
-    The first four arguments have an axis [lanes]; gives [lanes, episodes] each. The environment is that of
-    the last of `total` iterations.
+    The first four arguments are [lanes]. Returns [lanes, episodes] each, in the environment of
+    t = total.
     """
 
     def one(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Totals:
@@ -48,13 +48,13 @@ def evaluate_run(
     episodes: int,
     explore: bool = False,
 ) -> Totals:
-    """`evaluate` of one run: [episodes] each."""
+    """`evaluate` for one run: returns [episodes] each."""
     play = partial(episode_totals, algorithm, env, state, explore=explore)
     return jax.vmap(play)(random.split(key, episodes))
 
 
 def episode_totals(algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool) -> Totals:
-    """Return and length of one episode from its start, and whether its actions lay in their space."""
+    """Return and length of one whole episode, and whether all its actions lay in their space."""
     initial = algorithm.memory(env)
 
     def step(carry: tuple[Episode, Array, Totals]) -> tuple[Episode, Array, Totals]:

@@ -1,4 +1,4 @@
-"""What a lane needs, found out from shapes before anything is compiled, and what memory the machine has."""
+"""The memory that a lane needs, estimated before anything is compiled, and the memory that a device has."""
 
 import math
 import re
@@ -16,16 +16,16 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.check import check_algorithm, without_arrays
 from jaxrl.mdp.environment import Environment
 
-MAX_WIDTH = 256  # lanes of a processor's batch; beyond it a core gains nothing
-# Bytes beside the state that a batch on a processor may work on: with more, a core waits for memory. With 128
-# lanes, a step of one seed of PPO, DQN and SAC cost 1.4, 1.5 and 2.3 times what it does with 16, 16 and 7.
+MAX_WIDTH = 256  # lanes of a batch on a processor; more lanes make a core no faster
+# Bytes that a batch on a processor may use beside its state; with more, a core waits for memory. A step of
+# one seed of PPO, DQN and SAC took 1.4, 1.5 and 2.3 times as long with 128 lanes as with 16, 16 and 7.
 CACHE = 5 * 10**6
-# Lanes that a batch on a processor may have though they leave its caches: with 2 to 8 lanes, a step of PPO
-# with 32 environments and layers of 256 units cost 0.83 to 0.97 times what it does with one.
+# Lanes that a batch on a processor may have even if they exceed CACHE. A step of PPO with 32 environments and
+# layers of 256 units took 0.83 to 0.97 times as long with 2 to 8 lanes as with one.
 FEW = 4
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-# Of these the compiler makes no array: they write into the buffer they are given, or are computed where
-# they are used.
+# Operations for which the compiler allocates no array: they write into a given buffer or are fused into the
+# operations that use them.
 WITHOUT_MEMORY = {
     "broadcast_in_dim",
     "convert_element_type",
@@ -40,15 +40,15 @@ CALLBACKS = {"debug_callback", "debug_print", "io_callback", "pure_callback"}
 
 class LaneNeeds(NamedTuple):
     state: int  # bytes of parameters, optimiser, replay and episodes
-    total: int  # bytes, with the most that an iteration or an evaluation holds beside the state
-    host: bool  # whether it calls Python back
+    total: int  # bytes of the state and the most that an iteration or an evaluation needs beside it
+    host: bool  # whether it calls back into Python
 
 
 def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) -> LaneNeeds:
-    """What a run needs in its lane, evaluated by that many episodes.
+    """The needs of a lane whose evaluations have this many episodes.
 
-    The total is an estimate, since the compiler fuses some of it away and adds copies of its own. Raises
-    InputError if the algorithm breaks its contract, as `check_algorithm` does.
+    The total is an estimate, since the compiler fuses operations and adds copies. Raises InputError if the
+    algorithm breaks its contract, as `check_algorithm` does.
     """
     state, iteration = check_algorithm(algorithm, environment)
     attached, shared = without_arrays(algorithm, environment)
@@ -65,9 +65,9 @@ def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) ->
 
 
 def peak_bytes(jaxpr: Jaxpr) -> int:
-    """The most bytes that are live at once while a jaxpr runs, without its inputs and what it writes into.
+    """The most bytes that are live at once while a jaxpr runs, apart from its inputs.
 
-    What nothing reads takes none, and a product of matrices copies both into the layout that it needs.
+    Results that nothing reads count as nothing. A matrix product counts copies of both of its matrices.
     """
     last_use = {var: i for i, eqn in enumerate(jaxpr.eqns) for var in eqn.invars if isinstance(var, Var)}
     last_use |= {var: len(jaxpr.eqns) for var in jaxpr.outvars if isinstance(var, Var)}
@@ -76,7 +76,7 @@ def peak_bytes(jaxpr: Jaxpr) -> int:
     for i, eqn in enumerate(jaxpr.eqns):
         after = {var: size for var, size in live.items() if last_use[var] > i}
         made = {var: _size(var.aval) for var in eqn.outvars if var in last_use}
-        if eqn.primitive.name in LOOPS:  # what they carry takes the place of what they start with
+        if eqn.primitive.name in LOOPS:  # the carry reuses the buffers of its initial value
             live = after
         if eqn.primitive.name not in WITHOUT_MEMORY:
             live, after = live | made, after | made
@@ -87,13 +87,16 @@ def peak_bytes(jaxpr: Jaxpr) -> int:
 
 
 def calls_host(jaxpr: Jaxpr) -> bool:
-    """Whether Python is called back anywhere in a jaxpr."""
+    """Whether a jaxpr calls back into Python."""
     names = {eqn.primitive.name for eqn in jaxpr.eqns}
     return bool(names & CALLBACKS) or any(calls_host(j) for eqn in jaxpr.eqns for j in inner_jaxprs(eqn))
 
 
 def device_budget() -> int:
-    """Bytes that the lanes of one device may take: half of what a CPU has free, most of a GPU's memory."""
+    """Bytes that the lanes of one device may take: nine tenths of a GPU's memory.
+
+    On a processor, half of the free memory is divided among its devices.
+    """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] * 9 // 10
@@ -101,7 +104,10 @@ def device_budget() -> int:
 
 
 def most_lanes(lane: LaneNeeds, limit: int) -> int:
-    """The lanes of a batch that fit into `limit` bytes and, on a processor, near its caches; at least 1."""
+    """The most lanes that a batch may have within `limit` bytes, at least 1.
+
+    On a processor MAX_WIDTH bounds it too and, above FEW lanes, CACHE.
+    """
     widest = limit // lane.total
     if jax.local_devices()[0].platform == "cpu":
         widest = min(widest, MAX_WIDTH, max(CACHE // (lane.total - lane.state), FEW))
@@ -109,7 +115,7 @@ def most_lanes(lane: LaneNeeds, limit: int) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes from a text such as "4GB" or "500 MB". Raises InputError for another."""
+    """Bytes from a text such as "4GB" or "500 MB". Raises InputError for anything else."""
     matched = re.fullmatch(r"([\d.]+)\s*([KMGT]?B)", text.strip().upper())
     try:
         if matched and (size := float(matched[1]) * UNITS[matched[2]]) >= 1:
@@ -120,7 +126,7 @@ def parse_bytes(text: str) -> int:
 
 
 def shown_bytes(size: float) -> str:
-    """ "38.1 MB"."""
+    """A number of bytes as text: "38.1 MB"."""
     power = min(max(math.floor(math.log10(max(size, 1)) / 3), 0), len(UNITS) - 1)
     return f"{size / 10 ** (3 * power):.3g} {[*UNITS][power]}"
 
@@ -130,7 +136,7 @@ def _size(leaf: Any) -> int:
 
 
 def inner_jaxprs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """The jaxprs within an equation: bodies of loops, branches, functions."""
+    """The jaxprs inside an equation: the bodies of loops, branches and functions."""
     for leaf in jax.tree.leaves(eqn.params, is_leaf=lambda leaf: isinstance(leaf, Jaxpr | ClosedJaxpr)):
         if isinstance(leaf, ClosedJaxpr):
             yield leaf.jaxpr

@@ -1,4 +1,4 @@
-"""Several devices: lanes sharded over a mesh, so that a program is compiled once for all of them."""
+"""Lanes sharded over a mesh of devices, so that a program is compiled once for all devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 LANES = PartitionSpec("lanes")
-# In a program for several devices XLA's CPU compiler (of jax 0.10 and 0.11) eliminates common subexpressions
-# before it simplifies, in one for a single device only afterwards. Then the simplifier decides otherwise, and
-# last bits differ; without the elimination they agree.
+# XLA's CPU compiler (jax 0.10 and 0.11) eliminates common subexpressions before it simplifies a program for
+# several devices, but after it simplifies a program for one. The results then differ in last bits. Without
+# the elimination they agree.
 SAME_BITS = {"xla_disable_hlo_passes": "cse"}
 
 
 def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """These devices, in a row along the lanes."""
+    """A mesh of these devices with the single axis "lanes"."""
     return Mesh(np.asarray(devices), ("lanes",))
 
 
@@ -24,18 +24,18 @@ def sharded(
 ) -> Callable[..., Any]:
     """A function from lanes to lanes, compiled for a mesh.
 
-    Its first `lanes` arguments have a leading axis [lanes], which is sharded; the `replicated` ones after
-    them are the same on every device. Each device works on its lanes as it would alone; nothing is exchanged.
+    The leading axis [lanes] of its first `lanes` arguments is sharded. The next `replicated` arguments are
+    the same on every device. Each device computes its own lanes; devices exchange nothing.
     """
     specs = (LANES,) * lanes + (PartitionSpec(),) * replicated
-    # Unchecked, since the check refuses a loop that starts from zeros, the same on every device, and ends
-    # with sums that are not.
+    # check_vma would refuse a loop whose carry begins as zeros, which are the same on every device, and ends
+    # as sums, which differ.
     mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
     return jax.jit(mapped, donate_argnums=donate, compiler_options=SAME_BITS)
 
 
 def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
-    """Trees of arrays [width, ...], one for each device of a mesh, as one of [devices * width, ...] on it."""
+    """One tree of arrays [devices * width, ...] on the mesh, from trees [width, ...] for each device."""
     if mesh.size == 1:
         return jax.device_put(parts[0], mesh.devices[0])
 
@@ -48,10 +48,10 @@ def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:
 
 
 def replicated(tree: Any, mesh: Mesh) -> Any:
-    """A tree of arrays, whole on every device of a mesh."""
+    """A tree of arrays with a full copy on every device of a mesh."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_of(tree: Any, place: int) -> Any:
-    """What one device, by its place in the mesh, holds of a tree of arrays: [width, ...]."""
+    """The part [width, ...] of a tree of arrays that the device at this place of the mesh holds."""
     return jax.tree.map(lambda leaf: leaf.addressable_shards[place].data, tree)

@@ -1,4 +1,4 @@
-"""Actor and critic for an environment: two networks, the policy's distribution, the action as executed."""
+"""Actor and critic for an environment: two networks, the policy's distribution and its actions."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from jaxrl.mdp.spaces import Discrete, Space
 
 
 class ActorCritic(NamedTuple):
-    """Networks with torsos of their own. Parameters are those of the actor and of the critic."""
+    """An actor and a critic that share no layers. Their parameters are the pair (actor's, critic's)."""
 
     actor: nn.Module  # x -> logits, or mean and log_std
     critic: nn.Module  # x -> value, [..., 1]
@@ -25,7 +25,7 @@ class ActorCritic(NamedTuple):
         return self.actor.init(key_actor, x), self.critic.init(key_critic, x)
 
     def policy(self, params: tuple[Any, Any], x: Array) -> Categorical | Gaussian:
-        """Distributions over actions, flat ones if they are continuous, for inputs [..., *inputs]."""
+        """The policy's distributions for inputs [..., *inputs]. Continuous actions are flat: [..., d]."""
         outputs = self.actor.apply(params[0], x)
         return Categorical(outputs) if isinstance(self.action_space, Discrete) else Gaussian(*outputs)
 
@@ -34,12 +34,15 @@ class ActorCritic(NamedTuple):
         return self.critic.apply(params[1], x)[..., 0]
 
     def executed(self, action: Array) -> Array:
-        """One drawn action as the environment takes it: in its shape, clipped to its bounds."""
+        """One drawn action, reshaped and clipped to the action space."""
         return self.action_space.clip(action.reshape(self.action_space.shape))
 
 
 def actor_critic(network: Network, env: Environment) -> ActorCritic:
-    """Actor and critic whose last layers begin small and orthogonal (Andrychowicz et al. 2021)."""
+    """Actor and critic with orthogonal last layers.
+
+    The actor's scale is 0.01 (Andrychowicz et al. 2021 recommend a small one), the critic's is 1.
+    """
     torso, space = network.module(env.observation_space), env.action_space
     critic = Linear(torso, 1, scale=1.0)
     if isinstance(space, Discrete):

@@ -17,18 +17,17 @@ State = Any  # a pytree of arrays; each algorithm names its own
 class Algorithm(Config):
     """A learner; its fields are its hyper-parameters.
 
-    An algorithm sees one run and no batch: lanes are added by `jax.vmap`. Therefore a `lax.cond` on a traced
-    field or on the state runs both of its branches. A `lax.cond` on `t` or `total`, which are the same in all
-    lanes, runs one.
+    An algorithm sees one run; `jax.vmap` adds the lanes. Therefore a `lax.cond` on a traced field or on the
+    state runs both branches. A `lax.cond` on `t` or `total`, which are the same in all lanes, runs one.
     """
 
     @property
     def steps_per_iteration(self) -> int:
-        """Environment steps that one `step` consumes."""
+        """Environment steps of one run in one `step`."""
         raise self._missing("steps_per_iteration")
 
     def validate_for(self, env: Environment) -> None:
-        """Raises InputError if this algorithm cannot learn in `env`. For concrete values, on the host."""
+        """Raises InputError if this algorithm cannot learn in `env`. The values must be concrete."""
 
     def init(self, env: Environment, key: Array) -> State:
         """The state before the first iteration."""
@@ -37,23 +36,23 @@ class Algorithm(Config):
     def step(
         self, env: Environment, state: State, key: Array, t: Array, total: Array
     ) -> tuple[State, Metrics]:
-        """Iteration `t` of a run planned for `total` of them: collect transitions, then update.
+        """Iteration `t` of `total` planned iterations: collect transitions, then update.
 
-        Both are [] int32, traced and the same for all lanes. Schedules are functions of the two, so that
-        another budget compiles nothing. The key belongs to this iteration alone.
+        Both numbers are [] int32, traced and the same for all lanes. Schedules are functions of them, so
+        another budget needs no compilation. Every iteration gets a key of its own.
         """
         raise self._missing("step")
 
     def memory(self, env: Environment) -> Memory:
-        """What the policy remembers at the start of an episode: a pytree of arrays, () for nothing."""
+        """The policy's memory at the start of an episode: a pytree of arrays, () without a memory."""
         return ()
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
     ) -> tuple[Array, Memory]:
-        """The policy's action for one observation, and what it remembers afterwards.
+        """The policy's action for one observation, and its memory afterwards.
 
-        Greedy, or as in training at its end if `explore` (static).
+        The action is greedy, or with `explore` (static) as at the end of training.
         """
         raise self._missing("act")
 
@@ -62,10 +61,10 @@ class Algorithm(Config):
 
 
 class Collector(Algorithm):
-    """An algorithm whose iteration begins with the same number of steps in each of its environments."""
+    """An algorithm that steps `num_envs` environments `num_steps` times in each iteration."""
 
     num_envs: int = static(1, "environments of each run", low=1)
-    num_steps: int = static(1, "steps in each of them per iteration", low=1)
+    num_steps: int = static(1, "steps of each environment per iteration", low=1)
 
     @property
     def steps_per_iteration(self) -> int:

@@ -1,17 +1,17 @@
-"""Branches that a batch cannot take: a `lax.cond` on a traced field, of which every lane runs both sides."""
+"""Finds a `lax.cond` that traced fields decide. Under `jax.vmap` it runs both of its branches."""
 
 from collections.abc import Sequence
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-OTHER = ""  # the source of what differs from lane to lane or from step to step anyway
+OTHER = ""  # the source of states and keys
 Sources = frozenset[str]  # names of the inputs that a value is computed from
 
 
 def deciding_inputs(jaxpr: Jaxpr, sources: Sequence[Sources]) -> Sources:
-    """Names of inputs that alone decide a `lax.cond` somewhere in a jaxpr.
+    """The names of the inputs that decide a `lax.cond` in a jaxpr, unless OTHER takes part in it.
 
-    sources: of each input of the jaxpr, its name; OTHER for a state or a key, nothing for t.
+    sources: for each input of the jaxpr {its name}, {OTHER} for a state or a key, none for t and total.
     """
     found: set[str] = set()
     _follow(jaxpr, sources, found)
@@ -35,9 +35,9 @@ def _follow(jaxpr: Jaxpr, sources: Sequence[Sources], found: set[str]) -> list[S
 
 
 def _through(eqn: JaxprEqn, inputs: list[Sources], union: Sources, found: set[str]) -> Sources:
-    """The sources of an equation's outputs, those within its inner jaxprs followed.
+    """The sources of an equation's outputs: the union of all inputs' sources. Follows its inner jaxprs.
 
-    Of a loop or a branch the union of all inputs: what a carry begins with need not be what it becomes.
+    In a loop every input gets the union, since a carry may come to depend on any of them.
     """
     for inner in eqn.params.values():
         for each in inner if isinstance(inner, tuple | list) else (inner,):

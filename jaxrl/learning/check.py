@@ -21,12 +21,12 @@ from jaxrl.mdp.environment import Environment, described
 def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, ClosedJaxpr]:
     """Raises InputError if a method is missing or returns another structure, shape or type than it must.
 
-    `step` must keep the state's structure and give metrics as pairs of [] float32, `act` must return an
-    element of the action space and keep the memory's structure. Only traces: that an action's number lies in
-    the space is checked by the evaluations of a training. Gives the shapes of the state and the jaxpr of an
-    iteration.
+    `step` must keep the state's structure and return metrics as pairs of [] float32. `act` must return an
+    element of the action space and keep the memory's structure. The methods are only traced, so the values
+    of actions are not checked here; evaluations check them. Warns of a `lax.cond` that a traced field
+    decides: under vmap both of its branches run.
 
-    Warns of a `lax.cond` that a traced field decides: under vmap both of its branches run.
+    Returns the shapes of the state and the jaxpr of an iteration.
     """
     name = type(algorithm).__name__
     steps = algorithm.steps_per_iteration
@@ -77,9 +77,9 @@ def _warn_of_branches(name: str, jaxpr: ClosedJaxpr, arguments: tuple[Any, ...])
 def without_arrays(
     algorithm: Algorithm, env: Environment
 ) -> tuple[Callable[[Any], tuple[Algorithm, Environment]], Any]:
-    """A function of shared arrays that gives algorithm and environment with them, and these arrays' shapes.
+    """A function from shared arrays to the algorithm and environment with them, and the arrays' shapes.
 
-    So that tracing neither copies a data set nor makes it a constant.
+    Tracing that function neither copies a data set nor makes it a constant of the program.
     """
     algorithm, ours = detach(algorithm.arrays())
     env, theirs = detach(env.arrays())
@@ -91,7 +91,7 @@ def without_arrays(
 
 
 def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
-    """Raises InputError unless `act` returns an action and a memory like `memory`'s."""
+    """Raises InputError unless `act` returns an action and a memory of the same structure as `memory`'s."""
     name, space = type(algorithm).__name__, env.action_space
     attached, shared = without_arrays(algorithm, env)
 
@@ -112,11 +112,11 @@ def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
 
 
 def _arrays(method: str, tree: Any) -> Any:
-    """What a method returned. Raises InputError for a part of it that is neither an array nor a number."""
+    """What a method returned. Raises InputError for a leaf that is neither an array nor a number."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not isinstance(leaf, Array | np.ndarray | np.generic | float | int):
             place = f" at {jax.tree_util.keystr(path)}" if path else ""
-            raise InputError(f"{method} must return arrays and numbers alone, got {leaf!r}{place}")
+            raise InputError(f"{method} must return only arrays and numbers, got {leaf!r}{place}")
     return tree
 
 
@@ -140,7 +140,7 @@ def _require_same(promise: str, got: Any, expected: Any) -> None:
 
 
 def _abridged(value: Any) -> str:
-    """A value that may hold tracers, in one line."""
+    """A value that may hold tracers, described in one line."""
     try:
         return described(value)
     except TypeError:  # a leaf that is no array

@@ -1,4 +1,4 @@
-"""Policies as distributions over actions. Leading axes, written `...`, are a batch."""
+"""Policies as distributions over actions. `...` stands for leading axes of a batch."""
 
 import math
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Categorical(NamedTuple):
         return jnp.take_along_axis(jax.nn.log_softmax(self.logits), action[..., None], axis=-1)[..., 0]
 
     def entropy(self) -> Array:
-        """-Σ π log π in nats, where a probability that underflows adds 0: [...]."""
+        """-Σ π log π in nats: [...]. A probability that underflows adds 0."""
         log_prob = jax.nn.log_softmax(self.logits)
         log_prob = jnp.maximum(log_prob, jnp.finfo(jnp.float32).min)  # 0 * -inf is NaN
         return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
@@ -73,8 +73,8 @@ class TanhGaussian(NamedTuple):
     def transformed(self, noise: Array) -> tuple[Array, Array]:
         """The actions [..., d] that standard normal noise [..., d] gives, and their log densities [...].
 
-        Both at once: the density follows from the number before the tanh, which cannot be found again from
-        an action that rounds to 1. Differentiable with respect to mean and log_std.
+        The density is computed from the number before the tanh, which an action that rounds to 1 no longer
+        determines. Differentiable with respect to mean and log_std.
         """
         normal = Gaussian(self.mean, self.log_std)
         before = self.mean + jnp.exp(self.log_std) * noise

@@ -1,4 +1,4 @@
-"""Exploration: how a policy tries actions that it does not think best."""
+"""Exploration: how a policy tries actions that are not greedy."""
 
 import chex
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from jaxrl.config import Scalar
 
 
 def epsilon_greedy(key: Array, values: Array, epsilon: Scalar) -> Array:
-    """The greedy action, or with probability `epsilon` a uniform one: values [n], gives [] int32.
+    """The greedy action, or with probability `epsilon` a uniform one: values [n], returns [] int32.
 
-    One uniform draw decides both: given that it lies below `epsilon`, its position there is uniform.
+    One uniform draw decides both: if it lies below `epsilon`, its position in [0, epsilon) is uniform.
     """
     chex.assert_rank([values, epsilon], [1, 0])
     uniform, n = random.uniform(key), values.shape[0]
@@ -19,10 +19,10 @@ def epsilon_greedy(key: Array, values: Array, epsilon: Scalar) -> Array:
 
 
 def repeated_uniform(key: Array, held: Array, steps: Array, period: int) -> tuple[Array, Array]:
-    """Uniform actions in (-1, 1), each repeated for `period` steps, so that exploration reaches far.
+    """Uniform actions in [-1, 1), each repeated for `period` steps, so that exploration goes further.
 
-    held [num_envs, d] are the actions of the step before, steps [n] the numbers of the steps. Gives the
-    actions of the last step and of all: [num_envs, d], [n, num_envs, d].
+    held [num_envs, d] are the actions of the step before, steps [n] the numbers of the steps. Returns the
+    actions of the last step, [num_envs, d], and of all steps, [n, num_envs, d].
     """
 
     def one(held: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:

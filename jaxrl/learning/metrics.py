@@ -1,4 +1,4 @@
-"""Metrics: pairs of a sum and a weight, which the engine adds up over the iterations of a chunk."""
+"""Metrics: pairs of a sum and a weight. The engine adds them up over the iterations of a chunk."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -20,5 +20,5 @@ def episode_metrics(transition: Transition) -> Metrics:
 
 
 def mean_metrics(**values: Array) -> Metrics:
-    """Metrics of weight 1 from values that are averaged over their axes."""
+    """Metrics of weight 1. Each is the mean of a value over all its axes."""
     return {name: (jnp.mean(value), jnp.float32(1)) for name, value in values.items()}

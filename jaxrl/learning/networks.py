@@ -1,4 +1,4 @@
-"""Networks: torsos as components that a user can exchange, and the heads that algorithms put on them."""
+"""Networks: torsos, which are components that a user can exchange, and the heads that algorithms add."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,23 +18,22 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.
 
 
 class Network(Config):
-    """A torso: from a network's input to features. An algorithm adds its own heads."""
+    """A torso, which maps a network's input to features. An algorithm adds its own heads."""
 
     def module(self, space: Space) -> nn.Module:
-        """A flax module (x, action=None) -> features, for observations of a space.
+        """A flax module (x, action=None) -> features [..., m] float32, for observations of a space.
 
-        x is [..., *inputs] float32 as `features` makes it; a critic's action is a further input, [..., n].
-        Gives [..., m] float32.
+        x is [..., *inputs] float32 as `features` makes it. A critic's action is a further input, [..., n].
         """
         raise InputError(f"{type(self).__name__} must define module")
 
 
 class MLP(Network):
-    """Dense layers. An image passes a small convolution first."""
+    """Dense layers. An image passes through a small convolution first."""
 
     hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
-    activation: str = static("tanh", "between layers", choices=tuple(ACTIVATIONS))
-    initialiser: str = static("orthogonal", "of the weights", choices=("orthogonal", "lecun_normal"))
+    activation: str = static("tanh", "activation after each layer", choices=tuple(ACTIVATIONS))
+    initialiser: str = static("orthogonal", "initial weights", choices=("orthogonal", "lecun_normal"))
 
     def module(self, space: Space) -> nn.Module:
         return DenseLayers(self.hidden, self.activation, self.initialiser, is_image(space))
@@ -50,7 +49,7 @@ class DenseLayers(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, action: Array | None = None) -> Array:
-        """x [..., *inputs] float32, action [..., n] float32; gives [..., hidden[-1]] float32."""
+        """x [..., *inputs] float32, action [..., n] float32; returns [..., hidden[-1]] float32."""
         x = Convolution()(x) if self.image else x
         x = x if action is None else jnp.concatenate([x, action], axis=-1)
         scale = math.sqrt(2) if self.initialiser == "orthogonal" else None
@@ -62,13 +61,13 @@ class DenseLayers(nn.Module):
 class Convolution(nn.Module):
     """16 filters of 3 x 3 and ReLU, as for MinAtar (Young & Tian 2019).
 
-    A dense layer over patches: under vmap over lanes, each with its own weights, that is a batched
-    matrix product, where a convolution would become a grouped one.
+    It is computed as a dense layer over patches. Under vmap over lanes, each with its own weights, that is a
+    batched matrix product; a convolution would become a grouped convolution.
     """
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [..., height, width, channels], gives [..., (height - 2) (width - 2) 16]."""
+        """x [..., height, width, channels]; returns [..., (height - 2) (width - 2) 16]."""
         height, width = x.shape[-3] - 2, x.shape[-2] - 2
         shifted = [x[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
         x = nn.relu(nn.Dense(16)(jnp.concatenate(shifted, axis=-1)))
@@ -80,30 +79,30 @@ class Linear(nn.Module):
 
     torso: nn.Module
     outputs: int
-    scale: float | None = None  # of orthogonal weights; LeCun's normal ones if None
+    scale: float | None = None  # of orthogonal weights; None for LeCun's normal weights
 
     @nn.compact
     def __call__(self, x: Array, *action: Array) -> Array:
-        """x [..., *inputs] float32, a critic's action [..., n]; gives [..., outputs] float32."""
+        """x [..., *inputs] float32, a critic's action [..., n]; returns [..., outputs] float32."""
         return dense(self.outputs, self.scale)(self.torso(x, *action))
 
 
 class Dueling(nn.Module):
-    """A torso and action values: a value plus advantages less their mean (Wang et al. 2016, eq. 9)."""
+    """A torso and action values: a value plus advantages minus their mean (Wang et al. 2016, eq. 9)."""
 
     torso: nn.Module
     outputs: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [..., *inputs] float32, gives [..., outputs] float32."""
+        """x [..., *inputs] float32; returns [..., outputs] float32."""
         x = self.torso(x)
         advantage = nn.Dense(self.outputs)(x)
         return nn.Dense(1)(x) + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
 
 
 class MeanAndLogStd(nn.Module):
-    """A torso and an action's mean; the logarithm of its standard deviation is the same for all inputs."""
+    """A torso and the mean of an action. Its log standard deviation is a parameter, equal for all inputs."""
 
     torso: nn.Module
     outputs: int
@@ -111,14 +110,14 @@ class MeanAndLogStd(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        """x [..., *inputs] float32, gives mean and log_std, [..., outputs] float32 each."""
+        """x [..., *inputs] float32; returns mean and log_std, [..., outputs] float32 each."""
         mean = dense(self.outputs, self.scale)(self.torso(x))
         log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
         return mean, jnp.broadcast_to(log_std, mean.shape)
 
 
 def dense(units: int, scale: float | None) -> nn.Dense:
-    """A dense layer with orthogonal weights of a scale, or LeCun's normal ones if that is None."""
+    """A dense layer with orthogonal weights of this scale, or with LeCun's normal weights for None."""
     return nn.Dense(units) if scale is None else nn.Dense(units, kernel_init=Orthogonal(scale))
 
 
@@ -130,7 +129,8 @@ def is_image(space: Space) -> bool:
 def features(space: Space, obs: Array) -> Array:
     """Observations [..., *obs] as a network's input, [..., *inputs] float32.
 
-    A number of a Discrete is one-hot, an image stays one (bytes as 0 to 1), anything else becomes flat.
+    Discrete observations become one-hot. Images keep their shape; bytes are scaled to [0, 1]. All others
+    become flat.
     """
     lead = obs.shape[: obs.ndim - len(space.shape)]
     chex.assert_shape(obs, (*lead, *space.shape))
@@ -144,8 +144,8 @@ def features(space: Space, obs: Array) -> Array:
 class Orthogonal:
     """Initialiser of random orthonormal rows or columns, whichever are fewer, times `scale`.
 
-    Gram-Schmidt on a Gaussian matrix, so uniformly (Haar) distributed (Mezzadri 2007). jax's own goes
-    through LAPACK's QR, which under vmap can block XLA:CPU's thread pool for ever (jaxlib 0.10.2).
+    Gram-Schmidt on a Gaussian matrix gives the uniform (Haar) distribution (Mezzadri 2007). jax's initialiser
+    uses LAPACK's QR, which under vmap can block XLA:CPU's thread pool for ever (jaxlib 0.10.2).
     """
 
     def __init__(self, scale: float) -> None:
@@ -163,9 +163,8 @@ def gram_schmidt(matrix: Array) -> Array:
     """The columns of an [m, n] matrix, m >= n, made orthonormal from left to right: [m, n].
 
     Each column is projected twice, which leaves it orthogonal to working precision
-    (Giraud, Langou & Rozloznik 2005); a GPU's default precision would spoil that.
+    (Giraud, Langou & Rozloznik 2005). A GPU's default precision would not be enough for that.
     """
-
     chex.assert_rank(matrix, 2)
 
     def orthonormalise(k: Array, q: Array) -> Array:

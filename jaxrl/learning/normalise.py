@@ -1,4 +1,4 @@
-"""Bringing observations, rewards and advantages to a common scale."""
+"""Normalisation of observations, rewards and advantages."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from jax import Array, lax
 
 from jaxrl.config import Scalar
 
-LIMIT = 10.0  # of a normalised number, as in OpenAI Baselines' VecNormalize
+LIMIT = 10.0  # normalised numbers are clipped to ± this, as in OpenAI Baselines' VecNormalize
 
 
 class Moments(struct.PyTreeNode):
@@ -20,11 +20,11 @@ class Moments(struct.PyTreeNode):
 
     @classmethod
     def create(cls, shape: tuple[int, ...]) -> Self:
-        """Of nothing yet: mean 0, variance 1, with a weight that the first batch outweighs."""
+        """Before the first array: mean 0 and variance 1, with a weight that the first batch outweighs."""
         return cls(jnp.zeros(shape), jnp.ones(shape), jnp.float32(1e-4))
 
     def updated(self, batch: Array) -> Self:
-        """With a batch [n, *shape] added, without cancellation (Chan, Golub & LeVeque 1983)."""
+        """The moments with a batch [n, *shape] added, free of cancellation (Chan, Golub & LeVeque 1983)."""
         number = jnp.float32(batch.shape[0])
         count = self.count + number
         difference = jnp.mean(batch, axis=0) - self.mean
@@ -35,16 +35,16 @@ class Moments(struct.PyTreeNode):
         )
 
     def standardised(self, x: Array) -> Array:
-        """x less the mean, over the standard deviation, within LIMIT: [..., *shape]."""
+        """(x - mean) / standard deviation, clipped to ± LIMIT: [..., *shape]."""
         return limited((x - self.mean) / jnp.sqrt(self.variance + 1e-8))
 
     def scaled(self, x: Array) -> Array:
-        """x over the standard deviation, within LIMIT: [..., *shape]."""
+        """x / standard deviation, clipped to ± LIMIT: [..., *shape]."""
         return limited(x / jnp.sqrt(self.variance + 1e-8))
 
 
 def standardised(x: Array) -> Array:
-    """Zero mean and unit standard deviation over all entries of one array."""
+    """An array shifted and scaled to mean 0 and standard deviation 1 over all its entries."""
     return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
 
 
@@ -53,32 +53,32 @@ def limited(x: Array) -> Array:
 
 
 class Scales(struct.PyTreeNode):
-    """What brings a learner's inputs and rewards to a common scale (OpenAI Baselines' VecNormalize)."""
+    """The statistics that normalise a learner's inputs and rewards (OpenAI Baselines' VecNormalize)."""
 
     inputs: Moments  # of the network's inputs, [*inputs]
     returns: Moments  # of the running returns, []
-    running_return: Array  # [num_envs] float32, discounted sum of the rewards of the episodes under way
+    running_return: Array  # [num_envs] float32, discounted sum of the rewards in the current episodes
 
     @classmethod
     def create(cls, inputs: tuple[int, ...], num_envs: int) -> Self:
-        """Of nothing yet."""
+        """The statistics before the first rollout."""
         return cls(Moments.create(inputs), Moments.create(()), jnp.zeros(num_envs))
 
     def with_inputs(self, x: Array) -> Self:
-        """With inputs [num_steps, num_envs, *inputs] added."""
+        """The statistics with inputs [num_steps, num_envs, *inputs] added."""
         return self.replace(inputs=self.inputs.updated(x.reshape(-1, *x.shape[2:])))
 
     def with_rewards(self, reward: Array, done: Array, discount: Scalar) -> Self:
-        """With a rollout's rewards added, by their running returns: reward and done [num_steps, num_envs]."""
+        """The statistics with the running returns of a rollout added: reward, done [num_steps, num_envs]."""
         running_return, sums = running_returns(self.running_return, reward, done, discount)
         return self.replace(running_return=running_return, returns=self.returns.updated(sums.ravel()))
 
 
 def running_returns(before: Array, reward: Array, done: Array, discount: Scalar) -> tuple[Array, Array]:
-    """The discounted sum of an episode's rewards so far, whose spread is the scale of rewards.
+    """Running discounted sums of an episode's rewards. Their spread is the scale of the rewards.
 
-    before [...], the sums so far, 0 at the start of an episode; reward and done [T, ...]. Gives the
-    sums to go on from, [...], and those after each reward, [T, ...].
+    before [...] are the sums so far, 0 at the start of an episode; reward and done are [T, ...]. Returns the
+    sums to continue from, [...], and the sums after each reward, [T, ...].
     """
 
     def add(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,8 +1,7 @@
-"""Experience replay: the last transitions of a run in a ring of rows, one row a step of all environments.
+"""Experience replay: a ring buffer of a run's last transitions. A row holds one step of all environments.
 
-The successor's observation stands beside the observation, since at a time limit no other row has it. The
-place of a row follows from the step's number, so that nothing but the data is state, and a write is
-one slice for all environments.
+A row also holds the successors' observations, since after a time limit no other row has them. The step's
+number determines a row's place, so the data are the only state and a write is one slice.
 """
 
 from typing import NamedTuple
@@ -19,14 +18,14 @@ Replay = Experience  # with leaves [rows, num_envs, ...]
 
 
 class Segments(NamedTuple):
-    """Where segments of successive transitions of one environment lie in a replay."""
+    """The places in a replay of segments: successive transitions of one environment."""
 
     row: Array  # [batch, length] int32
     env: Array  # [batch, 1] int32
 
 
 def require_capacity(name: str, capacity: int, multiple_of: int, **least: int) -> None:
-    """Raises InputError unless a capacity is a multiple of a write and at least each of `least`."""
+    """Raises InputError unless a capacity is a multiple of `multiple_of` and at least each of `least`."""
     if capacity % multiple_of:
         raise InputError(
             f"{name}.capacity must be a multiple of num_envs x num_steps = {multiple_of}, got {capacity}"
@@ -50,9 +49,9 @@ def create(env: Environment, rows: int, num_envs: int) -> Replay:
 
 
 def write(replay: Replay, rows: Experience, step: Array) -> Replay:
-    """Puts `rows` ([n, num_envs, ...]), of the steps `step` to `step + n - 1`, over the oldest ones.
+    """Replaces the oldest rows by `rows` ([n, num_envs, ...]), the steps `step` to `step + n - 1`.
 
-    n must divide the number of rows and `step` be a multiple of n, so that rows never wrap around.
+    n must divide the number of rows, and `step` must be a multiple of n, so that a write never wraps around.
     """
 
     def put(ring: Array, new: Array) -> Array:
@@ -62,9 +61,9 @@ def write(replay: Replay, rows: Experience, step: Array) -> Replay:
 
 
 def uniform_segments(replay: Replay, key: Array, steps: Array, batch: int, length: int = 1) -> Segments:
-    """Places of uniformly drawn segments of `length` transitions, with replacement.
+    """Draws segments of `length` transitions uniformly, with replacement.
 
-    `steps` ([] int32) rows were written so far; at least `length` of them.
+    `steps` ([] int32) is the number of rows written so far, at least `length`.
     """
     rows, num_envs = replay.reward.shape
     filled = jnp.minimum(steps, rows)
@@ -76,5 +75,5 @@ def uniform_segments(replay: Replay, key: Array, steps: Array, batch: int, lengt
 
 
 def read(replay: Replay, segments: Segments) -> Experience:
-    """The transitions of some segments: [batch, length, ...]."""
+    """The transitions of segments: [batch, length, ...]."""
     return jax.tree.map(lambda leaf: leaf[segments.row, segments.env], replay)

@@ -1,4 +1,4 @@
-"""Rollouts: steps of a fixed policy in several environments, its memory carried along."""
+"""Rollouts: steps of a fixed policy and its memory in several environments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,16 +24,16 @@ def rollout(
     *of_steps: Any,
     memory: Memory = (),
 ) -> tuple[Episode, Transition, Any]:
-    """num_steps steps in each of the episodes [num_envs], by a policy that stays the same.
+    """Takes num_steps steps with a fixed policy in each of the episodes [num_envs].
 
     Args:
       act: maps (memory, obs, key, *of_step) of one environment to the action, the memory after it and a
-        pytree of values to be kept with the transition, such as the action's log-probability.
-      of_steps: pytrees with leaves [num_steps, num_envs, ...], of which each step gets its own part.
+        pytree of values to keep with the transition, such as the action's log-probability.
+      of_steps: pytrees with leaves [num_steps, num_envs, ...]; each step gets its own part.
       memory: the policy's memory at the start of an episode.
 
-    Gives the episodes that go on ([num_envs]), the transitions and what `act` kept ([num_steps, num_envs]).
-    The memory that the sequences began with is `episodes.memory`, before the call.
+    Returns the episodes after the last step ([num_envs]), the transitions and what `act` kept ([num_steps,
+    num_envs] each). The memory at the first step of the sequences is that of the given `episodes`.
     """
 
     def act_and_step(episode: Episode, key: Array, *of_step: Any) -> tuple[Episode, tuple[Transition, Any]]:

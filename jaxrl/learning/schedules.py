@@ -7,7 +7,7 @@ from jaxrl.config import Scalar
 
 
 def linear(start: Scalar, end: Scalar, fraction: Scalar, t: Array, total: Array) -> Array:
-    """From `start` at t = 0 straight to `end` at t = fraction * total, at least 1, then constant. All []."""
+    """Linear from `start` at t = 0 to `end` at t = max(fraction * total, 1), then constant. All []."""
     progress = jnp.clip(t / jnp.maximum(fraction * total, 1.0), 0.0, 1.0)
     return start * (1.0 - progress) + end * progress
 

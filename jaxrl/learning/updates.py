@@ -22,9 +22,10 @@ def clipped_adam(
 def updates_if(
     ready: Array, count: int, update: Callable[[Array, Carry], Carry], carry: Carry
 ) -> tuple[Carry, Array]:
-    """`count` updates i, carry -> carry if `ready` ([] bool), else none; and how many there were, [] float32.
+    """Applies `carry = update(i, carry)` for i < count if `ready` ([] bool), else not at all.
 
-    `ready` must be the same for all lanes, such as a function of t: then the loop is as short as it says.
+    Returns the carry and the number of updates, [] float32. `ready` must be the same for all lanes, as a
+    function of t is. Otherwise every lane under vmap waits for the longest loop.
     """
     number = jnp.where(ready, count, 0)
     return lax.fori_loop(0, number, update, carry), number.astype(jnp.float32)
@@ -33,8 +34,8 @@ def updates_if(
 def tracked(target: Any, params: Any, seen: Array, before: Array, period: Scalar, rate: Scalar) -> Any:
     """The target's parameters, moved by `rate` towards `params` if a multiple of `period` has been passed.
 
-    `before` and `seen` ([] int32) are the environment steps before and after this iteration. A rate of 1
-    copies (Mnih et al. 2015), below 1 it averages (Polyak).
+    `before` and `seen` ([] int32) are the environment steps before and after this iteration. A rate of 1 is a
+    copy (Mnih et al. 2015); a rate below 1 is Polyak averaging.
     """
     passed = seen // period > before // period
     return optax.incremental_update(params, target, jnp.where(passed, rate, 0.0))

@@ -1,7 +1,7 @@
 """The environment contract: a Markov decision process as pure functions, and its check.
 
-An environment never resets itself, never counts its own time limit and never sees a batch; `Episode` does the
-first two and `jax.vmap` the third.
+An environment does not reset itself and does not count steps: `Episode` does both. It is a single copy, to
+which `jax.vmap` adds a batch.
 """
 
 from typing import Any, Self
@@ -21,17 +21,17 @@ State = Any  # a pytree of arrays; each environment names its own
 class Environment(Config):
     """A Markov decision process; its fields are its constants. `key` arguments are single typed keys."""
 
-    max_steps: int = traced(1_000, "time limit of an episode, no part of the MDP", low=1)
+    max_steps: int = traced(1_000, "time limit of an episode; not part of the MDP", low=1)
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """The environment's name in messages."""
         return type(self).__name__
 
     def at(self, t: Array, total: Array) -> Self:
-        """The environment of iteration `t` of `total` planned ones ([] int32): a curriculum, if it differs.
+        """The environment of iteration `t` of `total` planned iterations ([] int32 each), for curricula.
 
-        Only traced fields may change. Evaluation uses the environment of the last iteration, t = total.
+        Only traced fields may change. Evaluation uses the environment of t = total.
         """
         return self
 
@@ -47,7 +47,7 @@ class Environment(Config):
 
     @property
     def solved_return(self) -> float | None:
-        """The mean evaluation return from which this environment counts as solved; None if undefined."""
+        """The least mean evaluation return that counts as solved; None if undefined."""
         return None
 
     def reset(self, key: Array) -> State:
@@ -57,7 +57,7 @@ class Environment(Config):
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         """One transition: (next state, reward [] float32, terminated [] bool).
 
-        Reward and terminated may also be Python's numbers.
+        Reward and terminated may also be Python numbers.
         """
         raise self._missing("step")
 
@@ -80,9 +80,8 @@ class Environment(Config):
 def check_contract(env: Environment) -> None:
     """Raises InputError if `reset`, `observe` or `step` return another shape or type than they promise.
 
-    Only traces them: nothing is compiled or computed.
+    The methods are only traced; nothing is compiled or computed.
     """
-
     name = env.title
 
     def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
@@ -91,6 +90,8 @@ def check_contract(env: Environment) -> None:
         state = env.reset(key)
         if not jax.tree.leaves(state):
             raise InputError(f"{name}.reset must return a state, got {state!r}")
+        if described(env.at(jnp.int32(0), jnp.int32(1))) != described(env):
+            raise InputError(f"{name}.at must return an environment that differs in traced fields alone")
         outcome = env.step(key, state, jnp.zeros(space.shape, space.dtype))
         if not isinstance(outcome, tuple) or len(outcome) != 3:
             raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")
@@ -118,7 +119,7 @@ def _check_space(what: str, space: Any) -> Space:
 
 
 def described(tree: Any) -> str:
-    """A pytree's shapes and types, such as "float32[4]"; unless it is one array, its structure too."""
+    """A pytree's shapes and types, such as "float32[4]", and its structure unless it is a single array."""
     if tree is None:
         return "None"
     leaves, structure = jax.tree.flatten(tree)

@@ -1,4 +1,4 @@
-"""Episode: auto-reset, time limit, running return and the policy's memory, once for all environments."""
+"""Episode: auto-reset, time limit, running return and the policy's memory, for all environments."""
 
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ Memory = Any  # a pytree of arrays that a policy carries from step to step withi
 class Experience(struct.PyTreeNode):
     """One step, as a learner sees it.
 
-    At most one of `terminated` and `truncated` holds; either ends the episode.
+    At most one of `terminated` and `truncated` is true. Either ends the episode.
     """
 
     obs: Array  # [*obs]
@@ -32,7 +32,7 @@ class Experience(struct.PyTreeNode):
 
 
 class Transition(Experience):
-    """One step, and the episode's totals with it."""
+    """One step with the episode's totals."""
 
     episode_return: Array  # [] float32, undiscounted return so far, this reward included
     episode_length: Array  # [] int32, steps so far, this one included
@@ -44,7 +44,7 @@ class Transition(Experience):
 
 
 class Episode(struct.PyTreeNode):
-    """An environment in the middle of an episode, and what its policy remembers of it."""
+    """An environment in the middle of an episode, and the memory of its policy."""
 
     state: State
     obs: Array  # [*obs]
@@ -61,11 +61,11 @@ class Episode(struct.PyTreeNode):
     def step(
         self, env: Environment, key: Array, action: Array, memory: Memory = (), initial: Memory = ()
     ) -> tuple[Self, Transition]:
-        """One transition, and the episode that goes on: a fresh one where this one is over.
+        """One transition, and the episode that follows: a fresh one if this one is over.
 
-        `memory` is what the policy carries on, `initial` what it starts a fresh episode with.
+        `memory` is the policy's memory after the step, `initial` its memory at the start of an episode.
         """
-        # Not split: XLA computes both keys of a split, even where an environment draws nothing.
+        # fold_in, since XLA computes both keys of a split even if the environment uses only one of them.
         key_step, key_reset = random.fold_in(key, 0), random.fold_in(key, 1)
         state, *outcome = env.step(key_step, self.state, action)
         reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
@@ -80,7 +80,7 @@ class Episode(struct.PyTreeNode):
             episode_return=self.episode_return + reward,
             episode_length=length,
         )
-        # Observed after the choice, so that no observation of a dropped reset is computed.
+        # The selection comes before `observe`, so that a reset which is dropped costs no observation.
         following = select(transition.done, env.reset(key_reset), state)
         going_on = self.replace(
             state=following,

@@ -1,4 +1,4 @@
-"""Environments with finitely many states, whose outcomes can be listed and drawn."""
+"""Environments with finitely many states, whose outcomes can be enumerated."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +9,10 @@ from jaxrl.mdp.spaces import Discrete, draw_below
 
 
 class FiniteEnvironment(Environment):
-    """An environment with finitely many states, all of them observed, and finitely many outcomes of a step.
+    """An environment with finitely many states and finitely many outcomes of a step, fully observed.
 
-    A state is its index, [] int32, and is also the observation. A subclass gives the distributions and
-    `successor`; `step` only draws the outcome, so that who enumerates `successor` enumerates `step`.
+    A state is an index, [] int32, and is also the observation. A subclass defines the distributions and
+    `successor`. `step` draws an outcome and calls `successor`, so enumerating `successor` enumerates `step`.
     """
 
     @property
@@ -26,12 +26,15 @@ class FiniteEnvironment(Environment):
     def initial(self) -> Array | np.ndarray:
         """Probability of each state at the start of an episode: [num_states].
 
-        An array of numpy's, unless it depends on a traced field: what the compiler knows is cheaper to draw.
+        A numpy array unless it depends on a traced field, since drawing from constants is cheaper.
         """
         raise self._missing("initial")
 
     def outcomes(self) -> Array | np.ndarray:
-        """Probability of each outcome of a step, the same in all states: [num_outcomes], as `initial`."""
+        """Probability of each outcome of a step: [num_outcomes], the same in all states.
+
+        A numpy array unless it depends on a traced field.
+        """
         return np.ones(1)
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
@@ -63,6 +66,7 @@ def draw(key: Array, probabilities: Array | np.ndarray) -> Array:
         if np.ptp(probabilities[possible]) == 0:
             return jnp.asarray(possible, jnp.int32)[draw_below(key, possible.size)]
     cumulative = jnp.cumsum(probabilities)
-    # Scaled, since a rounded sum below 1 would let the largest draws fall on an index of probability 0.
+    # Scaled: if rounding leaves the sum below 1, the largest draws would give the last index, even if its
+    # probability is 0.
     uniform = random.uniform(key) * cumulative[-1]
     return jnp.sum(uniform >= cumulative[:-1], dtype=jnp.int32)

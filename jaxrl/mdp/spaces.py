@@ -27,7 +27,7 @@ class Discrete(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Real arrays of `shape` between `low` and `high`, which broadcast to it and may be infinite."""
+    """Real arrays of `shape` between `low` and `high`, which broadcast to `shape` and may be infinite."""
 
     low: Any
     high: Any
@@ -43,7 +43,7 @@ class Box(NamedTuple):
         return jnp.clip(action, self.low, self.high)
 
     def contains(self, element: Array) -> Array:
-        """Whether no number of an element lies beyond its bounds, which NaN does not: [] bool."""
+        """Whether every number of an element lies within its bounds, or is NaN: [] bool."""
         return ~jnp.any((element < self.low) | (element > self.high))
 
 
@@ -51,9 +51,9 @@ Space = Discrete | Box
 
 
 def draw_below(key: Array, n: int) -> Array:
-    """One of 0 to n - 1, equally likely up to the 2^-23 that a float32 resolves: [] int32.
+    """A uniform integer from 0 to n - 1: [] int32. Probabilities are exact up to a float32's 2^-23.
 
-    One word of random bits, where jax.random.randint takes two and splits the key for them.
+    It uses one word of random bits; jax.random.randint uses two and splits the key.
     """
     if n == 1:
         return jnp.int32(0)

@@ -11,10 +11,10 @@ from jaxrl.mdp.spaces import Space
 
 
 class Wrapper(Environment):
-    """An environment that behaves as the one it holds; a subclass overrides what it changes.
+    """An environment that behaves like the environment it holds. A subclass overrides what it changes.
 
     The constants of the inner environment keep their kinds and bounds, under dotted names such as
-    `env.pole_length`. A subclass that needs a state of its own holds the inner one in it.
+    `env.pole_length`. If a subclass needs a state of its own, that state holds the inner state.
     """
 
     env: Environment = component(meaning="the environment that is wrapped")

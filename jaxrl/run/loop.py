@@ -144,9 +144,7 @@ def evaluated(
         totals = engine.evaluate(algorithm, env, state, keys, shared, chunk.total)
         returns[f"eval_return{suffix}"], lengths[f"eval_length{suffix}"], valid = jax.device_get(totals)
         if not valid.all():
-            raise InputError(
-                f"{type(algorithm).__name__}.act gave an action that {env.title} does not have"
-            )
+            raise InputError(f"{type(algorithm).__name__}.act gave an action that {env.title} does not have")
     return returns, lengths
 
 

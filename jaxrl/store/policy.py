@@ -97,7 +97,7 @@ class Policy:
             for value in config.parameters().values():
                 if isinstance(value, Shared):
                     arrays |= {f"shared/{value.hash}/{name}": each for name, each in value.flat().items()}
-        described = {kind: _entry(config) for kind, config in configs.items()}
+        described: dict[str, Any] = {kind: _entry(config) for kind, config in configs.items()}
         described |= {"format": FORMAT, "arrays": _hash_of(arrays)}
         try:
             write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
@@ -219,7 +219,7 @@ def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
     if got != expected or array is None:
         raise InputError(f"{path} does not fit its algorithm: it has {got} where {expected} belongs")
     if is_key(shape):
-        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(shape))
+        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), shape.dtype)))
     return jnp.asarray(array)
 
 

@@ -1,6 +1,6 @@
 """A batch: runs of one program on exactly `width` lanes of one device.
 
-The bits of a run depend on that width, but neither on its lane, nor on its neighbours, nor on the number of
+The bits of a run depend on that width. They do not depend on its lane, on its neighbours or on the number of
 devices.
 """
 
@@ -22,13 +22,13 @@ from jaxrl.study.study import Chunk, Run
 class Keys(NamedTuple):
     """The keys of a run, or of lanes. They depend on its seed and on nothing else."""
 
-    init: Array  # of the state before the first iteration
+    init: Array  # for the state before the first iteration
     steps: Array  # iteration t gets fold_in(steps, t)
     evaluation: Array  # the evaluation after t iterations gets fold_in(evaluation, t)
 
 
 class Lanes(NamedTuple):
-    """What the compiled functions take of some lanes."""
+    """The lanes' arguments to the compiled functions."""
 
     algorithm: Algorithm  # [lanes], without shared arrays
     environment: Environment  # [lanes], without shared arrays
@@ -38,31 +38,31 @@ class Lanes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Runs of one program, at most one a lane; the last one fills the lanes that are left."""
+    """Runs of one program, at most one per lane. The remaining lanes repeat the last run."""
 
     index: int
     width: int
     runs: tuple[Run, ...]
-    chunks: tuple[Chunk, ...] = ()  # what its runs go through
+    chunks: tuple[Chunk, ...] = ()  # of each run
     prng: str = DEFAULT  # name of the generator
 
     @property
     def algorithm(self) -> Algorithm:
-        """The first run's, whose static values are those of all."""
+        """The first run's algorithm. The others differ from it only in traced fields."""
         return self.runs[0].algorithm
 
     @property
     def iterations(self) -> int:
-        """How many its runs are planned for."""
+        """The planned iterations of each run."""
         return self.chunks[-1].stop
 
     @property
     def steps_per_iteration(self) -> int:
-        """Environment steps of one run."""
+        """Environment steps of one run in an iteration."""
         return self.algorithm.steps_per_iteration
 
     def lanes(self) -> Lanes:
-        """All lanes, stacked."""
+        """The lanes of the batch: [width]."""
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
         algorithm, environment = self.algorithm, self.runs[0].environment

@@ -1,4 +1,4 @@
-"""The plan: a study's runs -> programs -> batches of one fixed width.
+"""The plan: groups a study's runs into programs, and the runs of each program into batches of one width.
 
 A program is what one compilation serves: all runs whose (environment, algorithm) have the same tree
 structure, static values and shared arrays included.
@@ -24,22 +24,22 @@ class Plan:
     programs: int
     width: int  # lanes of a batch
     batches: tuple[Batch, ...]
-    devices: int  # at work at once, those that repeat a batch included
+    devices: int  # that work at once, including those that repeat a batch
     multi_device: bool  # whether one program may run on several devices at once
-    lane: LaneNeeds  # of the program that takes the most
+    lane: LaneNeeds  # of the program that needs the most memory
     steps: int  # environment steps of all runs together
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
         together = min(self.devices, len(self.batches))
         lanes = self.width * self.devices
-        sizes = f"{shown_bytes(lanes * self.lane.total)}, {shown_bytes(lanes * self.lane.state)} of it states"
+        memory, states = shown_bytes(lanes * self.lane.total), shown_bytes(lanes * self.lane.state)
         parts = (
             counted(runs, "run"),
             counted(self.programs, "program"),
             f"{counted(len(self.batches), 'batch')} of width {self.width}",
             *([f"{together} at a time"] if together > 1 else []),
-            f"about {sizes}",
+            f"memory about {memory}, of which states {states}",
             counted(self.steps, "environment step"),
         )
         return ", ".join(parts)
@@ -48,10 +48,9 @@ class Plan:
 def make_plan(study: Study, width: int | None = None, memory: int | None = None) -> Plan:
     """Groups a study's runs into programs and these into batches for all local devices.
 
-    `memory` is what the lanes of one device may take, in bytes: by default half of what the processor
-    has free, or most of a GPU's memory. Without a `width`, the least that serves the largest program in
-    as few batches a device as `most_lanes` allows.
-    Raises InputError for a width below 1, or lanes that do not fit the memory.
+    `memory` is the number of bytes that the lanes of one device may take, by default `device_budget()`. The
+    default `width` is the smallest with which the largest program needs as few batches per device as with
+    `most_lanes`. Raises InputError for a width below 1, or if the lanes do not fit into the memory.
     """
     groups = list(_groups(study).values())
     programs = {members[0].program: members[0] for members in groups}
@@ -67,12 +66,12 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
             f"{shown_bytes(limit)}; choose a smaller width or give more memory"
         )
     if width is None:
-        share = math.ceil(max(map(len, groups)) / devices)  # of a program's runs, for each device
+        share = math.ceil(max(map(len, groups)) / devices)  # runs of the largest program for each device
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))
     batches = make_batches(study, width)
     steps = sum(len(batch.runs) * batch.iterations * batch.steps_per_iteration for batch in batches)
-    # Devices that run one program would wait for each other's callbacks into Python for ever. Only on
-    # processors has it been tested that a program for several devices gives the bits of one device.
+    # Devices that run one program would wait for each other's callbacks into Python for ever. That a program
+    # for several devices gives the bits of one device has been tested on processors only.
     multi_device = jax.default_backend() == "cpu" and not any(each.host for each in needed)
     _, meshes = place_batches(batches, [None] * len(batches), multi_device)
     working = sum(mesh.size for mesh in meshes)
@@ -80,7 +79,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
 
 
 def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
-    """The batches of a study: those of an extension follow those that were there before."""
+    """The batches of a study. Those of an extension come after the earlier ones."""
     batches: list[Batch] = []
     for members in _groups(study).values():
         chunks = tuple(study.chunks(members[0].algorithm))

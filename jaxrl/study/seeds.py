@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrl.errors import InputError
 
-MAX_COUNT = 2**31 - 1  # int32 counts steps
+MAX_COUNT = 2**31 - 1  # since steps are counted in int32
 MAX_SEEDS = 1_000_000
 
 
@@ -22,9 +22,10 @@ def require_count(name: str, value: Any) -> int:
 
 
 def parse_seeds(seeds: int | str | Iterable[int], first: int = 0) -> tuple[int, ...]:
-    """Seeds from a count (128: that many from `first` on), a text ("128" or "100:200") or distinct integers.
+    """The seeds that a count, a text ("128" or "100:200") or distinct integers describe.
 
-    Raises InputError for none of them, duplicates, or an integer outside [0, 2³²).
+    A count is that number of seeds from `first` on. Raises InputError for anything else, for no seeds, for
+    duplicates, and for an integer outside [0, 2³²).
     """
     listed: Sequence[int]
     expected = "seeds must be a count, a range first:end or distinct integers in [0, 2^32)"

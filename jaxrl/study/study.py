@@ -1,4 +1,4 @@
-"""A study: runs, a budget and an evaluation protocol, as users give them, checked."""
+"""A study: runs, a budget and an evaluation protocol, and the checks of what users give."""
 
 import dataclasses
 import itertools
@@ -18,8 +18,7 @@ from jaxrl.study.seeds import parse_seeds, require_count
 
 C = TypeVar("C", bound=Config)
 
-
-# Columns of the table of runs beside the hyper-parameters and the environment's "env.<field>".
+# The columns of the table of runs apart from hyper-parameters and the environment's "env.<field>".
 COLUMNS = {
     "run",
     "environment",
@@ -35,23 +34,23 @@ COLUMNS = {
 
 
 class Run(NamedTuple):
-    """An environment and an algorithm, together a setting, with a seed."""
+    """A setting, which is an environment and an algorithm, with a seed."""
 
     id: int
     environment: Environment
     algorithm: Algorithm
     seed: int
-    block: int = 0  # of seeds: 0 as the study began, then one for each extension
-    setting: int = 0  # number of the pair (environment, algorithm)
+    block: int = 0  # of seeds: 0 for the first seeds of the study, then 1 more for each extension
+    setting: int = 0  # number of the setting
 
     @property
     def program(self) -> Any:
-        """What all runs that one compilation serves share: structure, static values and shared arrays."""
+        """What all runs of one program have in common: structure, static values and shared arrays."""
         return jax.tree.structure((self.environment, self.algorithm))
 
 
 class Chunk(NamedTuple):
-    """Iterations between two visits of the host: start to stop - 1, in a run planned for `total`."""
+    """Iterations start to stop - 1, between two visits of the host, in a run planned for `total`."""
 
     start: int
     stop: int
@@ -66,15 +65,15 @@ class Study:
     algorithms: tuple[Algorithm, ...]
     seeds: tuple[int, ...]
     steps: int  # environment steps of each run, rounded down to whole iterations
-    evaluate_every: int  # environment steps of a chunk, about: chunks are even and of whole iterations
+    evaluate_every: int  # environment steps of a chunk, rounded so that chunks are even and whole iterations
     evaluation_episodes: int  # greedy episodes of one evaluation
     prng: str  # name of the generator
-    evaluate_in: tuple[tuple[str, Environment], ...] = ()  # by name, beside the training environment
-    more_seeds: tuple[tuple[int, ...], ...] = ()  # of each extension by seeds
+    evaluate_in: tuple[tuple[str, Environment], ...] = ()  # further environments of evaluation, by name
+    more_seeds: tuple[tuple[int, ...], ...] = ()  # the further seeds of each extension by seeds
     more_steps: tuple[int, ...] = ()  # the larger budget of each extension by steps
 
     def validate(self) -> None:
-        """Raises InputError for the first thing that is wrong."""
+        """Raises InputError if the study cannot be trained."""
         _require(Environment, self.environments)
         _require(Algorithm, self.algorithms)
         for name in ("steps", "evaluate_every", "evaluation_episodes"):
@@ -99,7 +98,7 @@ class Study:
         check_prng(self.prng)
 
     def runs(self) -> list[Run]:
-        """All runs; a run's id is its place here, which an extension does not change."""
+        """All runs. A run's id is its index in this list; extensions do not change it."""
         settings = [(env, algorithm) for env in self.environments for algorithm in self.algorithms]
         members = [
             (env, algorithm, seed, block, setting)
@@ -110,14 +109,14 @@ class Study:
         return [Run(id, *member) for id, member in enumerate(members)]
 
     def steps_of(self, algorithm: Algorithm) -> int:
-        """The budget in whole iterations of an algorithm, as environment steps."""
+        """The budget in environment steps, rounded down to whole iterations of an algorithm."""
         budget = (self.steps, *self.more_steps)[-1]
         return budget // algorithm.steps_per_iteration * algorithm.steps_per_iteration
 
     def chunks(self, algorithm: Algorithm) -> list[Chunk]:
-        """What the runs of an algorithm go through, evaluated after each: first an empty chunk, at 0.
+        """The chunks of an algorithm's runs, with an evaluation after each. The first chunk is empty, at 0.
 
-        An extension by steps goes on where the smaller budget ended; schedules follow the new total.
+        An extension by steps continues where the smaller budget ended; its schedules use the new total.
         """
         totals = [steps // algorithm.steps_per_iteration for steps in (self.steps, *self.more_steps)]
         chunks = [Chunk(0, 0, totals[0])]
@@ -136,7 +135,7 @@ class Study:
             require_count("steps", steps)
         shared = {seed for known in (self.seeds, *self.more_seeds) for seed in known} & {*seeds}
         if shared:
-            raise InputError(f"the study has seed {min(shared)} already; extend it by seeds that are new")
+            raise InputError(f"the study has seed {min(shared)} already; extend it by new seeds")
         longest = max(self.steps_of(algorithm) for algorithm in self.algorithms)
         coarsest = max(algorithm.steps_per_iteration for algorithm in self.algorithms)
         if steps is not None and steps < longest + coarsest:
@@ -161,7 +160,7 @@ def make_study(
     evaluate_in: Mapping[str, Environment] | None = None,
     prng: str = DEFAULT,
 ) -> Study:
-    """The study that arguments as of `jaxrl.train` describe. Raises InputError for what cannot be trained."""
+    """The study that these arguments of `jaxrl.train` describe. Raises InputError if it cannot be trained."""
     steps = require_count("steps", steps)
     every = max(steps // 50, 1) if evaluate_every is None else evaluate_every
     study = Study(
@@ -179,7 +178,7 @@ def make_study(
 
 
 def check_prng(name: str) -> None:
-    """Raises InputError unless there is a generator of this name, whose keys are independent in a batch."""
+    """Raises InputError unless a generator has this name and its keys are independent in a batch."""
     if name in ("rbg", "unsafe_rbg"):
         raise InputError(
             f"prng {name!r} draws all lanes' bits from the first lane's key, so that a run would depend "
@@ -190,7 +189,7 @@ def check_prng(name: str) -> None:
 
 
 def require_same_spaces(what: str, environment: Environment, trained_in: Environment) -> None:
-    """Raises InputError unless observations and actions have the shapes and types of those of another one."""
+    """Raises InputError unless two environments' observations and actions have equal shapes and types."""
     for name in ("observation_space", "action_space"):
         ours, theirs = getattr(environment, name), getattr(trained_in, name)
         if _form(ours) != _form(theirs):
@@ -201,14 +200,14 @@ def require_same_spaces(what: str, environment: Environment, trained_in: Environ
 
 
 def _form(space: Space) -> str:
-    """A space without the bounds of a Box."""
+    """A space as text, without the bounds of a Box."""
     if isinstance(space, Discrete):
         return f"Discrete({space.n})"
     return f"Box{tuple(space.shape)} of {np.dtype(space.dtype)}"
 
 
 def _named_environments(environments: Mapping[str, Environment]) -> tuple[tuple[str, Environment], ...]:
-    """The environments of evaluation. Raises InputError for a bad name or what is no environment."""
+    """The environments of evaluation by name. Raises InputError for a bad name or a bad environment."""
     if not isinstance(environments, Mapping):
         raise InputError(f"evaluate_in must map names to environments, got {environments!r}")
     for name, environment in environments.items():
@@ -234,10 +233,10 @@ def _require(kind: type[Config], configs: Sequence[Any]) -> None:
         if not isinstance(config, kind):
             raise InputError(f"the {what} must be an instance of {kind.__name__}, got {config!r}")
         if config in configs[:i]:
-            raise InputError(f"the study has the {what} {config} twice; its runs would be the same")
+            raise InputError(f"the study has the {what} {config} twice, so runs would be equal; give it once")
         reserved = COLUMNS & {*config.parameters()}
         if kind is Algorithm and reserved:
             raise InputError(
-                f"{type(config).__name__} has a field {min(reserved)!r}, which is the name of another "
-                "column of the table of runs; call it something else"
+                f"{type(config).__name__} has a field {min(reserved)!r}, which is also the name of another "
+                "column of the table of runs; rename the field"
             )

@@ -132,16 +132,16 @@ def test_steps_of_an_iteration_are_counted(steps):
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"init": {"name": "x"}}, "Broken.init must return arrays and numbers alone, got 'x' at ['name']"),
+        ({"init": {"name": "x"}}, "Broken.init must return only arrays and numbers, got 'x' at ['name']"),
         (
             {"step": lambda state: (state, {"loss": ("x", 1.0)})},
-            "Broken.step must return arrays and numbers alone, got 'x' at [1]['loss'][0]",
+            "Broken.step must return only arrays and numbers, got 'x' at [1]['loss'][0]",
         ),
         (
             {"act": lambda memory: ("left", memory)},
-            "Broken.act must return arrays and numbers alone, got 'left' at [0]",
+            "Broken.act must return only arrays and numbers, got 'left' at [0]",
         ),
-        ({"memory": "x"}, "Broken.memory must return arrays and numbers alone, got 'x'"),
+        ({"memory": "x"}, "Broken.memory must return only arrays and numbers, got 'x'"),
     ],
     ids=["init", "step", "act", "memory"],
 )

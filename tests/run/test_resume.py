@@ -288,7 +288,9 @@ def test_a_lost_part_of_the_curves_is_found_before_anything_is_trained(damage, s
 
 def test_the_plan_comes_first(stopped, capsys):
     resume(stopped)
-    assert "5 runs, 1 program, 2 batches of width 3, about" in " ".join(capsys.readouterr().err.split())
+    assert "5 runs, 1 program, 2 batches of width 3, memory about" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda table: table.write_bytes(b"PAR1 but no more")])

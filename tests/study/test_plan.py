@@ -123,7 +123,7 @@ def test_lanes_come_with_their_shared_arrays_once():
 def test_the_plan_says_what_it_does():
     plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))), 2)
     assert re.fullmatch(
-        r"6 runs, 2 programs, 4 batches of width 2, about [\d.]+ MB, 221 KB of it states, "
+        r"6 runs, 2 programs, 4 batches of width 2, memory about [\d.]+ MB, of which states 221 KB, "
         "6,144 environment steps",
         str(plan),
     )
@@ -337,7 +337,7 @@ class WrongState(FrozenLake):
         (NoProperty(), "NoProperty.action_space must be a Discrete or a Box, got .* it may lack @property"),
         (TracedSize(), r"TracedSize.action_space has a size that is traced: mark the field .* static"),
         (NoObserve(), "NoObserve must define observe"),
-        (TracedText(), r"TracedText.name is no number, so it cannot be traced; mark it static"),
+        (TracedText(), r"TracedText.name is not a number, so it cannot be traced; mark it static"),
         (WrongState(), r"WrongState.step must return a state like reset's, of int32\[\], got int32"),
     ],
 )
@@ -391,7 +391,7 @@ def test_an_extension_by_seeds_changes_no_run_and_no_batch():
 
 
 def test_extensions_that_do_not_fit():
-    with pytest.raises(InputError, match="the study has seed 1 already; extend it by seeds that are new"):
+    with pytest.raises(InputError, match="the study has seed 1 already; extend it by new seeds"):
         study().extended(seeds=(9, 1))
     with pytest.raises(InputError, match="the study has seed 9 already"):
         study().extended(seeds=(9,)).extended(seeds=(9,))
