@@ -1,4 +1,4 @@
-"""Policies as distributions: probabilities beside scipy's, batches of them, how often actions are drawn."""
+"""Policies as distributions: probabilities beside scipy's, batches of them, and what they draw."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,7 @@ import pytest
 from jax import random
 from scipy import special, stats
 
-from jaxrl.learning import exploration
 from jaxrl.learning.distributions import Categorical, Gaussian, TanhGaussian
-from jaxrl.learning.exploration import epsilon_greedy
 
 LOGITS = [
     [0.0],
@@ -20,9 +18,6 @@ LOGITS = [
     [-1e6, -1e6 - 1],
     [1e-30, 0.0],
 ]
-explored = jax.jit(jax.vmap(epsilon_greedy, (0, None, None)))
-VALUES = np.float32([0.1, -0.4, 0.9, 0.2, 0.0])
-GREEDY = 2
 
 
 @pytest.mark.parametrize("logits", LOGITS, ids=str)
@@ -50,54 +45,8 @@ def test_gradients_are_finite(logits):
     assert np.isfinite(jax.jit(jax.grad(both))(np.float32(logits))).all()
 
 
-def test_epsilon_0_is_always_greedy():
-    assert (actions(0.0) == GREEDY).all()
-
-
-def test_epsilon_1_is_uniform():
-    counts = np.bincount(actions(1.0), minlength=len(VALUES))
-    assert stats.chisquare(counts).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("epsilon", [0.05, 0.3])
-def test_exploration_is_as_frequent_as_epsilon_and_uniform(epsilon):
-    counts = np.bincount(actions(epsilon), minlength=len(VALUES))
-    probabilities = np.full(len(VALUES), epsilon / len(VALUES))
-    probabilities[GREEDY] += 1 - epsilon
-    assert stats.chisquare(counts, counts.sum() * probabilities).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("epsilon", [1e-6, 0.001, 0.3, 0.7, 1.0])
-@pytest.mark.parametrize("n", [1, 3, 5, 7])
-def test_draws_below_epsilon_span_the_actions(monkeypatch, epsilon, n):
-    """From the least draw to the largest, where rounding up would give the action n."""
-    values = jnp.zeros(n)
-    for draw, expected in ((0.0, 0), (np.nextafter(np.float32(epsilon), np.float32(0)), n - 1)):
-        monkeypatch.setattr(exploration.random, "uniform", lambda _, draw=draw: jnp.float32(draw))
-        assert epsilon_greedy(random.key(0), values, jnp.float32(epsilon)) == expected
-
-
-def test_least_draw_explores_only_if_epsilon_is_positive(monkeypatch):
-    monkeypatch.setattr(exploration.random, "uniform", lambda _: jnp.float32(0))
-    chosen = [epsilon_greedy(random.key(0), VALUES, epsilon) for epsilon in (0.0, 1e-6)]
-    assert chosen == [GREEDY, 0]
-
-
-@pytest.mark.parametrize("epsilon", [0.0, 1e-3, 0.3, 1.0])
-def test_action_always_exists(epsilon):
-    chosen = actions(epsilon)
-    assert chosen.dtype == np.int32
-    assert chosen.min() >= 0
-    assert chosen.max() < len(VALUES)
-
-
 def entropy(logits):
     return Categorical(logits).entropy()
-
-
-def actions(epsilon, count=100_000):
-    keys = random.split(random.key(0), count)
-    return np.asarray(explored(keys, VALUES, epsilon))
 
 
 @pytest.mark.parametrize("logits", [[0.0, -jnp.inf], [3e38, -3e38], [-jnp.inf, 1.0, 1.0]])
