@@ -93,6 +93,8 @@ class Results:
         """
         worlds, count = named(environments), require_count("episodes", episodes)
         wanted = None if runs is None else {int(run) for run in runs}
+        if wanted is not None and not wanted:
+            raise InputError("name at least one run")
         for run in sorted((wanted or set()) - {*self.runs["run"]}):
             self.find(run)
         rows: list[dict[str, Any]] = []

@@ -52,6 +52,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     default `width` is the smallest with which the largest program needs as few batches per device as with
     `most_lanes`. Raises InputError for a width below 1, or if the lanes do not fit into the memory.
     """
+    width = None if width is None else require_count("width", width)
     groups = list(_groups(study).values())
     programs = {members[0].program: members[0] for members in groups}
     needed = [
@@ -59,7 +60,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     ]
     lane = max(needed, key=lambda each: each.total)
     limit, devices = device_budget() if memory is None else memory, jax.local_device_count()
-    least = 1 if width is None else require_count("width", width)
+    least = width or 1
     if least * lane.total > limit:
         raise InputError(
             f"{counted(least, 'lane')} of about {shown_bytes(lane.total)} would take more than the memory of "
