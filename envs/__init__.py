@@ -1,4 +1,4 @@
-"""Concrete worlds, one file each, and their registry by Gymnasium's ids where one exists."""
+"""Environments, and their registry. The names are Gymnasium's ids where Gymnasium has the environment."""
 
 from envs.control.acrobot import Acrobot
 from envs.control.cartpole import CartPole

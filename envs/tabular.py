@@ -1,7 +1,7 @@
-"""Exact answers for finite environments: the tensors of the MDP, value iteration, policy evaluation.
+"""Exact solutions of finite environments: the tensors of the MDP, value iteration, policy evaluation.
 
-The tensors come from enumerating the environment's own `step`, or the `successor` which is all it calls.
-Everything here is numpy in float64.
+The tensors come from enumerating the environment's own `step`, or `successor` if the environment is a
+FiniteEnvironment. All numbers are numpy's float64.
 """
 
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ from jaxrl.errors import InputError
 
 class MDP(NamedTuple):
     initial: np.ndarray  # [S], probability of each state at the start
-    transition: np.ndarray  # [S, A, S'], probability of going on in s'; the rest of 1 is termination
+    transition: np.ndarray  # [S, A, S'], probability of continuing in s'; the rest to 1 is termination
     reward: np.ndarray  # [S, A], expected
 
 
 class Solution(NamedTuple):
     value: np.ndarray  # [S] expected return; finite_horizon: with all steps to go
     action_value: np.ndarray  # [S, A]
-    policy: np.ndarray  # [S] greedy action; finite_horizon: [steps, S], the first step first
+    policy: np.ndarray  # [S] greedy action; finite_horizon: [steps, S] for each step of the episode
 
 
 def enumerate_mdp(env: Environment) -> MDP:
-    """The exact MDP over an environment's observations, its time limit left out.
+    """The exact MDP over an environment's observations, without its time limit.
 
-    A FiniteEnvironment lists its outcomes. Any other environment needs discrete spaces, `reset` and
-    `step` without randomness, and an observation of its own for each state; its MDP has no transitions
-    from what cannot be reached. Raises InputError if the environment is neither.
+    A FiniteEnvironment lists its outcomes. Any other environment needs discrete spaces, `reset` and `step`
+    without randomness, and a different observation for each state. Its MDP has no transitions from states
+    that it cannot reach. Raises InputError if the environment is neither.
     """
     if not isinstance(env, FiniteEnvironment):
         return _explored(env)
     if type(env).step is not FiniteEnvironment.step:
-        raise InputError(f"{env.title} has a step of its own, so its successor is not all of it")
+        raise InputError(f"{env.title} overrides step, so enumerating its successor is not enough")
     probabilities = np.asarray(env.outcomes(), np.float64)
     probabilities /= probabilities.sum()
     triples = np.indices((env.num_states, env.num_actions, len(probabilities))).reshape(3, -1)
@@ -50,7 +50,7 @@ def enumerate_mdp(env: Environment) -> MDP:
 
 
 def _explored(env: Environment) -> MDP:
-    """The MDP of an environment without randomness, stepped from its start through all it can reach."""
+    """The MDP of an environment without randomness. Explores all states that its start state can reach."""
     name, observations, actions = env.title, env.observation_space, env.action_space
     if not (isinstance(observations, Discrete) and isinstance(actions, Discrete)):
         raise InputError(f"{name} cannot be enumerated: its observations or actions are not discrete")
@@ -62,7 +62,7 @@ def _explored(env: Environment) -> MDP:
         return successor, env.observe(successor), jnp.asarray(reward), jnp.asarray(terminated)
 
     step_all = jax.jit(jax.vmap(step, (None, 0)))
-    try:  # without a key, whatever draws fails
+    try:  # every draw fails without a key
         start = jax.device_get(env.reset(None))  # type: ignore[arg-type]
         jax.eval_shape(step_all, start, choices)
     except TypeError:
@@ -72,7 +72,7 @@ def _explored(env: Environment) -> MDP:
 
     first = int(env.observe(start))
     states, order, rows = {first: start}, [first], []
-    for obs in order:  # grows under way
+    for obs in order:  # the list grows in the loop
         successors, *outcomes = jax.device_get(step_all(states[obs], choices))
         for action, (next_obs, reward, terminated) in enumerate(zip(*outcomes, strict=True)):
             rows.append((obs, action, next_obs, reward, terminated))
@@ -92,7 +92,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _mdp(initial: np.ndarray, num_actions: int, weight: np.ndarray, columns: Sequence[np.ndarray]) -> MDP:
-    """The tensors of a list of transitions: columns state, action, successor, reward, terminated."""
+    """The tensors of weighted transitions; the columns are state, action, successor, reward, terminated."""
     state, action, successor, reward, terminated = columns
     num_states = len(initial)
     transition = np.zeros((num_states, num_actions, num_states))
@@ -103,7 +103,7 @@ def _mdp(initial: np.ndarray, num_actions: int, weight: np.ndarray, columns: Seq
 
 
 def finite_horizon(mdp: MDP, steps: int) -> Solution:
-    """Best undiscounted return within `steps` steps, by backward induction (Puterman 1994, 4.5)."""
+    """The best undiscounted return within `steps` steps, by backward induction (Puterman 1994, 4.5)."""
     value = np.zeros(len(mdp.initial))
     action_value, policy = mdp.reward, []
     for _ in range(steps):
@@ -114,9 +114,9 @@ def finite_horizon(mdp: MDP, steps: int) -> Solution:
 
 
 def discounted(mdp: MDP, discount: float, tolerance: float = 1e-12) -> Solution:
-    """Best discounted return without a limit, by value iteration (Sutton & Barto, 4.4).
+    """The best discounted return without a time limit, by value iteration (Sutton & Barto, 4.4).
 
-    Stops when no value changes by more than `tolerance`; needs a discount below 1 to be sure to.
+    Stops when no value changes by more than `tolerance`. Raises InputError for a discount outside [0, 1).
     """
     if not 0 <= discount < 1:
         raise InputError(f"value iteration needs a discount in [0, 1), got {discount}")
@@ -130,7 +130,7 @@ def discounted(mdp: MDP, discount: float, tolerance: float = 1e-12) -> Solution:
 
 
 def expected_return(mdp: MDP, policy: np.ndarray, steps: int) -> float:
-    """Expected undiscounted return of a stationary policy within `steps` steps, from the start.
+    """The expected undiscounted return of a stationary policy within `steps` steps from the start.
 
     The policy is [S] actions or [S, A] probabilities.
     """

@@ -1,4 +1,4 @@
-"""Any environment of Gymnasium, such as gymnasium:LunarLander-v3; slow, as it is stepped in Python."""
+"""Any environment of Gymnasium, such as gymnasium:LunarLander-v3. It is slow, since Python steps it."""
 
 import functools
 import threading
@@ -18,29 +18,29 @@ from jaxrl.errors import InputError, unknown
 
 
 class State(struct.PyTreeNode):
-    """Everything that has happened, so that the state alone brings Gymnasium's environment back."""
+    """The seed and all actions, from which Gymnasium's environment can be restored."""
 
     seed: Array  # [] uint32, of Gymnasium's reset
     count: Array  # [] int32, actions so far
-    actions: Array  # [max_steps, *action], of which the first `count` were taken
-    obs: Array  # [*obs], after the last action; nothing before the first one
+    actions: Array  # [max_steps, *action]; the first `count` were taken
+    obs: Array  # [*obs], after the last action; zeros before the first one
 
 
 class FromGymnasium(Environment):
-    """The environment of Gymnasium's that `name` names, stepped on the host.
+    """Gymnasium's environment `name`, stepped on the host.
 
-    A step is a pure function, as long as the environment is: all it draws must come from the seed of its
-    reset. So runs are resumed and replayed like any others. Numbers of 64 bits become numbers of 32.
+    All its random numbers must come from the seed of its reset. Then a step is a pure function, and runs can
+    be resumed and replayed like any others. Numbers of 64 bits become numbers of 32 bits.
     """
 
     packages = ("gymnasium",)
     name: str = static("CartPole-v1", "Gymnasium's id of the environment")
-    # Static, as the state has room for so many actions.
+    # Static, since it is the number of actions for which the state has room.
     max_steps: int = static(1_000, "time limit of an episode; Gymnasium's own from `from_name`", low=1)
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """The environment with Gymnasium's time limit, or ours if it has none.
+        """The environment with Gymnasium's time limit, or with our default if it has none.
 
         Warns once per id that it is slow. Raises InputError for an id that Gymnasium cannot make.
         """
@@ -61,7 +61,7 @@ class FromGymnasium(Environment):
         return _translated(f"actions of {self.title}", host_of(self.name).action_space)
 
     def reset(self, key: Array) -> State:
-        """The start of an episode, of which only `observe` asks Gymnasium: most are thrown away unseen."""
+        """The start of an episode. Only `observe` resets Gymnasium, since most resets are never observed."""
         obs, action = self.observation_space, self.action_space
         actions = jnp.zeros((self.max_steps, *action.shape), action.dtype)
         seed = random.bits(key, (), jnp.uint32)
@@ -95,7 +95,7 @@ class FromGymnasium(Environment):
 
 
 class Outcome(NamedTuple):
-    """What one step gave, or a reset."""
+    """The outcome of a step or of a reset."""
 
     obs: np.ndarray  # [*obs]
     reward: float
@@ -103,12 +103,11 @@ class Outcome(NamedTuple):
 
 
 class Host:
-    """Instances of one of Gymnasium's environments, each found again by its seed and its actions so far.
+    """Instances of one of Gymnasium's environments, kept by their seeds and actions so far.
 
-    An instance that is no longer held is made anew by the same actions, so that what is held changes the
-    speed alone. Twice as many are held as there are environments in the largest batch: room for training
-    and evaluation. An instance serves one episode, as some remember the one before: the physics of
-    BipedalWalker-v3 does, in the last bits. Safe to be called from several threads, as XLA does.
+    An instance that was dropped is made again by the same actions, so dropping costs only time. There is room
+    for training and evaluation of the largest batch. An instance serves one episode, since some remember the
+    episode before: in BipedalWalker-v3 the last bits differ. XLA may call from several threads.
     """
 
     def __init__(self, name: str) -> None:
@@ -121,7 +120,7 @@ class Host:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
         env.close()
-        # By (seed, bytes of all actions), with the last one's outcome; the least recently used first.
+        # (seed, bytes of all actions) -> instance and last outcome, the least recently used first.
         self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
         self.capacity = 2
         self.lock = threading.Lock()
@@ -129,7 +128,7 @@ class Host:
     def first(self, seeds: Any, counts: Any) -> np.ndarray:
         """First observations, [*batch, *obs], of episodes with these seeds, [*batch] uint32.
 
-        Zeros where an episode has more than begun: `counts`, of its actions so far, [*batch] int32.
+        Zeros where `counts` ([*batch] int32), the number of actions so far, is not 0.
         """
         seeds, counts = np.asarray(seeds), np.asarray(counts)
         nothing = np.zeros(self.observation_space.shape, _canonical(self.observation_space.dtype))
@@ -142,13 +141,13 @@ class Host:
         return _stacked(observations, seeds.shape)
 
     def step(self, seeds: Any, counts: Any, actions: Any, action: Any) -> tuple[np.ndarray, ...]:
-        """Observations, [*batch, *obs], rewards and whether terminated, [*batch] each, of one more action.
+        """Observations, [*batch, *obs], rewards and terminations, [*batch] each, of one more action.
 
         Args:
-          seeds: of the episodes, [*batch] uint32.
-          counts: how many actions were taken, [*batch] int32.
-          actions: the actions taken, [*batch, max_steps, *action].
-          action: the next ones, [*batch, *action].
+          seeds: [*batch] uint32, of the episodes.
+          counts: [*batch] int32, the number of actions so far.
+          actions: [*batch, max_steps, *action], the actions so far.
+          action: [*batch, *action], the next actions.
         """
         seeds, counts, actions, action = map(np.asarray, (seeds, counts, actions, action))
         batch, axes = seeds.shape, seeds.ndim
@@ -170,22 +169,22 @@ class Host:
         )
 
     def _make_room(self, batch: int) -> None:
-        """For what a batch of that many environments holds."""
+        """Raises the capacity to what a batch of this many environments needs."""
         self.capacity = max(self.capacity, 2 * batch * jax.local_device_count())
 
     def _first(self, seed: int) -> np.ndarray:
-        """`first` for one, whose instance then waits for the first action."""
+        """`first` for one episode. Keeps its instance for the first action."""
         if (seed, b"") not in self.running:
             self.running[seed, b""] = self._begun(seed)
         return self.running[seed, b""][1].obs
 
     def _step_one(self, seed: int, count: int, actions: np.ndarray, action: np.ndarray) -> Outcome:
-        """`step` for one."""
+        """`step` for one episode."""
         if count >= len(actions):
             raise RuntimeError(f"gymnasium:{self.name} was stepped beyond its max_steps, {len(actions)}")
         before = seed, actions[:count].tobytes()
         after = seed, before[1] + action.tobytes()
-        if after in self.running:  # a lane that waits for its neighbours asks for the same step again
+        if after in self.running:  # a lane that waits for other lanes repeats its step
             self.running.move_to_end(after)
             return self.running[after][1]
         env = self.running.pop(before)[0] if before in self.running else self._replayed(seed, actions[:count])
@@ -205,7 +204,7 @@ class Host:
         return env, Outcome(self._observed(env.reset(seed=seed)[0]), 0.0, False)
 
     def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
-        """A new instance that has gone through these actions."""
+        """A new instance after these actions."""
         env, _ = self._begun(seed)
         for action in actions:
             self._step_instance(env, action)
@@ -226,7 +225,7 @@ class Host:
         return Outcome(self._observed(obs), float(reward), bool(terminated))
 
     def _observed(self, obs: Any) -> np.ndarray:
-        """A copy, since an environment may write into the array that it gave away."""
+        """A copy of an observation, since the environment may write into its array later."""
         from gymnasium import spaces
 
         if isinstance(self.observation_space, spaces.Discrete):
@@ -236,7 +235,7 @@ class Host:
 
 @functools.cache
 def host_of(name: str) -> Host:
-    """The one host of an id. Raises InputError if Gymnasium cannot make the environment."""
+    """The host for an id. Raises InputError if Gymnasium cannot make the environment."""
     return Host(name)
 
 
@@ -248,10 +247,10 @@ def _make(name: str) -> Any:
         raise InputError(f"gymnasium:{name} needs Gymnasium: pip install gymnasium") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # an error that follows says the same
+            warnings.simplefilter("ignore", DeprecationWarning)  # the error that follows says the same
             return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
     except (gymnasium.error.Error, ImportError) as error:
-        # Of a package that is missing, also of one that would bring a namespace, Gymnasium knows the name.
+        # If a package is missing, also one that registers a namespace, Gymnasium's message names it.
         missing = isinstance(error, gymnasium.error.NamespaceNotFound)
         if isinstance(error, gymnasium.error.UnregisteredEnv) and not missing:
             raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
@@ -259,7 +258,7 @@ def _make(name: str) -> Any:
 
 
 def _time_limit(env: Any) -> int | None:
-    """Gymnasium's time limit of an environment, also of one that was made without."""
+    """Gymnasium's time limit for an environment, even if this instance was made without it."""
     import gymnasium
 
     return gymnasium.spec(env.spec.id).max_episode_steps
@@ -268,14 +267,14 @@ def _time_limit(env: Any) -> int | None:
 @functools.cache
 def _say_slow(name: str) -> None:
     warnings.warn(
-        f"gymnasium:{name} is stepped in Python, one copy after the other: at best some ten thousand "
-        "steps a second, where a compiled environment makes millions",
+        f"gymnasium:{name} is stepped in Python, one copy after the other: it makes some ten thousand steps "
+        "per second at best, a compiled environment millions",
         stacklevel=3,
     )
 
 
 def _translated(what: str, space: Any) -> Discrete | Box:
-    """One of Gymnasium's spaces. Raises InputError if we have no such space."""
+    """A space of Gymnasium as ours. Raises InputError if we have no such space."""
     from gymnasium import spaces
 
     if isinstance(space, spaces.Discrete):
@@ -288,7 +287,7 @@ def _translated(what: str, space: Any) -> Discrete | Box:
 
 
 def _canonical(dtype: Any) -> np.dtype:
-    """The type of jax's arrays of this type: 32 bits for 64."""
+    """The type that jax gives to arrays of this type: 32 bits in place of 64."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 

@@ -15,14 +15,14 @@ from jaxrl.errors import InputError, unknown
 
 class State(struct.PyTreeNode):
     inner: Any  # gymnax's own state
-    obs: Array  # [*obs], kept since gymnax may draw it or derive it from the action
+    obs: Array  # [*obs], kept since gymnax may draw it or compute it from the action
 
 
 class FromGymnax(Environment):
-    """The environment of gymnax's that `name` names, with its default parameters.
+    """gymnax's environment `name` with its default parameters.
 
-    Transitions, observations and rewards are those of gymnax's `step_env`, which neither resets nor knows
-    a time limit. `max_steps` takes the place of `max_steps_in_episode`, of which a few observations make use.
+    Transitions, observations and rewards are those of gymnax's `step_env`, which does not reset and has no
+    time limit. `max_steps` replaces `max_steps_in_episode`, which a few observations use.
     """
 
     packages = ("gymnax",)
@@ -40,7 +40,7 @@ class FromGymnax(Environment):
 
     @property
     def observation_space(self) -> Discrete | Box:
-        """gymnax's bounds, with the shape and the type that the observations really have."""
+        """gymnax's bounds, with the shape and the type of the actual observations."""
         env, params = self._with_limit()
         space = env.observation_space(params)
         obs, _ = jax.eval_shape(lambda key: env.reset_env(key, params), jax.random.key(0))
@@ -66,9 +66,9 @@ class FromGymnax(Environment):
         return state.obs
 
     def _with_limit(self) -> tuple[Any, Any]:
-        """gymnax's environment and parameters."""
+        """gymnax's environment, and its parameters with our time limit."""
         env, params = _made(self.name)
-        dtype = jnp.result_type(params.max_steps_in_episode)  # BernoulliBandit-misc has a float
+        dtype = jnp.result_type(params.max_steps_in_episode)  # a float in BernoulliBandit-misc
         return env, params.replace(max_steps_in_episode=jnp.asarray(self.max_steps, dtype))
 
 
@@ -80,14 +80,14 @@ def _made(name: str) -> tuple[Any, Any]:
     if name not in gymnax.registered_envs:
         raise unknown("environment of gymnax", name, gymnax.registered_envs)
     try:
-        with jax.ensure_compile_time_eval():  # the first call may come from a function that is being traced
+        with jax.ensure_compile_time_eval():  # a function that is being traced may call this first
             return gymnax.make(name)
     except OSError as error:  # MNISTBandit-bsuite downloads its images
         raise InputError(f"gymnax cannot make {name!r}: {error}") from None
 
 
 def _translated(what: str, space: Any, array: Any) -> Discrete | Box:
-    """A space of gymnax's, with the shape and type of `array`. Raises InputError if we have no such space."""
+    """A space of gymnax as ours, with the shape and type of `array`. Raises InputError for other spaces."""
     from gymnax.environments import spaces
 
     if isinstance(space, spaces.Discrete):
@@ -98,5 +98,5 @@ def _translated(what: str, space: Any, array: Any) -> Discrete | Box:
 
 
 def _strongly_typed(tree: Any) -> Any:
-    """Python's numbers and weakly typed arrays as arrays of a definite type, so that no step changes it."""
+    """Python numbers and weakly typed arrays as arrays of a definite type, so that steps keep the type."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)

@@ -1,4 +1,4 @@
-"""Any environment of ours as a gymnasium.Env, and many copies of it as a gymnasium.vector.VectorEnv."""
+"""An environment of jaxrl as a gymnasium.Env, and many copies of it as a gymnasium.vector.VectorEnv."""
 
 from typing import Any
 
@@ -16,29 +16,29 @@ from jax import Array, lax, random
 from jaxrl.environment import Box, Discrete, Environment
 from jaxrl.errors import InputError, unknown
 
-# What Gymnasium's wrappers read: how to draw, and how many frames of a video make a second. Our adapter of
-# Gymnasium reads "calls_jax"; Gymnasium's own "jax" would say that observations are arrays of jax's.
+# Gymnasium's wrappers read the render modes and the frames per second of a video. FromGymnasium reads
+# "calls_jax"; Gymnasium's own key "jax" would mean that observations are jax arrays.
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30, "calls_jax": True}
 
 
 class Lane(struct.PyTreeNode):
     """An environment in the middle of an episode, on its own stream of keys."""
 
-    key: Array  # of all that follows
-    state: Any  # the environment's
+    key: Array  # for all later draws
+    state: Any  # of the environment
     length: Array  # [] int32, steps so far
 
 
 class ToGymnasium(gymnasium.Env):
-    """Gymnasium's view of `env`, its time limit included: a step at `max_steps` is `truncated`.
+    """`env` as a Gymnasium environment. A step at `max_steps` is `truncated`.
 
-    `reset(seed=s)` starts a stream of keys, on which every later `reset()` goes on.
+    `reset(seed=s)` starts a stream of keys; every later `reset()` continues it.
     """
 
     metadata = METADATA.copy()
 
     def __init__(self, env: Environment, render_mode: str | None = None) -> None:
-        """`render_mode`: "rgb_array" for `render()` to give pictures, or None.
+        """With the `render_mode` "rgb_array", `render()` returns pictures.
 
         Raises InputError for another mode or an environment with bad values.
         """
@@ -59,7 +59,7 @@ class ToGymnasium(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         """(observation, reward, terminated, truncated, {}).
 
-        Raises InputError before the first reset, or for an action of another shape or that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or outside of the space.
         """
         if self.lane is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
@@ -78,15 +78,15 @@ class ToGymnasium(gymnasium.Env):
 class ToGymnasiumVector(VectorEnv):
     """`num_envs` copies of `env`, stepped in one compiled call.
 
-    An episode that is over is reset in the same step (`AutoresetMode.SAME_STEP`): the observation is the new
-    episode's first, and `info["final_obs"]` holds the old one's last. Copy `i` of `reset(seed=s)` does the
-    same as a ToGymnasium of seed `s + i`.
+    An episode that is over is reset in the same step (`AutoresetMode.SAME_STEP`): the observation is the
+    first of the new episode, and `info["final_obs"]` holds the last of the old one. After `reset(seed=s)`,
+    copy `i` behaves like a ToGymnasium with seed `s + i`.
     """
 
     metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(self, env: Environment, num_envs: int, render_mode: str | None = None) -> None:
-        """Raises InputError like ToGymnasium, or for fewer than one copy."""
+        """Raises InputError as ToGymnasium does, or for fewer than one copy."""
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         self.render_mode = _checked_mode(render_mode)
@@ -117,7 +117,7 @@ class ToGymnasiumVector(VectorEnv):
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """(observations, rewards, terminated, truncated, info), each with a leading axis [num_envs].
 
-        Raises InputError before the first reset, or for an action of another shape or that does not exist.
+        Raises InputError before the first reset, or for an action of another shape or outside of the space.
         """
         if self.lanes is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
@@ -133,7 +133,7 @@ class ToGymnasiumVector(VectorEnv):
         return observations, reward.astype(np.float64), terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """Every copy's picture, as of ToGymnasium."""
+        """The picture of each copy; None without a render mode."""
         if self.render_mode is None or self.lanes is None:
             return None
         states = jax.device_get(self.lanes.state)
@@ -143,7 +143,7 @@ class ToGymnasiumVector(VectorEnv):
 
 @jax.jit
 def _reset(env: Environment, key: Array) -> tuple[Lane, Array]:
-    """A new episode on the stream of `key`, and its first observation."""
+    """A new episode with keys from `key`, and its first observation."""
     key_following, key_reset = random.split(key)
     state = env.reset(key_reset)
     return Lane(key_following, state, jnp.int32(0)), env.observe(state)
@@ -186,17 +186,17 @@ def _step_all(
 
 
 def _drawn_key(rng: np.random.Generator) -> Array:
-    """A jax key from a generator of Gymnasium's."""
+    """A jax key from Gymnasium's random number generator."""
     return random.key(rng.integers(2**32, dtype=np.uint32))
 
 
 def _as_element(array: Array, space: spaces.Space) -> Any:
-    """An observation that may be written into, with the type of `space`: a number if that is a Discrete."""
+    """A writable observation with the type of `space`; a number for a Discrete."""
     return np.array(array, space.dtype)[()]
 
 
 def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
-    """Actions with jax's types. Raises InputError for one of another shape, or that does not exist."""
+    """Actions with jax's types. Raises InputError for another shape, or an action outside of the space."""
     if isinstance(space, spaces.Box):
         try:
             numbers = np.asarray(actions, space.dtype)

@@ -1,4 +1,4 @@
-"""Any environment of ours as one of gymnax's, with gymnax's own auto-reset and six-valued `step`."""
+"""An environment of jaxrl as one of gymnax, with gymnax's own auto-reset and six-valued `step`."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from jaxrl.environment import Box, Discrete, Environment
 
 @struct.dataclass
 class State(environment.EnvState):
-    """`time` (of gymnax's state) is the number of steps so far."""
+    """The inherited field `time` is the number of steps so far."""
 
     inner: Any  # our environment's state
     terminated: Array  # [] bool, whether the last step ended the episode
@@ -21,15 +21,15 @@ class State(environment.EnvState):
 
 @struct.dataclass(kw_only=True)
 class Params(environment.EnvParams):
-    """`max_steps_in_episode` (of gymnax's parameters) is the time limit, in place of `env.max_steps`."""
+    """The inherited field `max_steps_in_episode` is the time limit, in place of `env.max_steps`."""
 
-    env: Environment  # whose traced fields may be replaced, or vmapped over
+    env: Environment  # its traced fields may be replaced, or vmapped over
 
 
 class ToGymnax(environment.Environment):
-    """gymnax's view of `env`; its constants are the `env` of the parameters.
+    """`env` as a gymnax environment. Its constants are those of `env` in the parameters.
 
-    As everywhere in jaxrl, a step that both terminates and reaches the time limit counts as terminated.
+    As everywhere in jaxrl, a step that terminates at the time limit is terminated and not truncated.
     """
 
     def __init__(self, env: Environment) -> None:
@@ -46,7 +46,7 @@ class ToGymnax(environment.Environment):
 
     @property
     def num_actions(self) -> int:
-        """How many actions there are; of continuous ones, how many components they have."""
+        """The number of discrete actions, or the number of dimensions of a continuous action."""
         space = self.env.action_space
         return space.n if isinstance(space, Discrete) else math.prod(space.shape)
 

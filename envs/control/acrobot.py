@@ -1,4 +1,4 @@
-"""Acrobot, as in Gymnasium 1.x (Sutton 1996): swing a two-link arm above the bar by its elbow alone."""
+"""Acrobot, as in Gymnasium 1.x (Sutton 1996): swing a two-link arm above a bar with a motor at the elbow."""
 
 import math
 
@@ -21,21 +21,21 @@ class State(struct.PyTreeNode):
 
 
 class Acrobot(Environment):
-    """Actions: torque -1, 0 or 1 N m at the elbow. Every step gives -1, the last one 0."""
+    """Actions: torque -1, 0 or 1 N m at the elbow. A step gives -1, the one that terminates 0."""
 
     gravity: float = traced(9.8, "acceleration of free fall, m/s²")
     link_mass_1: float = traced(1.0, "mass of the upper link, kg", low=1e-6)
     link_mass_2: float = traced(1.0, "mass of the lower link, kg", low=1e-6)
     link_length_1: float = traced(
-        1.0, "length of the upper link, m; the lower one's only matters to the eye", low=1e-6
+        1.0, "length of the upper link, m; the lower link's length only matters in pictures", low=1e-6
     )
-    link_centre_1: float = traced(0.5, "centre of its mass, from the joint above, m", low=0)
-    link_centre_2: float = traced(0.5, "the same of the lower link, m", low=0)
-    link_inertia: float = traced(1.0, "of each link, kg m²", low=0)
-    time_step: float = traced(0.2, "of one Runge-Kutta step, s", low=0)
-    max_speed_1: float = traced(4 * math.pi, "of the upper joint, rad/s", low=0)
-    max_speed_2: float = traced(9 * math.pi, "of the lower joint, rad/s", low=0)
-    reset_range: float = traced(0.1, "each state variable starts in ± this", low=0)
+    link_centre_1: float = traced(0.5, "distance of its centre of mass from the shoulder, m", low=0)
+    link_centre_2: float = traced(0.5, "distance of the lower link's from the elbow, m", low=0)
+    link_inertia: float = traced(1.0, "moment of inertia of each link, kg m²", low=0)
+    time_step: float = traced(0.2, "duration of one Runge-Kutta step, s", low=0)
+    max_speed_1: float = traced(4 * math.pi, "speed limit of the upper joint, rad/s", low=0)
+    max_speed_2: float = traced(9 * math.pi, "speed limit of the lower joint, rad/s", low=0)
+    reset_range: float = traced(0.1, "bound of each state variable at the start, ±", low=0)
     max_steps: int = traced(500, low=1)
 
     @property
@@ -75,7 +75,7 @@ class Acrobot(Environment):
         return jnp.stack([cos1, sin1, cos2, sin2, state.theta1_dot, state.theta2_dot])
 
     def derivative(self, state: State, torque: Array) -> State:
-        """The state's rate of change per second (Sutton & Barto, section 11.3 of the first edition)."""
+        """The state's derivative, per second (Sutton & Barto, first edition, section 11.3)."""
         m1, m2, l1 = self.link_mass_1, self.link_mass_2, self.link_length_1
         c1, c2, inertia, g = self.link_centre_1, self.link_centre_2, self.link_inertia, self.gravity
         sin1, cos1 = sine_and_cosine(state.theta1)
@@ -126,9 +126,9 @@ class Acrobot(Environment):
 
 
 def sine_and_cosine(angle: Array) -> tuple[Array, Array]:
-    """Of an angle within ± 10,000 rad, each within 1e-7: float32 (Moshier's Cephes library, sinf).
+    """Sine and cosine of an angle within ± 10,000 rad, with errors below 1e-7, as Moshier's Cephes sinf.
 
-    On a CPU, XLA calls the C library for every sine and cosine by itself, and a step needs twenty.
+    XLA on a CPU calls the C library separately for every sine and cosine, and a step needs twenty.
     """
     quarters = jnp.round(angle * (2 / math.pi))
     for part in (1.5703125, 4.837512969970703e-4, 7.54978995489188e-8):  # of π/2; exact with the first two

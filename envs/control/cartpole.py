@@ -25,13 +25,13 @@ class CartPole(Environment):
     cart_mass: float = traced(1.0, "mass of the cart, kg", low=1e-6)
     pole_mass: float = traced(0.1, "mass of the pole, kg", low=1e-6)
     pole_length: float = traced(0.5, "half the pole's full length, m", low=1e-6)
-    force: float = traced(10.0, "of a push, N")
-    time_step: float = traced(0.02, "of one Euler step, s", low=0)
+    force: float = traced(10.0, "force of a push, N")
+    time_step: float = traced(0.02, "duration of one Euler step, s", low=0)
     x_limit: float = traced(2.4, "position of the cart beyond which the episode terminates, m", low=1e-6)
     theta_limit: float = traced(
-        12 * math.pi / 180, "angle of the pole beyond which it terminates, rad", low=0
+        12 * math.pi / 180, "angle of the pole beyond which the episode terminates, rad", low=0
     )
-    reset_range: float = traced(0.05, "each state variable starts in ± this", low=0)
+    reset_range: float = traced(0.05, "bound of each state variable at the start, ±", low=0)
     max_steps: int = traced(500, low=1)
 
     @property

@@ -1,4 +1,4 @@
-"""MountainCar and its continuous form, as in Gymnasium 1.x (Moore 1990): swing a weak car up a hill."""
+"""MountainCar and its continuous form, as in Gymnasium 1.x (Moore 1990): drive a weak car up a hill."""
 
 import math
 
@@ -12,20 +12,20 @@ from jaxrl.environment import Box, Discrete, Environment, Space, traced
 
 
 class State(struct.PyTreeNode):
-    position: Array  # [], along the track
+    position: Array  # [], horizontal
     velocity: Array  # [], per step
 
 
 class MountainCar(Environment):
     """Actions: 0 accelerates to the left, 1 not at all, 2 to the right. Every step gives -1."""
 
-    gravity: float = traced(0.0025, "pull along the slope per step")
-    force: float = traced(0.001, "push of an action per step")
-    min_position: float = traced(-1.2, "a wall")
-    max_position: float = traced(0.6, "end of the track")
-    max_speed: float = traced(0.07, "per step", low=0)
-    goal_position: float = traced(0.5, "beyond which the car has arrived")
-    goal_velocity: float = traced(0.0, "the least that counts as arriving")
+    gravity: float = traced(0.0025, "gravity, in velocity per step")
+    force: float = traced(0.001, "push of an action, in velocity per step")
+    min_position: float = traced(-1.2, "left end of the track, a wall")
+    max_position: float = traced(0.6, "right end of the track")
+    max_speed: float = traced(0.07, "speed limit, per step", low=0)
+    goal_position: float = traced(0.5, "position from which the car has arrived")
+    goal_velocity: float = traced(0.0, "velocity that arriving needs")
     max_steps: int = traced(200, low=1)
 
     @property
@@ -54,7 +54,7 @@ class MountainCar(Environment):
         return jnp.stack([state.position, state.velocity])
 
     def accelerated(self, state: State, push: Array) -> State:
-        """The state after a step with this push along the track, slope included."""
+        """The state after a step with this push and the slope."""
         slope = self.gravity * jnp.cos(3 * state.position)
         velocity = jnp.clip(state.velocity + push - slope, -self.max_speed, self.max_speed)
         position = jnp.clip(state.position + velocity, self.min_position, self.max_position)
@@ -62,7 +62,7 @@ class MountainCar(Environment):
         return State(position, jnp.where(against_wall, 0.0, velocity))
 
     def arrived(self, state: State) -> Array:
-        """Whether the car is at the goal, fast enough: [] bool."""
+        """Whether the car is at the goal and fast enough: [] bool."""
         return (state.position >= self.goal_position) & (state.velocity >= self.goal_velocity)
 
     def render(self, state: State) -> np.ndarray:

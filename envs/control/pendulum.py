@@ -23,11 +23,11 @@ class Pendulum(Environment):
     """
 
     gravity: float = traced(10.0, "acceleration of free fall, m/s²")
-    mass: float = traced(1.0, "of the pendulum, kg", low=1e-6)
-    length: float = traced(1.0, "of the pendulum, m", low=1e-6)
-    time_step: float = traced(0.05, "of one Euler step, s", low=0)
-    max_speed: float = traced(8.0, "of rotation, rad/s", low=0)
-    max_torque: float = traced(2.0, "beyond which an action is clipped, N m", low=0)
+    mass: float = traced(1.0, "mass of the pendulum, kg", low=1e-6)
+    length: float = traced(1.0, "length of the pendulum, m", low=1e-6)
+    time_step: float = traced(0.05, "duration of one Euler step, s", low=0)
+    max_speed: float = traced(8.0, "speed limit of the rotation, rad/s", low=0)
+    max_torque: float = traced(2.0, "torque to which an action is clipped, N m", low=0)
     max_steps: int = traced(200, low=1)
 
     @property

@@ -15,13 +15,13 @@ MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 
 
 class CliffWalking(FiniteEnvironment):
-    """Actions: 0 up, 1 right, 2 down, 3 left. Every step gives -1; the cliff -100, and back to the start.
+    """Actions: 0 up, 1 right, 2 down, 3 left. A step gives -1; the cliff gives -100 and leads to the start.
 
-    On slippery ground the agent moves as intended or to either side, with a third of probability each.
-    Gymnasium sets no time limit; this one lets every evaluation end.
+    On slippery ground the agent moves as intended or to either side, each with probability 1/3. Gymnasium
+    has no time limit; this environment has one, so that every evaluation ends.
     """
 
-    is_slippery: bool = traced(False, "move to either side with a third of probability each")
+    is_slippery: bool = traced(False, "whether the agent moves to either side with probability 1/3 each")
     max_steps: int = traced(1_000, low=1)
 
     @property
@@ -34,14 +34,14 @@ class CliffWalking(FiniteEnvironment):
 
     @property
     def solved_return(self) -> float:
-        """The shortest path's return, beyond what slippery ground allows."""
+        """The return of the shortest path. Slippery ground allows less."""
         return -(WIDTH + 1.0)
 
     def initial(self) -> np.ndarray:
         return np.eye(self.num_states)[START]
 
     def outcomes(self) -> Array:
-        """Slip to the side one action before, go as intended, slip to the side one action after."""
+        """The agent moves by the action before the intended one, by the intended one, or by the next one."""
         slip = jnp.where(self.is_slippery, 1 / 3, 0.0)
         return jnp.stack([slip, 1 - 2 * slip, slip])
 

@@ -1,4 +1,4 @@
-"""Pictures and text of worlds made of cells."""
+"""Pictures and text of grids."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ AGENT = (214, 96, 52)
 
 
 def draw_grid(rows: Sequence[str], agent: int) -> np.ndarray:
-    """A map of letters as cells with the agent's cell index marked: [height, width, 3] uint8."""
+    """A picture of a map of letters with a disc in the agent's cell: [height, width, 3] uint8."""
     height, width = len(rows), len(rows[0])
     image = Image.new("RGB", (width * CELL, height * CELL), "white")
     pen = ImageDraw.Draw(image)
@@ -30,7 +30,7 @@ def draw_grid(rows: Sequence[str], agent: int) -> np.ndarray:
 
 
 def text_grid(rows: Sequence[str], agent: int) -> str:
-    """A map of letters as lines, the agent's cell in brackets."""
+    """A map of letters as lines of text, with brackets around the agent's cell."""
     width = len(rows[0])
     cells = [f"[{c}]" if i == agent else f" {c} " for i, c in enumerate("".join(rows))]
     return "\n".join("".join(cells[i : i + width]) for i in range(0, len(cells), width))

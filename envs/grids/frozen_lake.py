@@ -25,15 +25,15 @@ MAP_DRAWS = 1_000  # maps that random_map tries
 
 
 class FrozenLake(FiniteEnvironment):
-    """A map of S start, F frozen, H hole, G goal; a state is the cell's index, row by row.
+    """A state is the index of the agent's cell, counted row by row.
 
-    Actions: 0 left, 1 down, 2 right, 3 up. On slippery ice the agent moves as intended with
-    probability `success_rate`, else to either side with equal probability. The goal gives 1, all else 0.
+    Actions: 0 left, 1 down, 2 right, 3 up. On slippery ice the agent moves as intended with probability
+    `success_rate`, otherwise to either side with equal probability. The goal gives 1, every other cell 0.
     """
 
     rows: tuple[str, ...] = static(MAP_4X4, "the map: S start, F frozen, H hole, G goal")
     is_slippery: bool = traced(True, "whether the agent may slip to a side")
-    success_rate: float = traced(1 / 3, "probability to move as intended on slippery ice", low=0, high=1)
+    success_rate: float = traced(1 / 3, "probability of the intended move on slippery ice", low=0, high=1)
     max_steps: int = traced(100, low=1)
 
     def validate(self) -> None:
@@ -57,7 +57,7 @@ class FrozenLake(FiniteEnvironment):
 
     @property
     def solved_return(self) -> float | None:
-        """Gymnasium's threshold of the two standard slippery maps; other lakes have none."""
+        """Gymnasium's thresholds for the two standard maps; other maps have none."""
         return {MAP_4X4: 0.70, MAP_8X8: 0.85}.get(self.rows)
 
     def initial(self) -> np.ndarray:
@@ -65,7 +65,7 @@ class FrozenLake(FiniteEnvironment):
         return starts / starts.sum()
 
     def outcomes(self) -> Array:
-        """Slip to the side one action before, go as intended, slip to the side one action after."""
+        """The agent moves by the action before the intended one, by the intended one, or by the next one."""
         success = jnp.where(self.is_slippery, self.success_rate, 1.0)
         slip = (1.0 - success) / 2
         return jnp.stack([slip, success, slip])
@@ -93,9 +93,9 @@ class FrozenLake(FiniteEnvironment):
 
 
 def random_map(size: int, rng: np.random.Generator, frozen: float = 0.8) -> tuple[str, ...]:
-    """A size x size map whose goal can be reached; its other cells are frozen with this probability.
+    """A random size x size map whose goal can be reached. `frozen` is the probability of a frozen cell.
 
-    Raises InputError for a size below 2, a probability outside (0, 1], or one so low that none of
+    Raises InputError for a size below 2, a probability outside (0, 1], or a probability so low that none of
     MAP_DRAWS maps can be crossed.
     """
     if not isinstance(size, int) or size < 2:
@@ -115,7 +115,7 @@ def random_map(size: int, rng: np.random.Generator, frozen: float = 0.8) -> tupl
 
 
 def _connected(free: np.ndarray) -> bool:
-    """Whether a path over free cells joins the first cell and the last."""
+    """Whether a path of free cells joins the first cell and the last."""
     reached = np.zeros_like(free)
     frontier = [(0, 0)]
     while frontier:

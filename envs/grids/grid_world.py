@@ -1,4 +1,4 @@
-"""GridWorld: from the top left of an open square to its bottom right, every step at a small cost."""
+"""GridWorld: go from the top left of an open square to its bottom right. Every step has a small cost."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,15 +12,15 @@ MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 class GridWorld(FiniteEnvironment):
-    """A size x size grid; a state is the cell's index, row by row.
+    """A state is the index of the agent's cell in a size x size grid, counted row by row.
 
     Actions: 0 up, 1 down, 2 left, 3 right. A step into the wall leaves the agent where it is.
     """
 
     size: int = static(4, "cells along a side", low=2, high=1_000)
-    goal_reward: float = traced(10.0, "for reaching the goal")
-    wall_reward: float = traced(-1.0, "for a step into the wall")
-    step_reward: float = traced(-0.1, "for any other step")
+    goal_reward: float = traced(10.0, "reward for reaching the goal")
+    wall_reward: float = traced(-1.0, "reward for a step into the wall")
+    step_reward: float = traced(-0.1, "reward for any other step")
     max_steps: int = traced(100, low=1)
 
     @property

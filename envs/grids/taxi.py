@@ -1,4 +1,4 @@
-"""Taxi, as in Gymnasium 1.x (Dietterich 2000): fetch a passenger and bring them where they want to go."""
+"""Taxi, as in Gymnasium 1.x (Dietterich 2000): fetch a passenger and bring them to their destination."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ MAP = (
     "| : : : : |",
     "| | : | : |",
     "|Y| : |B: |",
-)  # a ':' between two cells can be passed, a '|' not
+)  # the taxi can pass a ':' between two cells, but not a '|'
 # Row and column changes of the actions south, north, east, west; pickup and dropoff stay.
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1), (0, 0), (0, 0))
 PICKUP, DROPOFF = 4, 5
@@ -27,8 +27,8 @@ PICKUP, DROPOFF = 4, 5
 class Taxi(FiniteEnvironment):
     """A state is ((row * 5 + column) * 5 + passenger) * 4 + destination; passenger 4 rides in the taxi.
 
-    Actions: 0 south, 1 north, 2 east, 3 west, 4 pickup, 5 dropoff. Every step gives -1, a pickup or
-    dropoff that is not possible -10, the delivery 20.
+    Actions: 0 south, 1 north, 2 east, 3 west, 4 pickup, 5 dropoff. A step gives -1, an impossible pickup or
+    dropoff -10, the delivery 20.
     """
 
     max_steps: int = traced(200, low=1)
@@ -53,7 +53,7 @@ class Taxi(FiniteEnvironment):
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         row, column, passenger, destination = decoded(state)
-        over = passenger == destination  # only ever after a delivery
+        over = passenger == destination  # only after a delivery
         stand = jnp.argmax(jnp.asarray([(row == r) & (column == c) for r, c in STANDS] + [True]))
         riding = passenger == IN_TAXI
 
@@ -90,12 +90,12 @@ class Taxi(FiniteEnvironment):
 
 
 def encoded(row: Array, column: Array, passenger: Array, destination: Array) -> Array:
-    """The state of these four numbers."""
+    """The state with these four parts."""
     return ((row * SIZE + column) * (len(STANDS) + 1) + passenger) * len(STANDS) + destination
 
 
 def decoded(state: Any) -> tuple[Any, Any, Any, Any]:
-    """Row, column, passenger and destination of a state, or of an array of numpy's or jax's of them."""
+    """Row, column, passenger and destination of a state, or of a numpy or jax array of states."""
     rest, destination = state // len(STANDS), state % len(STANDS)
     rest, passenger = rest // (len(STANDS) + 1), rest % (len(STANDS) + 1)
     return rest // SIZE, rest % SIZE, passenger, destination

@@ -11,9 +11,9 @@ from jaxrl.errors import InputError
 
 
 class Masked(Wrapper):
-    """Only some entries of a flat observation are seen; by default two, which are CartPole's positions."""
+    """Only some entries of a flat observation are seen, by default the two positions of CartPole."""
 
-    seen: tuple[int, ...] = static((0, 2), "indices of the entries that are seen", low=0)
+    seen: tuple[int, ...] = static((0, 2), "indices of the visible entries", low=0)
 
     def validate(self) -> None:
         super().validate()

@@ -1,4 +1,4 @@
-"""Domain randomisation (Tobin et al. 2017): every episode has constants of its own."""
+"""Domain randomisation (Tobin et al. 2017): every episode draws its own constants."""
 
 import jax
 import numpy as np
@@ -12,18 +12,18 @@ from jaxrl.errors import InputError
 
 
 class State(struct.PyTreeNode):
-    env: Environment  # the one that the episode drew
-    inner: Inner  # that environment's state
+    env: Environment  # with the constants that the episode drew
+    inner: Inner  # the state of `env`
 
 
 class Randomised(Wrapper):
     """Each reset draws every constant uniformly between its value in `env` and its value in `high`.
 
-    `Randomised(env=CartPole(pole_length=0.25), high=CartPole(pole_length=1.0))` draws poles. The time limit
-    must be the same in both.
+    `Randomised(env=CartPole(pole_length=0.25), high=CartPole(pole_length=1.0))` draws the length of the pole.
+    The time limit must be the same in both.
     """
 
-    high: Environment = component(meaning="an environment of the same kind with the upper end of each range")
+    high: Environment = component(meaning="the same environment with the upper end of each range")
 
     def validate(self) -> None:
         super().validate()

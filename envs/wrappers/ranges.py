@@ -1,4 +1,4 @@
-"""Two environments of one kind as the ends of a range for each constant."""
+"""Ranges of constants, whose ends are given by two environments of the same class."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from jaxrl.errors import InputError
 
 
 def between(low: Environment, high: Environment, shares: Any) -> Environment:
-    """The environment whose constants lie between those of two: a share of 0 gives `low`, of 1 `high`.
+    """The environment whose constants lie between those of two; a share of 0 gives `low`, 1 gives `high`.
 
-    shares: a tree like the environments, or one number for all. Numbers are interpolated, integers rounded
-    down; a truth value is that of `high` from a share of 1/2 on.
+    `shares` is a tree like the environments, or one number for all constants. Numbers are interpolated, and
+    integers are rounded down. A bool is that of `high` from a share of 1/2 on.
     """
     if not isinstance(shares, Environment):
         shares = jax.tree.map(lambda _: shares, low)
@@ -29,11 +29,11 @@ def between(low: Environment, high: Environment, shares: Any) -> Environment:
 
 
 def require_ends(name: str, low: Environment, high: Environment, ordered: bool) -> None:
-    """Raises InputError unless both are of one kind and, if `ordered`, no constant of `low` is the larger."""
+    """Raises InputError unless both have one structure and, if `ordered`, no constant is larger in `low`."""
     same: bool = jax.tree.structure(low) == jax.tree.structure(high)  # type: ignore[operator]
     if not same:
         raise InputError(
-            f"{name} needs two environments of one kind with equal static fields, got {low} and {high}"
+            f"{name} needs two environments of one class with equal static fields, got {low} and {high}"
         )
     ends = high.parameters()
     for field, value in low.parameters().items():

@@ -1,4 +1,4 @@
-"""A curriculum: constants that change over the run."""
+"""A curriculum: constants that change during the run."""
 
 from typing import Self
 
@@ -15,8 +15,8 @@ class Scheduled(Wrapper):
     Evaluation uses the end of the schedule.
     """
 
-    end: Environment = component(meaning="an environment of the same kind with the final constants")
-    fraction: float = traced(1.0, "of the run, until the constants are final", low=1e-6, high=1)
+    end: Environment = component(meaning="the same environment with the final constants")
+    fraction: float = traced(1.0, "share of the run until the constants are final", low=1e-6, high=1)
 
     def validate(self) -> None:
         super().validate()

@@ -37,7 +37,7 @@ class State(struct.PyTreeNode):
 
 
 class DQN(Collector):
-    """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
+    """An iteration is num_steps steps in each of num_envs environments and `updates` updates from replay."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)

@@ -49,7 +49,7 @@ class Sample(struct.PyTreeNode):
 
 
 class PPO(Collector):
-    """num_steps steps in each of num_envs environments, then epochs x minibatches updates."""
+    """An iteration is num_steps steps in each of num_envs environments and epochs x minibatches updates."""
 
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
     anneal_learning_rate: bool = static(True, "whether the learning rate falls linearly to 0 over the run")

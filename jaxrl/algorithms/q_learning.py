@@ -21,7 +21,7 @@ class State(struct.PyTreeNode):
 
 
 class QLearning(Algorithm):
-    """One environment step and one update of one table entry per iteration."""
+    """An iteration is one environment step and one update of one table entry."""
 
     learning_rate: float = traced(0.1, "step size", low=0, high=1)
     learning_rate_decay: float = traced(1.0, "factor of the learning rate at the run's end", low=0, high=1)

@@ -47,7 +47,7 @@ class State(struct.PyTreeNode):
 
 
 class SAC(Collector):
-    """num_steps steps in each of num_envs environments, then `updates` updates from replay."""
+    """An iteration is num_steps steps in each of num_envs environments and `updates` updates from replay."""
 
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)

@@ -1,6 +1,6 @@
-"""The kinds of arguments, and the values of their texts.
+"""The types of command-line arguments, and their conversion from text to values.
 
-Every argument is read as text, so that a bad one gets the same one sentence as any other bad input.
+Every argument is read as text, so that a bad argument ends in one sentence like any other bad input.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ Flag = tyro.conf.FlagCreatePairsOff[Annotated[bool, tyro.conf.arg(help_behavior_
 
 
 def optional(metavar: str, text: str | None = None) -> object:
-    """How --help shows an option that need not be given: with a text or the docstring's, without "None"."""
+    """The help of an option that may be left out: a text, or the docstring's if None; no "None" default."""
     return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint="")
 
 
@@ -57,7 +57,7 @@ OptionalEffects = Annotated[str | None, optional("RETURN or ENVIRONMENT=RETURN,.
 
 
 def integer(name: str, text: str, low: int = 1) -> int:
-    """A count, or with a `low` of 0 an index. Raises InputError."""
+    """An integer of at least `low` from a text. Raises InputError for anything else."""
     with contextlib.suppress(ValueError):
         if (value := int(text)) >= low:
             return value
@@ -65,7 +65,7 @@ def integer(name: str, text: str, low: int = 1) -> int:
 
 
 def seconds(name: str, text: str) -> float:
-    """A number of seconds of at least 0. Raises InputError."""
+    """A number of seconds of at least 0 from a text. Raises InputError for anything else."""
     with contextlib.suppress(ValueError):
         if (value := float(text)) >= 0:
             return value
@@ -73,12 +73,15 @@ def seconds(name: str, text: str) -> float:
 
 
 def if_given(convert: Callable[[str, str], T], name: str, text: str | None) -> T | None:
-    """The converted text of an option, None if it is not given."""
+    """The converted text of an option; None if the option is not given."""
     return None if text is None else convert(name, text)
 
 
 def effects(text: str | None) -> float | dict[str, float] | None:
-    """The smallest effects "10" or "CartPole-v1=10,Pendulum-v1=50". Raises InputError."""
+    """The smallest effects from a text such as "10" or "CartPole-v1=10,Pendulum-v1=50".
+
+    Raises InputError for anything else.
+    """
     if text is None:
         return None
     try:
@@ -94,12 +97,15 @@ def effects(text: str | None) -> float | dict[str, float] | None:
 def grids(
     names: str, look_up: Callable[[str], "Config"], option: str, assignments: Sequence[str]
 ) -> list[Any]:
-    """The configs that an option's assignments make of each of the names "a,b". Raises InputError."""
+    """The configs with the names "a,b", each with every combination of an option's assignments.
+
+    Raises InputError for an unknown name or field, or a bad value.
+    """
     return [config for name in names.split(",") for config in _grid(look_up(name), option, assignments)]
 
 
 def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
-    """The configs that an option's assignments "field=value,value" make of one."""
+    """The copies of a config with every combination of the assignments "field=value,value"."""
     values: dict[str, list[str]] = {}
     for assignment in assignments:
         name, texts = _split(option, assignment)
@@ -111,7 +117,10 @@ def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any
 
 
 def evaluations(base: "Config", options: Sequence[str]) -> dict[str, Any]:
-    """Environments by name, each an option "name:field=value,field=value" of one. Raises InputError."""
+    """Copies of an environment by name, from options "name:field=value,field=value".
+
+    Raises InputError for an option of another form, an unknown field or a bad value.
+    """
     named: dict[str, Any] = {}
     for option in options:
         name, colon, assignments = option.partition(":")
@@ -132,7 +141,7 @@ def _split(option: str, assignment: str) -> tuple[str, str]:
 
 
 def _parsed(config: "Config", texts: Mapping[str, str]) -> Any:
-    """A config with the values of some texts; components first, as fields of theirs may follow."""
+    """A config with values from texts. Components come first, since their own fields may follow."""
     from jaxrl.registry import parse
 
     for name in sorted(texts, key=lambda name: name.count(".")):

@@ -1,4 +1,4 @@
-"""The command line: `jaxrl train` and what goes with it."""
+"""The command line `jaxrl`."""
 
 import itertools
 import sys
@@ -27,7 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line; bad input ends in one sentence and exit code 2."""
+    """Runs the command line. Bad input ends it with one sentence and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     with errors_in_one_sentence("jaxrl"):
         if [*arguments[:1]] == ["--version"]:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Raises InputError if there is no such command, or if it cannot take the arguments."""
+    """Raises InputError if there is no such command or it cannot take the arguments."""
     if not arguments:
         raise InputError(f"a command must be given: {', '.join(COMMANDS)}; see jaxrl --help")
     name, *rest = arguments

@@ -31,9 +31,9 @@ def print_list() -> None:
 
 
 def print_fields(names: Sequence[str]) -> None:
-    """The fields of the algorithms and environments in `jaxrl train ALGORITHM[,...] ENVIRONMENT[,...]`.
+    """Prints the fields of the given algorithms and environments: ALGORITHM[,...] and ENVIRONMENT[,...].
 
-    Each has its default and its meaning. Raises InputError for an unknown name.
+    Raises InputError for an unknown name.
     """
     from jaxrl import registry
     from jaxrl.config import meanings
@@ -54,7 +54,7 @@ def print_fields(names: Sequence[str]) -> None:
 
 
 def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) -> None:
-    """The batches that a study, given as the arguments of `make_study`, would be trained in."""
+    """Prints the plan of the study that these arguments of `make_study` describe."""
     from jaxrl.compiled.lane_memory import parse_bytes
     from jaxrl.study.plan import make_plan
     from jaxrl.study.study import make_study
@@ -63,7 +63,7 @@ def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) 
 
 
 def print_summary(results: "Results") -> None:
-    """A line for each setting, by environment: runs, final mean with interval, share of solved runs."""
+    """Prints a line for each setting: runs, final mean with interval, share of solved runs."""
     import numpy as np
 
     from jaxrl.report.page import share
@@ -90,7 +90,7 @@ def print_summary(results: "Results") -> None:
 
 
 def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None) -> None:
-    """A line for each environment and setting of an evaluation; its rows go to a CSV file if asked."""
+    """Prints a line for each environment and setting. Writes all rows to the CSV file `out`, if given."""
     import numpy as np
 
     from jaxrl.statistics import final_scores, mean_interval
@@ -117,7 +117,7 @@ def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None)
 
 
 def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
-    """Prints each outcome of a comparison as soon as it is known; returns the exit code of the command."""
+    """Prints each outcome of a comparison as soon as it is known. Returns the command's exit code."""
     code = 0
     for outcome in outcomes:
         print(outcome, flush=True)
@@ -137,5 +137,5 @@ def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], width: 
 
 
 def _summary(cls: type) -> str:
-    """The first line of what a class's file, or else the class, says of itself."""
+    """The first line of the docstring of a class's module, or else of the class."""
     return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Commands that read results folders: evaluations, reports, comparisons, other tools' formats.
+"""Commands that read results folders: evaluate, report, compare, export.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -52,8 +52,8 @@ def report(folder: arg.Folder, /, smallest_effect: arg.OptionalEffects = None) -
 
     Args:
         folder: the results folder, or the folder of results folders.
-        smallest_effect: the least difference of mean returns that matters, for all environments or for each
-            by its name or label; if not given, no two settings are called equivalent.
+        smallest_effect: the smallest difference of mean returns that matters, for all environments or for
+            each by its name or label; if not given, no two settings are called equivalent.
     """
     from jaxrl.report import write_report
 
@@ -67,14 +67,14 @@ def compare(
     smallest_effect: arg.OptionalEffects = None,
     out: arg.OptionalFolder = None,
 ) -> None:
-    """Compares every two settings of results folders; writes compare.csv, compare.md and compare.tex.
+    """Compares all pairs of settings in results folders; writes compare.csv, compare.md and compare.tex.
 
     Args:
         folders: results folders of the same environments and budget.
-        metric: what a run scores: auc (area under the evaluations), training (mean return of training
+        metric: the score of a run: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        smallest_effect: the least difference of means that matters, for all environments or for each by its
-            name or label; half the standard deviation between the runs of a setting if not given.
+        smallest_effect: the smallest difference of means that matters, for all environments or for each by
+            its name or label; half the standard deviation between the runs of a setting if not given.
         out: the folder of the three files; the first results folder if not given.
     """
     from jaxrl.analysis import compare as comparing
@@ -91,7 +91,7 @@ def export(
     steps: arg.Count = "10000",
     explore: arg.Flag = False,
 ) -> None:
-    """Writes results folders in the form of another tool.
+    """Writes results folders in the format of another tool.
 
     Args:
         folders: the results folders.

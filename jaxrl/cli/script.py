@@ -1,4 +1,4 @@
-"""The options that scripts of experiments share, and what they make of the scripts' studies."""
+"""The options that all experiment scripts take, and how they change the scripts' studies."""
 
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -9,7 +9,7 @@ from jaxrl.cli.arguments import Flag, integer, optional
 from jaxrl.errors import InputError
 
 QUICK_SEEDS = 4
-QUICK_SHARE = 20  # one in so many of the steps
+QUICK_SHARE = 20  # --quick divides the steps by this
 
 Seeds = Annotated[str | None, optional("N or A:B", "seeds of each study, a count or a range")]
 Steps = Annotated[str | None, optional("INT", "environment steps of each run")]
@@ -21,7 +21,7 @@ Quick = Annotated[
 
 
 class Options(NamedTuple):
-    """The values of the shared options; a study has its own seeds or steps where they are None."""
+    """The values of the options. A study keeps its own seeds or steps where they are None."""
 
     seeds: str | None
     steps: str | None
@@ -31,8 +31,8 @@ class Options(NamedTuple):
     def size(self, *, seeds: int, steps: int, evaluations: int = 50) -> dict[str, Any]:
         """The arguments seeds, steps and evaluate_every of `train`.
 
-        Options replace the given numbers of seeds and steps, but not the number of evaluations. Raises
-        InputError if --steps is not a count.
+        The options replace the given seeds and steps, but not the number of evaluations. Raises InputError
+        if --steps is not a count.
         """
         if self.quick:
             seeds, steps = QUICK_SEEDS, steps // QUICK_SHARE
@@ -45,14 +45,14 @@ class Options(NamedTuple):
         }
 
     def folder(self, name: str) -> str:
-        """Where the results go: --out, or runs/<name>, with -quick for those of --quick."""
+        """The results folder: --out, or runs/<name>, or runs/<name>-quick with --quick."""
         return self.out or f"runs/{name}{'-quick' if self.quick else ''}"
 
 
 def writable(file: str | None) -> Path | None:
-    """The path of a file that will be written.
+    """The path of a file that will be written after hours of work.
 
-    Raises InputError if it cannot be, which is better known before hours of work than after them.
+    Raises InputError at once if it cannot be written.
     """
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""Commands that train: a study, what is left of it, more of it, or some of it again.
+"""Commands that train: train, resume, replay, verify, select.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -43,18 +43,20 @@ def train(
         environment: a name from `jaxrl list`, or several joined by commas.
         seeds: a count (128 is 0 to 127) or a range (100:200).
         steps: environment steps of each run.
-        set: field=value, or field=value,value,... for a grid; a tuple's parts are joined by '/'.
-        env: the same for a constant of the environment.
+        set: field=value of the algorithm, or field=value,value,... for a grid; a tuple's parts are joined by
+            '/'.
+        env: the same for a field of the environment.
         out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
-        evaluate_in: a further environment of each evaluation, with a name; it is the training environment but
-            for the fields given.
-        width: lanes of a batch, on which the bits of a run depend; at most 256 if not given.
-        memory: what one device's lanes may take, such as 4GB; half of what is free (a GPU: 0.9) if not given.
+        evaluate_in: a further environment of evaluation: its name, and the fields in which it differs from
+            the training environment (from the first one if there are several).
+        width: lanes of a batch, on which the bits of a run depend; chosen to fit the memory if not given.
+        memory: the memory for the lanes of one device, such as 4GB; if not given, 0.9 of a GPU's memory, or
+            an equal share of half of a processor's free memory.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
-        log: writes every chunk of every run to TensorBoard or Weights & Biases, into the results folder.
+        log: writes the metrics of every chunk for TensorBoard or Weights & Biases, into the results folder.
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry
@@ -103,11 +105,11 @@ def resume(
 
     Args:
         folder: the results folder.
-        extend_seeds: further seeds to train: a range, or a count of those after the largest. The runs that
-            exist stay as they are.
-        extend_steps: a larger budget of environment steps, to which all runs are trained on.
+        extend_seeds: further seeds to train: a range, or a count of seeds after the largest one. The
+            existing runs stay as they are.
+        extend_steps: a larger budget of environment steps, up to which all runs are trained.
         rerun: the index of a batch to train again from its start, or all.
-        force: goes on although jaxrl's code, jax or the device differ, and notes so in the manifest.
+        force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         log: as for train.
     """
@@ -149,9 +151,9 @@ def replay(folder: arg.Folder, /, run: arg.Count, gif: arg.OptionalFile = None) 
 
 
 def verify(folder: arg.Folder, /, runs: arg.Count = "3") -> None:
-    """Checks all saved states, trains randomly chosen runs again and compares them with the folder's.
+    """Checks all saved states, trains randomly chosen runs again and compares them with the saved ones.
 
-    The exit code is 1 if a state is damaged, or if a run differs on the same machine and versions.
+    The exit code is 1 if a state is damaged, or if a run differs on the same machine with the same versions.
 
     Args:
         folder: the results folder.
@@ -173,16 +175,16 @@ def select(
 ) -> None:
     """Chooses the best setting of each algorithm and environment, and trains it again on fresh seeds.
 
-    The score by which a setting was chosen is too high; its score on the fresh seeds is the result.
+    The score by which a setting was chosen is biased upwards. Its score on the fresh seeds is the result.
 
     Args:
         folder: a results folder of several settings.
-        metric: what a run scores: auc (area under the evaluations), training (mean return of training
+        metric: the score of a run: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        seeds: the fresh seeds: a range, or a count of those after the largest; as many as before if not
+        seeds: the fresh seeds: a range, or a count of seeds after the largest one; as many as before if not
             given.
-        out: the folder of a results folder for each environment; selected-<metric> in the results folder if
-            not given.
+        out: a folder for the results folders of all environments; selected-<metric> in the results folder
+            if not given.
     """
     from jaxrl.analysis import select as selecting
 
@@ -203,7 +205,7 @@ def _logging(log: str | None, folder: str) -> "Iterator[list[Callback]]":
 
 
 def prepare() -> None:
-    """Before anything is compiled."""
+    """Prepares jax for a command that compiles: its cache, and one device per core of a processor."""
     from jaxrl.compiled.compilation_cache import enable_compilation_cache
     from jaxrl.compiled.cores import use_all_cores
 

@@ -1,4 +1,4 @@
-"""Calls a function with what a command line says; whatever is wrong with it is said in one sentence."""
+"""Calls a function with the arguments of a command line. Every error ends in one sentence."""
 
 import contextlib
 import inspect
@@ -17,14 +17,14 @@ HELP = {"-h", "--help"}
 def run(
     function: Callable[..., None], prog: str, arguments: Sequence[str] | None = None, description: str = ""
 ) -> None:
-    """Calls a function with the arguments of a command line, by default of this process.
+    """Calls a function with the arguments of a command line, by default those of this process.
 
-    Positional-only parameters are positional arguments, and a last one that is a tuple takes any number. All
-    others are options; those that are bool are flags without a value.
+    Positional-only parameters are positional arguments; a tuple at their end takes any number of arguments.
+    All other parameters are options. An option of type bool is a flag without a value.
 
     Args:
-        function: its docstring is the text of --help, unless there is a description.
-        prog: the name of the program, which begins every message.
+        function: its docstring is the text of --help unless there is a `description`.
+        prog: the name of the program, with which every message begins.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     with errors_in_one_sentence(prog):
@@ -43,22 +43,22 @@ def errors_in_one_sentence(prog: str) -> Iterator[None]:
         try:
             yield
         finally:
-            print(end="", flush=True)  # otherwise Python finds the closed pipe when it exits, and complains
+            print(end="", flush=True)  # otherwise Python complains about the closed pipe when it exits
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is still in the buffer
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
         print(f"{prog}: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
-        os._exit(130)  # at once: a thread may still be in the middle of a compiled chunk
+        os._exit(130)  # at once, since a thread may still be in the middle of a compiled chunk
 
 
 def check_usage(function: Callable[..., None], prog: str, arguments: Sequence[str]) -> None:
-    """Raises InputError if arguments are missing, unknown or too many for `run`; not if they ask for help.
+    """Raises InputError if arguments are missing, unknown or too many, unless they ask for help.
 
-    tyro finds the same mistakes, but describes each in a box of many lines.
+    tyro finds the same mistakes but describes each in a box of many lines.
     """
     if HELP & {*arguments}:
         return

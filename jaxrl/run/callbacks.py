@@ -1,4 +1,4 @@
-"""What a training tells the host after each chunk, and the progress bar that listens to it."""
+"""Callbacks, which get a report after each chunk of training, and the progress bar, which is one."""
 
 import contextlib
 import threading
@@ -13,20 +13,20 @@ from jaxrl.study.study import Run
 
 
 class ChunkReport(NamedTuple):
-    """Some runs after a chunk."""
+    """The runs of a batch after a chunk."""
 
     runs: tuple[Run, ...]
-    step: int  # environment steps that each of them has made
-    advanced: int  # of them since the chunk before
+    step: int  # environment steps of each run so far
+    advanced: int  # environment steps of each run in this chunk
     metrics: Mapping[str, np.ndarray]  # name -> [runs] float64, NaN where nothing was counted
 
 
-# Called after each chunk of each batch, one call at a time; a true result asks to stop in good order.
+# Called after each chunk of each batch, one call at a time. A true result stops training as Ctrl-C does.
 Callback = Callable[[ChunkReport], object]
 
 
 def all_of(callbacks: Sequence[Callback]) -> Callback:
-    """Several callbacks as one, which threads may call: it lets one in at a time."""
+    """Several callbacks as one. Several threads may call it; it serves one at a time."""
     lock = threading.Lock()
 
     def called(report: ChunkReport) -> bool:
@@ -39,9 +39,9 @@ def all_of(callbacks: Sequence[Callback]) -> Callback:
 
 @contextlib.contextmanager
 def progress_bar(total: int, done: int) -> Iterator[Callback]:
-    """A bar of steps, steps/s, mean training return and time left; silent if not a terminal.
+    """A bar of steps, steps/s, mean training return and time left. Only a terminal shows it.
 
-    It begins with `done` of the `total` environment steps of all runs.
+    It begins at `done` of the `total` environment steps of all runs.
     """
     console = Console(stderr=True)
     columns = (

@@ -10,9 +10,9 @@ from typing import Any
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the next one acts as it would outside of the block.
+    """An event that the first SIGINT or SIGTERM sets. The next signal acts as it would outside the block.
 
-    In a thread other than the main one, which gets no signals, an event that none sets.
+    Only the main thread gets signals. In another thread nothing sets the event.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

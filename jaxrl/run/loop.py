@@ -22,9 +22,9 @@ from jaxrl.study.batch import Lanes
 from jaxrl.study.placement import MeshBatches
 from jaxrl.study.study import Chunk, Study
 
-MAX_ITERATIONS = 2**14  # of one compiled call; a float32 sum of many more would lose digits
-SAVING_SHARE = 0.03  # of the time, which checkpoints may take unless the user says how often
-FIRST_CHECKPOINT = 10.0  # seconds, when it is not yet known how long one takes
+MAX_ITERATIONS = 2**14  # iterations of one compiled call; a float32 sum over many more would lose digits
+SAVING_SHARE = 0.03  # share of the time that checkpoints take by default
+FIRST_CHECKPOINT = 10.0  # seconds before the first checkpoint, whose duration is not yet known
 
 
 def train_batches(
@@ -63,7 +63,7 @@ def train_batches(
         answers = [callback(report) for report in reports]  # all of them are called
         if any(answers):
             stop.set()
-        stopping = stop.is_set()  # read once: it could be set between saving and returning
+        stopping = stop.is_set()  # read once, since it could be set between saving and returning
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:
             start = time.monotonic()
             with timed(spent, "save"):
@@ -83,12 +83,12 @@ def _restored(group: MeshBatches, folder: Folder) -> State:
 
 
 class Visit(NamedTuple):
-    """What the host sees after a chunk; the state's buffers are used again for the next one."""
+    """What the host sees after a chunk. The next chunk reuses the buffers of the state."""
 
     chunk: Chunk
     state: State
     values: dict[str, np.ndarray]  # metric -> [lanes]
-    broken: dict[int, str]  # lane -> the first metric that is not finite there, or "state"
+    broken: dict[int, str]  # lane that is not finite -> "state" or a metric
 
 
 def visits(
@@ -96,13 +96,13 @@ def visits(
 ) -> Iterator[Visit]:
     """Trains a group of batches from its start, or from its state after `at` iterations, chunk by chunk.
 
-    Adds the time it takes to `seconds`, by kind. Raises InputError for an action that does not exist.
+    Adds the time to `seconds` by kind. Raises InputError for an action outside of the action space.
     """
     chunks = [chunk for chunk in group.batches[0].chunks if state is None or chunk.stop > at]
     engine = engine_for(group.mesh, study.evaluation_episodes)
     lanes = group.lanes()
     algorithm, env, keys, shared = lanes
-    worlds = _evaluated_in(study, group, lanes)
+    evaluations = _evaluations(study, group, lanes)
     with timed(seconds, "compile"):
         if state is None:
             state = engine.initialise(algorithm, env, keys.init, shared, chunks[0].total)
@@ -114,33 +114,33 @@ def visits(
         with timed(seconds, "train" if chunk.stop else "compile"):
             state, metrics, finite = advance_chunk(engine, lanes, state, chunk)
         with timed(seconds, "evaluate" if chunk.stop else "compile"):
-            returns, lengths = evaluated(engine, lanes, worlds, state, chunk)
+            returns, lengths = evaluated(engine, lanes, evaluations, state, chunk)
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
         values |= {name: each.mean(axis=1, dtype=float) for name, each in (returns | lengths).items()}
         yield Visit(chunk, state, values, broken_lanes(finite, metrics, returns))
 
 
-def _evaluated_in(study: Study, group: MeshBatches, lanes: Lanes) -> dict[str, Lanes]:
-    """The environments of evaluation, in all lanes, by what follows `eval_return` in the metric's name."""
-    worlds = {"": lanes}
+def _evaluations(study: Study, group: MeshBatches, lanes: Lanes) -> dict[str, Lanes]:
+    """The lanes with each environment of evaluation, by the suffix of its metrics' names."""
+    evaluations = {"": lanes}
     for name, environment in study.evaluate_in:
         env, arrays = detach(environment)
         stacked = group.join([stack([env] * group.batches[0].width) for _ in group.batches])
         shared = (lanes.shared[0], replicated(arrays, group.mesh))
-        worlds[f"/{name}"] = lanes._replace(environment=stacked, shared=shared)
-    return worlds
+        evaluations[f"/{name}"] = lanes._replace(environment=stacked, shared=shared)
+    return evaluations
 
 
 def evaluated(
-    engine: Engine, lanes: Lanes, worlds: Mapping[str, Lanes], state: State, chunk: Chunk
+    engine: Engine, lanes: Lanes, evaluations: Mapping[str, Lanes], state: State, chunk: Chunk
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns and lengths of the evaluation after a chunk by their metrics' names: [lanes, episodes] each.
+    """Returns and lengths of the evaluations after a chunk, by their metrics' names: [lanes, episodes] each.
 
-    Raises InputError for an action that does not exist.
+    Raises InputError for an action outside of the action space.
     """
     returns, lengths = dict[str, np.ndarray](), dict[str, np.ndarray]()
     keys = engine.keys_at(lanes.keys.evaluation, chunk.stop)
-    for suffix, (algorithm, env, _, shared) in worlds.items():
+    for suffix, (algorithm, env, _, shared) in evaluations.items():
         totals = engine.evaluate(algorithm, env, state, keys, shared, chunk.total)
         returns[f"eval_return{suffix}"], lengths[f"eval_length{suffix}"], valid = jax.device_get(totals)
         if not valid.all():
@@ -153,8 +153,11 @@ def broken_lanes(
     metrics: Mapping[str, tuple[np.ndarray, np.ndarray]],
     returns: Mapping[str, np.ndarray],
 ) -> dict[int, str]:
-    """The lanes where something is not finite, and what: the state ([lanes] whether it is), a metric's
-    sum ([lanes] each), or the returns of an evaluation ([lanes, episodes] each)."""
+    """The lanes where something is not finite, with the first such thing.
+
+    The order is the state (`finite` [lanes]), returns of evaluations ([lanes, episodes]), and the sums of
+    metrics ([lanes]).
+    """
     whole = {"state": finite} | {name: np.isfinite(each).all(axis=1) for name, each in returns.items()}
     whole |= {name: np.isfinite(total) for name, (total, _) in metrics.items()}
     return {int(lane): name for name, good in reversed(whole.items()) for lane in np.flatnonzero(~good)}
@@ -163,7 +166,7 @@ def broken_lanes(
 def advance_chunk(
     engine: Engine, lanes: Lanes, state: State, chunk: Chunk
 ) -> tuple[State, dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """A chunk in calls of at most MAX_ITERATIONS, whose float32 sums are added in float64."""
+    """Runs a chunk in calls of at most MAX_ITERATIONS. Their float32 sums are added in float64."""
     algorithm, env, keys, shared = lanes
     sums: Any = None
     marks = [chunk.start, *range(chunk.start + MAX_ITERATIONS, chunk.stop, MAX_ITERATIONS), chunk.stop]
@@ -185,5 +188,5 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _ratio(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Mean from sum and weight, NaN where nothing was counted."""
+    """Mean from sum and weight; NaN where the weight is 0."""
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)

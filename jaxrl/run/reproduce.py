@@ -1,4 +1,4 @@
-"""Training runs of a study again, and comparing them with what its folder holds."""
+"""Trains runs of a study again and compares them with its results folder."""
 
 import dataclasses
 import os
@@ -28,49 +28,45 @@ from jaxrl.text import counted
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """What came of training a run again."""
+    """The result of training a run again."""
 
     run: int
-    first: str | None  # what differed first, or is missing on one side; None if every bit agrees
-    deviation: float  # the largest absolute one of a metric or a number of the final state
-    one_sided: int  # values without a deviation, as they are missing or NaN on one side alone
-    machine: Mapping[str, tuple[str, str]]  # what differs of machine and versions: name -> (there, here)
+    first: str | None  # the first value that differs; None if every bit agrees
+    deviation: float  # the largest absolute difference in a metric or in a number of the final state
+    one_sided: int  # values that are missing or NaN on one side only, so that they have no difference
+    machine: Mapping[str, tuple[str, str]]  # differences of machine and versions: name -> (there, here)
 
     @property
     def acceptable(self) -> bool:
-        """Whether the bits agree or need not, since machine or versions differ."""
+        """Whether the bits agree, or need not agree since machine or versions differ."""
         return self.first is None or bool(self.machine)
 
     def __str__(self) -> str:
         if self.first is None:
             return f"run {self.run}: curve and final state reproduced bit for bit"
-        most = f", at most by {self.deviation:.3g}" if self.deviation else ""
+        most = f", by at most {self.deviation:.3g}" if self.deviation else ""
         lone = f", {counted(self.one_sided, 'value')} missing or NaN on one side" if self.one_sided else ""
         text = f"run {self.run}: differs, first in {self.first}{most}{lone}"
         here = [f"{name} ({there!r} there, {here!r} here)" for name, (there, here) in self.machine.items()]
-        why = (
-            f"as may be with another {', '.join(here)}"
-            if here
-            else "though machine and versions are the same"
-        )
+        why = f"which may be due to {', '.join(here)}" if here else "though machine and versions are the same"
         return f"{text}, {why}"
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedStates:
-    """What came of comparing all saved states with their hashes."""
+    """The result of comparing all saved states with their hashes."""
 
     checked: int  # batches
-    damaged: tuple[str, ...]  # a sentence for each batch that is
+    damaged: tuple[str, ...]  # a sentence for each damaged batch
 
     @property
     def acceptable(self) -> bool:
-        """Whether none is damaged."""
+        """Whether no batch is damaged."""
         return not self.damaged
 
     def __str__(self) -> str:
         good = self.checked - len(self.damaged)
-        return "\n".join((*self.damaged, f"saved states: {good} of {self.checked} as their hashes say"))
+        return "\n".join((*self.damaged, f"saved states: {good} of {self.checked} match their hashes"))
 
 
 def replay(results: Results, run: int) -> Reproduction:
@@ -84,8 +80,7 @@ def verify(
 ) -> Iterator[SavedStates | Reproduction]:
     """Checks every saved state, then trains `runs` randomly chosen runs again, or all if there are fewer.
 
-    They are chosen among those whose saved states are as their hashes say. Raises InputError for fewer
-    than one.
+    It chooses among the runs whose saved states match their hashes. Raises InputError for fewer than one run.
     """
     require_count("runs", runs)
     damaged, sound = list[str](), list[int]()
@@ -102,7 +97,7 @@ def verify(
 
 
 def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
-    """Trains runs again, those of one batch together, in batches of the study's width."""
+    """Trains runs again in batches of the study's width, the runs of one batch together."""
     chosen: dict[int, tuple[Batch, list[int]]] = {}
     for number in runs:
         batch, lane = results.find(number)
@@ -132,7 +127,7 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
 def _curve_pairs(
     results: Results, run: Run, again: Mapping[tuple[int, str], float]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """(what, value there, value here) of every point of a run's curves, in order of training.
+    """(name, value there, value here) of every point of a run's curves, in the order of training.
 
     A value that is missing on one side is an empty array.
     """
@@ -145,26 +140,27 @@ def _curve_pairs(
 
 
 def _state_pairs(saved: State, trained: State, lane: int, place: int) -> Iterator[tuple[str, Any, Any]]:
-    """(what, value there, value here) of every leaf of a run's final state."""
+    """(name, value there, value here) of every leaf of a run's final state."""
     there, here = jax.tree.leaves_with_path(saved), jax.tree.leaves(trained)
     for (path, leaf), other in zip(there, here, strict=True):
         yield f"the final state's {jax.tree_util.keystr(path).lstrip('.')}", leaf[lane], other[place]
 
 
 def _same(there: Any, here: Any) -> bool:
-    """Whether all bits agree; a metric that is NaN on both sides does too, whatever its bits."""
+    """Whether all bits agree. A metric that is NaN on both sides agrees, whatever its bits."""
     there, here = np.asarray(there), np.asarray(here)
     return there.tobytes() == here.tobytes() or bool(there.ndim == 0 and np.isnan(there) and np.isnan(here))
 
 
 def _deviation(there: Any, here: Any) -> float:
+    """The largest absolute difference, without values that are missing or NaN."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(np.asarray(there, np.float64) - np.asarray(here, np.float64))
     return float(np.max(difference, initial=0.0, where=~np.isnan(difference)))
 
 
 def _one_sided(there: Any, here: Any) -> int:
-    """How many numbers are missing or NaN on one side alone."""
+    """The number of values that are missing or NaN on one side only."""
     there, here = np.asarray(there, np.float64), np.asarray(here, np.float64)
     if there.shape != here.shape:
         return 1
@@ -172,10 +168,9 @@ def _one_sided(there: Any, here: Any) -> int:
 
 
 def write_gif(results: Results, run: int, file: str | os.PathLike[str]) -> Path:
-    """Draws one greedy episode of a run's final policy, frame by frame, as an animated GIF. Trains nothing.
+    """Draws one greedy episode of a run's final policy as an animated GIF. Trains nothing.
 
-    Raises InputError for an unknown run, an environment that draws nothing, or a file that cannot be
-    written.
+    Raises InputError for an unknown run, an environment without pictures, or a file that cannot be written.
     """
     images = [Image.fromarray(frame) for frame in frames(results.policy(run), random.key(0))]
     path = Path(file)

@@ -1,4 +1,4 @@
-"""Training a study, and resuming it: what users call."""
+"""The functions that train a study and resume it."""
 
 import os
 import sys
@@ -48,25 +48,26 @@ def train(
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
       out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
-        folder that already holds this very study, complete, is read and nothing is trained.
-      evaluate_every: environment steps between two evaluations; metrics are means over that chunk of
-        training. A fiftieth of `steps` if None.
+        folder that already holds the same study, complete, is read and nothing is trained.
+      evaluate_every: environment steps between two evaluations. Training metrics are means over these
+        steps, which are called a chunk. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
-      evaluate_in: further environments, by name, in which the policy is evaluated too; their metrics are
-        `eval_return/<name>` and `eval_length/<name>`. `eval_return` is that of the training environment.
-      width: lanes of a batch; the bits of a run depend on it. By default the least that fits the largest
-        program into as few batches as the memory allows, on a processor also its caches, and 256 lanes.
-      memory: what the lanes of one device may take, such as "4GB"; by default half of what the
-        processor has free, or nine tenths of a GPU's.
-      checkpoint_every: seconds between two checkpoints of a batch, each taken at the end of a chunk (0:
-        after every one). By default so that they take about three per cent of the time.
+      evaluate_in: further environments of evaluation, by name. Their metrics are `eval_return/<name>` and
+        `eval_length/<name>`. `eval_return` is that of the training environment.
+      width: lanes of a batch; the bits of a run depend on it. By default the smallest width with which the
+        largest program has as few batches as the memory allows. On a processor its caches and 256 lanes are
+        further bounds.
+      memory: the memory that the lanes of one device may take, such as "4GB". By default nine tenths of a
+        GPU's memory; on a processor half of the free memory is divided among its devices.
+      checkpoint_every: seconds between two checkpoints of a batch, each at the end of a chunk; 0 is after
+        every chunk. By default checkpoints take about three per cent of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
-      callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`;
-        if one returns a true value, training stops as after Ctrl-C.
+      callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`.
+        If one returns a true value, training stops as after Ctrl-C.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
-      KeyboardInterrupt: after Ctrl-C, once the chunk under way is finished and saved; `resume` goes on
+      KeyboardInterrupt: after Ctrl-C, once the current chunk is finished and saved; `resume` continues
         from there. A second Ctrl-C does not wait.
     """
     study = make_study(
@@ -102,15 +103,15 @@ def resume(
     checkpoint_every: float | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Results:
-    """Finishes the study in a folder, from its last checkpoints; the bits are those of an uninterrupted one.
+    """Finishes the study in a folder from its last checkpoints. The bits are those of an uninterrupted study.
 
     Args:
       path: the results folder.
-      more_seeds: further seeds to train, as in `train`, a count being that many after the largest; the
-        other runs stay as they are.
-      steps: a larger budget, to which all runs are trained on. Schedules follow it from there on.
+      more_seeds: further seeds to train, as in `train`. A count is that number of seeds after the largest
+        seed. The other runs stay as they are.
+      steps: a larger budget. All runs are trained further, and their schedules use the new budget from then.
       rerun: the index of a batch to train again from its start, or "all".
-      force: goes on though jax, the device or jaxrl's code differ; the manifest then records it.
+      force: whether to continue if jax, the device or the code differ; the manifest then records it.
       checkpoint_every, callbacks: as in `train`.
 
     Raises:
@@ -118,31 +119,31 @@ def resume(
       KeyboardInterrupt: as in `train`.
     """
     folder = Folder(Path(path))
-    folder.manifest()  # or else there is nothing to lock
+    folder.manifest()  # raises InputError if there is no study to lock
     with folder.locked():
         manifest = folder.manifest()
         study, width = folder.study(), manifest["plan"]["width"]
         extended = more_seeds is not None or steps is not None
         if manifest["status"] == "complete" and rerun is None and not extended:
             return _read_again(folder, study, width)
-        if manifest["status"] == "complete" and rerun != "all":  # or else what is new would join damage
+        if manifest["status"] == "complete" and rerun != "all":  # new curves must not join a damaged table
             folder.table("curves.parquet", manifest["sha256"]["curves.parquet"])
         if extended:
             study = _extended(folder, study, more_seeds, steps)
-        plan = make_plan(study, width, sys.maxsize)  # the memory was seen to when its width was chosen
+        plan = make_plan(study, width, sys.maxsize)  # the width was chosen to fit the memory
         again = _chosen(plan.batches, rerun)
         differing = differences(manifest, study)
         if differing and not force:
             name, (there, here) = next(iter(differing.items()))
             raise InputError(
-                f"{path} was trained with {name} {there!r}, here it is {here!r}, so that the bits may "
-                "differ; --force goes on nevertheless and records it"
+                f"{path} was trained with {name} {there!r}, here it is {here!r}, so the bits may differ; "
+                "--force continues anyway and records it"
             )
         for batch in again:
             folder.forget(batch)
         if rerun == "all":
             folder.forget_curves()
-        folder.curves(plan.batches)  # or else what is lost would be noticed when all is trained
+        folder.curves(plan.batches)  # raises InputError before the training if a part is lost
         folder.reopen(study, plan, differing)
         _say(str(plan))
         train_plan(study, plan, folder, checkpoint_every, callbacks)
@@ -150,7 +151,7 @@ def resume(
 
 
 def _read_again(folder: Folder, study: Study, width: int) -> Results:
-    """The results of a complete study, its table of runs written again if that was lost."""
+    """The results of a complete study. Writes its table of runs again if that was lost or altered."""
     if folder.mend_runs(study, make_batches(study, width)):
         _say(f"{folder.path}/runs.parquet was missing or altered: written again")
     else:
@@ -171,11 +172,11 @@ def _extended(
     except InputError as error:
         if folder.manifest()["status"] == "complete":
             raise
-        raise InputError(f"{error}, or finish what was begun with: jaxrl resume {folder.path}") from None
+        raise InputError(f"{error}, or finish the study as it is: jaxrl resume {folder.path}") from None
 
 
 def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:
-    """The batches to train again. Raises InputError for an index that there is not."""
+    """The batches to train again. Raises InputError for an unknown index."""
     if rerun is None or rerun == "all":
         return batches if rerun else ()
     if isinstance(rerun, str) or not 0 <= rerun < len(batches):

@@ -57,7 +57,7 @@ def train_plan(
                 for worker in workers:
                     worker.start()
                 for worker in workers:
-                    while worker.is_alive():  # a join without end sleeps on if another thread gets the signal
+                    while worker.is_alive():  # a join without a timeout may sleep through a signal
                         worker.join(timeout=0.1)
         except KeyboardInterrupt:  # the second one
             folder.abandon()
@@ -70,11 +70,11 @@ def train_plan(
 
 
 def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | None]]:
-    """The batches that are left, and how far each of them is. The states of the others are checked."""
+    """The unfinished batches, and the iteration that each has reached. Checks the states of the others."""
     left, iterations = list[Batch](), list[int | None]()
     for batch in plan.batches:
         if folder.finished(batch):
-            folder.state(batch)  # or else damage would be noticed only when somebody wants it
+            folder.state(batch)  # raises InputError if it is damaged
         else:
             progress = folder.progress(batch)
             left.append(batch)
@@ -83,7 +83,7 @@ def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | Non
 
 
 def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | None]) -> int:
-    """Environment steps that lie behind the runs of all batches."""
+    """The environment steps that the runs of all batches have made."""
     missing = sum(
         (batch.iterations - (iteration or 0)) * batch.steps_per_iteration * len(batch.runs)
         for batch, iteration in zip(left, iterations, strict=True)
@@ -92,6 +92,6 @@ def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | No
 
 
 def _from_callback(failure: jax.errors.JaxRuntimeError) -> Exception:
-    """The InputError that an environment raised on the host, whose text XLA keeps; else the failure."""
+    """The InputError that an environment raised on the host, from the text of XLA's error; else the error."""
     _, found, text = str(failure).partition(f"{InputError.__name__}: ")
     return InputError(text.splitlines()[0]) if found else failure

@@ -1,4 +1,4 @@
-"""Saved states of batches in a results folder, and how far each batch is."""
+"""The saved states of batches in a results folder, and the progress of each batch."""
 
 import contextlib
 import dataclasses
@@ -23,17 +23,17 @@ from jaxrl.study.batch import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a batch is."""
+    """The progress of a batch."""
 
     iteration: int  # of the saved state
-    files: str  # hash of its files
+    files: str  # hash of the state's file
     hashes: dict[str, str]  # run -> hash of its state
     seconds: dict[str, float]  # spent so far, by KINDS
     failed: dict[str, tuple[int, str]]  # run -> iteration and metric where it was first not finite
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Raises ValueError, KeyError, TypeError or AttributeError unless it is the JSON of one."""
+        """The progress in a JSON text. Raises ValueError, KeyError, TypeError or AttributeError."""
         values = json.loads(text)
         failed = {str(int(run)): (int(at), str(metric)) for run, (at, metric) in values["failed"].items()}
         progress = cls(**(values | {"failed": failed}))
@@ -56,7 +56,7 @@ class Checkpoints:
     )
 
     def abandon(self) -> None:
-        """From now on threads that still train write nothing more; waits for what is being written."""
+        """Keeps threads that still train from writing. Waits for a write that has begun."""
         with self._writing:
             self._abandoned.set()
 
@@ -68,9 +68,9 @@ class Checkpoints:
         seconds: Mapping[str, float],
         failed: Mapping[str, tuple[int, str]],
     ) -> None:
-        """Saves the state of a batch after an iteration in place of the one before.
+        """Replaces the saved state of a batch by its state after `iteration`.
 
-        `failed` (run -> iteration, metric) may hold runs of other batches, which are left out.
+        `failed` (run -> iteration, metric) may hold runs of other batches; they are left out.
         """
         start = time.monotonic()
         folder = self.path / "checkpoints"
@@ -92,7 +92,7 @@ class Checkpoints:
                     other.unlink()
 
     def progress(self, batch: Batch) -> Progress | None:
-        """How far a batch is, None if nothing of it was saved."""
+        """The progress of a batch; None if nothing of it was saved."""
         file = self.path / "checkpoints" / f"{_name(batch)}.json"
         try:
             return Progress.read(file.read_text())
@@ -129,7 +129,7 @@ class Checkpoints:
                 path.unlink()
 
     def _saved(self, batch: Batch) -> Progress:
-        """How far a batch is, of which something must have been saved."""
+        """The progress of a batch. Raises InputError if nothing of it was saved."""
         progress = self.progress(batch)
         if progress is None:
             raise self._damaged(batch, "its checkpoint is missing")
@@ -147,7 +147,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _using(self, how: str) -> Iterator[None]:
-        """Turns what the file system refuses, a full disk for one, into an InputError with the remedy."""
+        """Turns an OSError, such as that of a full disk, into an InputError with the remedy."""
         try:
             with self._writing:
                 if self._abandoned.is_set():

@@ -1,4 +1,4 @@
-"""What bits depend on and differs between a study's folder and here."""
+"""Differences between the study in a folder and a study, its code and the machine here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from jaxrl.study.study import Study
 
 
 def differing_names(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What differs between two studies as plain values: "steps", "the code of Catch", "ppo's clip"."""
+    """The names of what differs between two studies as plain values: "steps", "the code of Catch"."""
     found: dict[str, None] = {}
     for name, value in ours.items():
         other = theirs.get(name)
@@ -25,7 +25,7 @@ def differing_names(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[
 
 
 def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between two entries of a manifest's list of environments or algorithms."""
+    """The names of what differs between two entries of a manifest's environments or algorithms."""
     if any(there.get(key) != here.get(key) for key in ("name", "label")):
         return [kind]
     parameters = {**there["parameters"], **here["parameters"]}
@@ -38,9 +38,9 @@ def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, A
 
 
 def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
-    """What bits depend on and differs here from where a study began: name -> (there, here).
+    """What bits depend on that differs between the start of a study and here: name -> (there, here).
 
-    Entries of the machine, and the code of environments and algorithms.
+    These are entries of the machine, and the code of environments and algorithms.
     """
     there, here = manifest["machine"], machine()
     found = {name: (there.get(name, ""), here[name]) for name in BINDING if there.get(name) != here[name]}

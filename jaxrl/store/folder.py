@@ -1,13 +1,13 @@
-"""The results folder of a study: writing it, and what it says of itself.
+"""The results folder of a study.
 
     manifest.json     the study, the plan, versions and device, status, seconds of each batch
-    runs.parquet      one row a run; its columns are those of `runs_table`
-    curves.parquet    one row a value: run, step, metric, value
-    shared/           the arrays of each shared field, if there are any
-    parts/            the curves of a study under way, a file for each batch and step
-    checkpoints/      of each batch the last saved state, and in a JSON beside it how far that is
+    runs.parquet      one row per run; `runs_table` makes its columns
+    curves.parquet    one row per value: run, step, metric, value
+    shared/           the arrays of shared fields, if there are any
+    parts/            the curves while the study is trained, one file per batch and step
+    checkpoints/      the last saved state of each batch, and a JSON file with its progress
 
-Nothing in it is code. Files appear whole or not at all.
+The folder holds no code. A file appears whole or not at all.
 """
 
 import contextlib
@@ -41,14 +41,14 @@ class Folder(Checkpoints):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing in it yet."""
+        """Whether the folder holds no study yet."""
         with self._using("read"):
             if not self.path.exists():
                 return True
             return self.path.is_dir() and {*os.listdir(self.path)} <= {".lock", "manifest.json.tmp"}
 
     def manifest(self) -> dict[str, Any]:
-        """The manifest. Raises InputError if there is none that this version can read."""
+        """The manifest. Raises InputError if this version cannot read it."""
         try:
             manifest = json.loads((self.path / "manifest.json").read_text())
             format = int(manifest["format"])
@@ -75,14 +75,14 @@ class Folder(Checkpoints):
         return study_of(self.manifest(), read_shared(self.path / "shared"))
 
     def table(self, name: str, expected: str | None = None) -> pd.DataFrame:
-        """One of the tables, with the `expected` hash. Raises InputError, with the remedy, if it is lost."""
+        """One of the tables. Raises InputError with the remedy if it is lost or has another hash."""
         try:
             return read_table(self.path / name, expected)
         except InputError as error:
             raise InputError(f"{error}; {TABLES[name].format(path=self.path)}") from None
 
     def require_same(self, study: Study, width: int | None) -> None:
-        """Raises InputError unless the folder holds this very study, complete."""
+        """Raises InputError unless the folder holds the same study, and holds it complete."""
         manifest = self.manifest()
         theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
         ours = json.loads(json.dumps(spec_of(study))) | {"width": width or theirs["width"], "jaxrl": VERSION}
@@ -99,7 +99,7 @@ class Folder(Checkpoints):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from writing the folder; the lock ends with the process at the latest."""
+        """Keeps other processes from writing to the folder. The lock ends with the process at the latest."""
         with self._using("written"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock")
@@ -113,16 +113,17 @@ class Folder(Checkpoints):
             lock.release()
 
     def create(self, study: Study, plan: Plan) -> None:
-        """Writes manifest and table of runs into an empty folder."""
+        """Begins a study in an empty folder."""
         if not self.empty:
             raise InputError(f"{self.path} is not empty; choose another folder")
         self._begin(new_manifest(study, plan), study)
 
     def reopen(self, study: Study, plan: Plan, differing: Mapping[str, Any]) -> None:
-        """Marks the study as under way again.
+        """Marks the study as running again.
 
-        Notes when, what differs from where it began, which batches are trained from now on, and which of them
-        anew. What it began with stays, unless nothing is left of that.
+        The manifest gets a note of the time, of what differs from the start of the study, of the batches that
+        are trained from now on, and of those that are trained from their start. If these are all batches, the
+        manifest begins anew instead.
         """
         manifest, spec = self.manifest(), spec_of(study)
         unfinished = [batch.index for batch in plan.batches if not self.finished(batch)]
@@ -137,7 +138,7 @@ class Folder(Checkpoints):
         self._begin(manifest | {"status": "running"}, study)
 
     def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
-        """What must be there before training; the manifest first, with which the folder is a study's."""
+        """Writes what must exist before training, and first of all the manifest."""
         with self._using("written"):
             self._write_json("manifest.json", manifest)
             (self.path / "parts").mkdir(exist_ok=True)
@@ -147,7 +148,7 @@ class Folder(Checkpoints):
             write_table(self.path / "runs.parquet", runs_table(study))
 
     def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """Keeps one value per metric and lane ([lanes] each) reached after `step` environment steps."""
+        """Writes the values of all metrics ([lanes] each) after `step` environment steps."""
         count = len(batch.runs)
         frames = [
             pd.DataFrame(
@@ -171,9 +172,9 @@ class Folder(Checkpoints):
                 part.unlink()
 
     def curves(self, batches: Sequence[Batch]) -> list[pd.DataFrame]:
-        """The curves of all that the saved states have behind them, the newest last.
+        """The curves up to the saved state of each batch, the newest last.
 
-        Raises InputError for a batch of which a part is missing or cannot be read.
+        Raises InputError if a part of a batch's curves is missing or cannot be read.
         """
         with self._using("read"):
             extended = (self.path / "curves.parquet").exists()
@@ -212,7 +213,7 @@ class Folder(Checkpoints):
             shutil.rmtree(self.path / "parts")
 
     def mend_runs(self, study: Study, batches: Sequence[Batch]) -> bool:
-        """Writes the table of runs of a complete study again if it is missing or altered; gives whether."""
+        """Writes a complete study's table of runs again if it is lost or altered. Returns whether it was."""
         manifest, runs = self.manifest(), self.path / "runs.parquet"
         with self._using("written"):
             if runs.exists() and file_hash(runs) == manifest["sha256"][runs.name]:

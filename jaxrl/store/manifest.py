@@ -1,4 +1,4 @@
-"""The manifest of a results folder: a study, its plan and its machine as plain JSON values, and back."""
+"""The manifest of a results folder: a study, its plan and its machine, to and from plain JSON values."""
 
 import dataclasses
 import datetime
@@ -15,19 +15,14 @@ from jaxrl.study.seeds import parse_seeds, require_count
 from jaxrl.study.study import Study, check_prng
 from jaxrl.version import VERSION
 
-FORMAT = 4  # of the folder; a reader refuses another
-KINDS = (
-    "compile",
-    "train",
-    "evaluate",
-    "save",
-)  # a batch's wall-clock seconds, beside others
-# The tables, and how one that is lost comes back.
+FORMAT = 4  # of the folder; other formats are refused
+KINDS = ("compile", "train", "evaluate", "save")  # of a batch's wall-clock seconds
+# The tables, and the remedy if one is lost.
 TABLES = {
     "runs.parquet": "write it again from the checkpoints with: jaxrl resume {path}",
     "curves.parquet": "train all batches again with: jaxrl resume {path} --rerun all",
 }
-# Entries of the manifest and of its parts, of a list those of each item, without which it is damaged.
+# The entries that each part of the manifest must have, or each item of a part that is a list.
 ENTRIES = {
     "jaxrl": [],
     "created": [],
@@ -67,7 +62,7 @@ def _entry(config: Config) -> dict[str, Any]:
 def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study:
     """The study that a manifest describes; `arrays` holds its shared arrays by their hash.
 
-    Raises InputError for a name that is registered no more, or an entry that is missing or was altered.
+    Raises InputError for a name that is no longer registered, or an entry that is missing or was altered.
     """
     spec = manifest["study"]
 
@@ -96,7 +91,7 @@ def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study
 
 
 def new_manifest(study: Study, plan: Plan) -> dict[str, Any]:
-    """Of a study that begins here and now."""
+    """The manifest of a study that begins here and now."""
     return {
         "format": FORMAT,
         "jaxrl": VERSION,
@@ -115,7 +110,7 @@ def new_manifest(study: Study, plan: Plan) -> dict[str, Any]:
 
 
 def require_whole(manifest: Mapping[str, Any]) -> None:
-    """Raises KeyError for an entry that a manifest lacks, InputError for a width that is none."""
+    """Raises KeyError for a missing entry of a manifest, InputError for a bad width."""
     complete = manifest["status"] == "complete"
     for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
         for holder in manifest[part] if part in LISTS else [manifest[part]]:

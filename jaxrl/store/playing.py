@@ -1,4 +1,4 @@
-"""Trained policies in any environment that fits them: evaluation, transitions, pictures."""
+"""Trained policies at play: their transitions and pictures, and names for environments."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from jaxrl.store.policy import Policy
 def named(
     environments: Environment | Mapping[str, Environment] | Sequence[Environment],
 ) -> dict[str, Environment]:
-    """Environments by name: the names given, or their ids and the constants that are not usual.
+    """Environments by name. A name that is not given is the environment's `label_of`.
 
-    Raises InputError for none, for what is no environment, or for two of the same name.
+    Raises InputError for no environment, for anything else, or for two of the same name.
     """
     if isinstance(environments, Environment):
         environments = [environments]
@@ -43,9 +43,9 @@ def named(
 
 
 def transitions_of(policy: Policy, steps: int, explore: bool, key: Array) -> dict[str, np.ndarray]:
-    """`steps` successive transitions of a policy in its environment, episodes one after the other.
+    """`steps` successive transitions of a policy in its environment, one episode after the other.
 
-    obs, action, reward, next_obs (the true successor's), terminated, truncated: [steps, ...] each.
+    Returns obs, action, reward, next_obs (the true successor's), terminated and truncated: [steps, ...] each.
     """
     parts = (policy.algorithm.arrays(), policy.environment.arrays(), policy.state)
     experience = jax.device_get(_play(*parts, key, steps, explore))
@@ -72,7 +72,7 @@ def _play(
 def frames(policy: Policy, key: Array) -> Iterator[np.ndarray]:
     """Pictures ([height, width, 3] uint8) of the states of one greedy episode.
 
-    Raises InputError for an environment that draws nothing.
+    Raises InputError if the environment has no pictures.
     """
     env = policy.environment.arrays()
     act, step, observe = jax.jit(policy.act), jax.jit(env.step), jax.jit(env.observe)

@@ -1,4 +1,4 @@
-"""A trained policy on its own: for loops in plain Python, for compiled ones, and as a file."""
+"""A trained policy on its own: for loops in Python, for compiled functions, and as a file."""
 
 import functools
 import hashlib
@@ -24,16 +24,16 @@ from jaxrl.mdp.spaces import Discrete
 from jaxrl.store.shared import nested
 from jaxrl.store.states import is_key, named_leaves, write_arrays
 
-FORMAT = 1  # of the file; a reader refuses another
+FORMAT = 1  # of the file; other formats are refused
 
 
 class Policy:
     """The policy that one run has learned."""
 
     def __init__(self, algorithm: Algorithm, environment: Environment, state: State, seed: int = 0) -> None:
-        """state: of one run, without an axis of lanes. seed: of the draws of `predict`."""
+        """`state` is that of one run, without an axis of lanes. `seed` is for the draws of `predict`."""
         self.algorithm = algorithm
-        # What a schedule computed becomes plain numbers, with which the policy can be saved.
+        # Numbers that a schedule computed become plain numbers, so that the policy can be saved.
         self.environment = jax.tree.map(_number, environment)
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
@@ -41,13 +41,13 @@ class Policy:
 
     @property
     def memory(self) -> Memory:
-        """What the policy remembers at the start of an episode; () for most."""
+        """The policy's memory at the start of an episode; () for most."""
         return self.algorithm.memory(self.environment.arrays())
 
     def act(self, memory: Memory, obs: Array, key: Array, explore: bool = False) -> tuple[Array, Memory]:
         """The action for one observation and the memory after it: a pure function, for jit, vmap and scan.
 
-        Greedy, or as at the end of training if `explore`.
+        The action is greedy, or with `explore` as at the end of training.
         """
         return self.algorithm.arrays().act(self.environment.arrays(), self.state, memory, obs, key, explore)
 
@@ -62,12 +62,12 @@ class Policy:
 
         Args:
           observation: [*obs] or [n, *obs].
-          state: what the call before gave; None at the first call.
-          episode_start: [] or [n] bool, where an episode begins and the policy forgets what it remembers.
-          deterministic: greedy, or as at the end of training if False.
+          state: the state that the call before returned; None at the first call.
+          episode_start: [] or [n] bool, whether an episode begins, so that the memory is reset.
+          deterministic: True for greedy actions, False for actions as at the end of training.
 
-        Gives the actions ([*action] or [n, *action]) and the state for the next call, None for a policy
-        without memory. Raises InputError for an observation of another type or shape.
+        Returns the actions ([*action] or [n, *action]) and the state for the next call, which is None for a
+        policy without memory. Raises InputError for an observation of another type or shape.
         """
         obs, single = self._checked(observation)
         fresh = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
@@ -84,9 +84,9 @@ class Policy:
         return np.asarray(action), memory if jax.tree.leaves(memory) else None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the policy to one file, which `Policy.load` reads: parameters and config, no code.
+        """Writes the policy to one file for `Policy.load`: its configs and what `act` uses of its state.
 
-        Of the state it keeps what `act` uses. Raises InputError if the file cannot be written.
+        The file holds no code. Raises InputError if it cannot be written.
         """
         used = _used(self.algorithm, self.environment, self.state)
         arrays = {
@@ -120,7 +120,7 @@ class Policy:
         environment = _configured(described["environment"], registry.environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
         used = _used(algorithm, environment, shapes)
-        # Of a leaf that `act` does not read any number will do.
+        # A leaf that `act` does not read is replaced by 0.
         found = [
             _restored(path, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
             for name, leaf in named_leaves(shapes).items()
@@ -128,7 +128,7 @@ class Policy:
         return cls(algorithm, environment, jax.tree.unflatten(jax.tree.structure(shapes), found), seed)
 
     def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
-        """Observations [n, *obs] of the space's type, and whether there was one alone."""
+        """Observations [n, *obs] of the space's type, and whether a single one was given."""
         space, obs = self.environment.observation_space, np.asarray(observation)
         if not np.can_cast(obs.dtype, space.dtype, "same_kind"):
             raise InputError(f"observation must be made of {np.dtype(space.dtype)}, got {observation!r}")
@@ -152,7 +152,7 @@ def _act_all(
     keys: Array,
     explore: bool,
 ) -> tuple[Array, Memory]:
-    """Actions and memories of n observations. Runs of one program share the compilation."""
+    """Actions and memories for n observations. Runs of one program share the compilation."""
     act = functools.partial(algorithm.act, env, state, explore=explore)
     return jax.vmap(lambda memory, obs, key: act(memory, obs, key))(memory, obs, keys)
 
@@ -199,7 +199,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} holds no policy that jaxrl has saved") from None
+        raise InputError(f"{path} is not a policy that jaxrl has saved") from None
 
 
 def _number(leaf: Any) -> Any:
@@ -217,7 +217,7 @@ def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
     if array is not None:
         got = f"{array.dtype}{list(array.shape)}"
     if got != expected or array is None:
-        raise InputError(f"{path} does not fit its algorithm: it has {got} where {expected} belongs")
+        raise InputError(f"{path} does not fit its algorithm: it has {got}, expected {expected}")
     if is_key(shape):
         return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), shape.dtype)))
     return jnp.asarray(array)

@@ -1,4 +1,4 @@
-"""Where and with what a study was trained: machine, versions, and hashes of the code."""
+"""The machine, the versions and the hashes of the code with which a study is trained."""
 
 import contextlib
 import hashlib
@@ -14,14 +14,14 @@ import jax
 
 from jaxrl.config import Config
 
-# Entries of the manifest's `machine` that bits may depend on and that a resumed study must share.
+# Entries of `machine` on which bits may depend. A resumed study must have the same.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
 # Folders of this package whose code changes no bit of a run.
 READERS = {"statistics", "analysis", "report", "cli"}
 
 
 def machine() -> dict[str, str]:
-    """What the bits of a run may depend on besides the study."""
+    """The machine and the versions, for the manifest. Bits may depend on the BINDING entries."""
     device = jax.devices()[0]
     return {
         "code": source_hash(),
@@ -40,7 +40,7 @@ def machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Its model, on which the instructions depend that XLA chooses."""
+    """The processor's model, which determines the instructions that XLA chooses."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -51,7 +51,7 @@ def _processor() -> str:
 def code_hash(config: Config) -> str:
     """A hash of the code that a config runs: the modules of its class, its bases and its components.
 
-    The versions of their `packages` are part of it. A base without a source file counts as nothing.
+    It includes the versions of their `packages`. A base without a source file is left out.
     """
     configs = [config, *(value for value in config.parameters().values() if isinstance(value, Config))]
     sources: dict[str, None] = {}  # of each module once, in order
@@ -64,10 +64,10 @@ def code_hash(config: Config) -> str:
 
 
 def _source_of(cls: type) -> Any:
-    """The module of a class, since its helpers and constants are part of the code.
+    """The module of a class, since the class uses the module's helpers and constants.
 
-    The class alone where its module has no file, or is the script that is run: that also says what is
-    trained.
+    It is the class alone if the module has no file or is the script that runs, since a script also says what
+    is trained.
     """
     module = sys.modules.get(cls.__module__)
     has_file = getattr(module, "__file__", None) is not None
@@ -75,7 +75,7 @@ def _source_of(cls: type) -> Any:
 
 
 def source_hash() -> str:
-    """A hash of what trains: the source of this package but for the folders that only read results."""
+    """A hash of the source of this package, without the folders in READERS."""
     root = Path(__file__).parents[1]
     files = sorted(file for file in root.rglob("*.py") if file.relative_to(root).parts[0] not in READERS)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

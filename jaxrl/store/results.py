@@ -1,4 +1,4 @@
-"""What a study found: reading a results folder back."""
+"""The results of a study, read from its folder."""
 
 import dataclasses
 import functools
@@ -31,11 +31,11 @@ from jaxrl.study.study import Study, require_same_spaces
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Results:
-    """What a study found."""
+    """The results of a complete study."""
 
     path: Path
     manifest: dict[str, Any]
-    runs: pd.DataFrame  # one row a run; the columns are those of jaxrl.store.tables.runs_table
+    runs: pd.DataFrame  # one row per run; jaxrl.store.tables.runs_table makes its columns
     curves: pd.DataFrame  # run, step (environment steps), metric, value
 
     def __repr__(self) -> str:
@@ -58,16 +58,16 @@ class Results:
 
     @functools.cached_property
     def study(self) -> Study:
-        """The study. Raises InputError if its environments or algorithms are not known here."""
+        """The study that was trained. Raises InputError if its environments or algorithms are unknown."""
         return Folder(self.path).study()
 
     @functools.cached_property
     def batches(self) -> tuple[Batch, ...]:
-        """The batches that its runs were trained in."""
+        """The batches in which the runs were trained."""
         return make_batches(self.study, self.manifest["plan"]["width"])
 
     def policy(self, run: int, *, seed: int = 0) -> Policy:
-        """The final policy of a run; `seed` is that of the draws of its `predict`.
+        """The final policy of a run. `seed` is for the draws of its `predict`.
 
         Raises InputError for an unknown run.
         """
@@ -86,12 +86,17 @@ class Results:
     ) -> pd.DataFrame:
         """Evaluates final policies in any environments whose observations and actions fit.
 
-        environments: one, several, or several by name. runs: all if None. explore: act as at the end of
-        training instead of greedily. Gives one row for each run and environment: run, setting, seed,
-        environment (the name), episodes, return and length (means over the episodes). All environments see
-        the same keys. Raises InputError for an unknown run or an environment that does not fit.
+        Args:
+          environments: one, several, or several by name.
+          episodes: episodes of each run in each environment. All environments use the same keys.
+          runs: numbers of runs; all runs if None.
+          explore: whether policies act as at the end of training instead of greedily.
+
+        Returns one row for each run and environment: run, setting, seed, environment (its name), episodes,
+        return and length (means over the episodes). Raises InputError for an unknown run or an environment
+        that does not fit.
         """
-        worlds, count = named(environments), require_count("episodes", episodes)
+        by_name, count = named(environments), require_count("episodes", episodes)
         wanted = None if runs is None else {int(run) for run in runs}
         if wanted is not None and not wanted:
             raise InputError("name at least one run")
@@ -106,7 +111,7 @@ class Results:
                 continue
             lanes, state = batch.lanes(), self.state(batch)
             keys = keys_at(lanes.keys.evaluation, batch.iterations)
-            for name, environment in worlds.items():
+            for name, environment in by_name.items():
                 require_same_spaces(name, environment, batch.runs[0].environment)
                 env, arrays = detach(environment)
                 totals = evaluate(
@@ -136,9 +141,9 @@ class Results:
     ) -> dict[str, np.ndarray]:
         """A data set: successive transitions of a run's final policy in its environment.
 
-        explore: act as at the end of training instead of greedily. Gives obs, action, reward, next_obs (the
-        true successor's, also at the end of an episode), terminated and truncated, [steps, ...] each. Raises
-        InputError for an unknown run or fewer than one step.
+        With `explore` the policy acts as at the end of training instead of greedily. Returns obs, action,
+        reward, next_obs (the true successor's, also at the end of an episode), terminated and truncated,
+        [steps, ...] each. Raises InputError for an unknown run or fewer than one step.
         """
         count = require_count("steps", steps)
         return transitions_of(self.policy(run), count, explore, random.key(seed))

@@ -1,4 +1,4 @@
-"""The shared arrays of a study: one file for each field, named by the hash of what it holds."""
+"""The shared arrays of a study: one file for each `Shared`, named by its hash."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from jaxrl.store.states import write_arrays
 
 
 def write_shared(folder: Path, configs: Iterable[Config]) -> None:
-    """Writes the shared arrays of some configs into a folder, those that it holds already excepted."""
+    """Writes the shared arrays of configs into a folder, unless it already holds them."""
     for config in configs:
         for value in config.parameters().values():
             if isinstance(value, Shared) and not _path(folder, value.hash).exists():

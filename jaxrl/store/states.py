@@ -1,8 +1,8 @@
-"""States of batches on disk: one safetensors file each, whole or absent, with a hash for each run.
+"""States of batches on disk: one safetensors file for each batch, whole or absent, and a hash for each run.
 
-Such a file is a JSON header, which gives type, shape and place of each array, and the arrays' bytes; it holds
-no code. Orbax's folder of 10 to 13 files took 4.5 to 8.3 times as long to write and 2.3 to 10 times as long
-to read (medians for states of PPO, DQN and SAC, 1 to 14 MB); being compressed, it was 6 to 21 % smaller.
+Such a file holds no code. It is a JSON header with the type, shape and place of each array, followed by the
+arrays' bytes. For states of PPO, DQN and SAC of 1 to 14 MB, Orbax wrote 10 to 13 files, took 4.5 to 8.3 times
+as long to write and 2.3 to 10 times as long to read (medians); its compressed files were 6 to 21 % smaller.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
 from jaxrl.store.tables import appearing_whole, file_hash
 
-# The types of arrays that can be saved, and the format's names of them.
+# The types of arrays that can be saved, and their names in the format.
 TYPES = {
     "bool": "BOOL",
     "int8": "I8",
@@ -42,9 +42,9 @@ TYPES = {
 
 
 def write_state(path: Path, state: State) -> str:
-    """Saves a state, typed keys as their data, so that it appears whole or not at all; gives its file's hash.
+    """Writes a state to a file, whole or not at all, typed keys as their data. Returns the file's hash.
 
-    Raises OSError where the file system refuses, InputError for an array of a type that is not in TYPES.
+    Raises OSError if the file system refuses, InputError for an array of a type that is not in TYPES.
     """
     return write_arrays(path, named_leaves(plain(state)))
 
@@ -52,16 +52,16 @@ def write_state(path: Path, state: State) -> str:
 def write_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> str:
-    """Writes a safetensors file, whole or not at all, without a copy of an array; gives its hash.
+    """Writes a safetensors file, whole or not at all, without copying arrays. Returns the file's hash.
 
-    metadata: texts that the file holds too. Raises what `write_state` does.
+    `metadata` are texts that the file also holds. Raises the errors of `write_state`.
     """
     pieces: Iterable[bytes | memoryview] = chain(
         [_header(arrays, metadata or {})], map(_bytes, arrays.values())
     )
     digest = hashlib.sha256()
-    # The library's `save` copies all arrays twice. Its `save_file` makes a temporary file of its own, which
-    # only the owner may read and which stays behind if the process is killed.
+    # The library's `save` copies all arrays twice. Its `save_file` makes a temporary file that only the owner
+    # may read and that stays behind if the process is killed.
     with appearing_whole(path) as temporary, temporary.open("wb") as file:
         for piece in pieces:
             file.write(piece)
@@ -70,9 +70,9 @@ def write_arrays(
 
 
 def read_state(path: Path, shapes: State, expected: str) -> State:
-    """Reads a state of these shapes, whose file has the `expected` hash, that `write_state` saved.
+    """Reads a state of these shapes from a file of `write_state` that has the `expected` hash.
 
-    Raises InputError if it cannot.
+    Raises InputError if it cannot be read.
     """
     leaves = named_leaves(shapes)
 
@@ -86,12 +86,12 @@ def read_state(path: Path, shapes: State, expected: str) -> State:
         saved = jnp.asarray(file.get_tensor(name))
         if not is_key(leaf):
             return saved
-        # The leaf says which generator, since an environment's keys may be of another one than the study's.
+        # The leaf determines the generator, since an environment may have keys of another generator.
         return random.wrap_key_data(saved, impl=random.key_impl(jnp.empty((), leaf.dtype)))
 
     try:
         if file_hash(path) != expected:
-            raise InputError(f"{path} was altered or cut short: its hash is not that of its note")
+            raise InputError(f"{path} was altered or cut short: its hash is not the recorded one")
         with safe_open(path, framework="numpy") as file:
             if differing := leaves.keys() ^ file.keys():
                 name = min(differing)
@@ -112,7 +112,7 @@ def plain(state: State) -> State:
 
 
 def lane_hashes(state: State, lanes: Sequence[int]) -> list[str]:
-    """For each of these lanes, a hash of all bits of its state."""
+    """A hash of all bits of the state in each of these lanes."""
     leaves = jax.tree.leaves(plain(state))
     hashes = []
     for lane in lanes:
@@ -129,12 +129,12 @@ def is_key(leaf: Any) -> bool:
 
 
 def named_leaves(state: State) -> dict[str, Any]:
-    """The leaves of a state by their places in it."""
+    """The leaves of a state by their paths in it."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
 
 
 def _header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """How a safetensors file begins: where each array lies among the bytes that follow, in this order.
+    """The beginning of a safetensors file: type, shape and place of each array among the bytes that follow.
 
     Raises InputError for an array of a type that is not in TYPES.
     Source: https://huggingface.co/docs/safetensors, "Format".

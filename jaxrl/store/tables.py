@@ -17,11 +17,10 @@ from jaxrl.study.study import Run, Study
 
 
 def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None) -> pd.DataFrame:
-    """One row a run, `running` until it is known which failed, and at which iteration in which metric.
+    """The table of runs, one row per run. Tuples are written as in `--set`.
 
-    Tuples are written as in `--set`.
+    `failed` maps a failed run to the iteration and the metric; the status is "running" while it is None.
     """
-
     failures = failed or {}
     settings = {run.setting: run for run in study.runs()}
     described = {setting: _setting_columns(run) for setting, run in settings.items()}
@@ -47,7 +46,7 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
 
 
 def _setting_columns(run: Run) -> dict[str, Any]:
-    """What all runs of a setting have in common."""
+    """The columns that are the same for all runs of a setting."""
     solved = run.environment.solved_return
     return {
         "environment": registry.name_of(run.environment),
@@ -71,7 +70,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
-    """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it cannot."""
+    """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it fails."""
     try:
         if expected is not None and file_hash(path) != expected:
             raise InputError(f"{path} was altered or cut short: its hash is not the manifest's")
@@ -81,7 +80,7 @@ def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or 'it is no table'}") from None
+        raise InputError(f"{path} cannot be read: {error.strerror or 'it is not a table'}") from None
     except ValueError:
         raise InputError(f"{path} cannot be read: it was altered or cut short") from None
 
@@ -93,7 +92,10 @@ def file_hash(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing_whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place once the block is done, a power cut included."""
+    """A temporary path that replaces `path` at the end of the block.
+
+    Even after a power cut, `path` is the old file or the whole new one.
+    """
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
     _sync(temporary, os.O_RDWR)
@@ -103,7 +105,7 @@ def appearing_whole(path: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path, flags: int) -> None:
-    """Waits until what was written is on the disk."""
+    """Waits until a file or folder is on the disk."""
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)

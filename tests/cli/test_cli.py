@@ -161,7 +161,7 @@ def test_verify_fails_where_a_state_is_damaged(lake, tmp_path, capsys):
     assert exit_code(["verify", str(copy)]) == 1
     out, err = capsys.readouterr()
     assert "is damaged: its checkpoint is missing" in out
-    assert "saved states: 0 of 1 as their hashes say" in out
+    assert "saved states: 0 of 1 match their hashes" in out
     assert not err
 
 

@@ -163,7 +163,7 @@ class OwnStep(GridWorld):
 
 
 def test_an_environment_whose_step_does_more_is_refused():
-    with pytest.raises(InputError, match="OwnStep has a step of its own"):
+    with pytest.raises(InputError, match="OwnStep overrides step"):
         enumerate_mdp(OwnStep())
 
 

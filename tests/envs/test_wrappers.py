@@ -86,16 +86,16 @@ def test_masked_shows_the_entries_that_are_seen():
     ("env", "message"),
     [
         (Randomised(env=LONG, high=SHORT), "the range of gravity is upside down, from 20.0 to 9.8$"),
-        (Randomised(env=CartPole(), high=Pendulum()), "needs two environments of one kind"),
+        (Randomised(env=CartPole(), high=Pendulum()), "needs two environments of one class"),
         (
             Randomised(env=GridWorld(), high=GridWorld(size=5)),
-            "needs two environments of one kind with equal static",
+            "needs two environments of one class with equal static",
         ),
         (
             Randomised(env=CartPole(), high=CartPole(max_steps=600)),
             "max_steps must be the same in both, got 500 and 600$",
         ),
-        (Scheduled(env=CartPole(), end=Pendulum()), "needs two environments of one kind"),
+        (Scheduled(env=CartPole(), end=Pendulum()), "needs two environments of one class"),
         (Masked(env=GridWorld()), "^Masked needs flat observations; those of GridWorld are Discrete"),
         (
             Masked(env=CartPole(), seen=(4,)),

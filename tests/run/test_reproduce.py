@@ -44,7 +44,7 @@ def test_another_generator_gives_other_bits_which_come_back(study, tmp_path):
 
 def test_every_run_of_a_study_can_be_verified(study):
     states, *verified = verify(study, 100)
-    assert str(states) == "saved states: 4 of 4 as their hashes say"
+    assert str(states) == "saved states: 4 of 4 match their hashes"
     assert [reproduction.run for reproduction in verified] == list(range(10))
     assert all(reproduction.first is None for reproduction in verified)
 
@@ -59,7 +59,7 @@ def test_a_damaged_state_is_reported_and_the_others_are_verified(copy):
     file.write_bytes(file.read_bytes()[:-40])
     states, *verified = verify(copy, 100)
     assert not states.acceptable
-    said = r"batch 1 of .* \(runs 3 to 4\) is damaged: .* --rerun 1\nsaved states: 3 of 4 as their hashes say"
+    said = r"batch 1 of .* \(runs 3 to 4\) is damaged: .* --rerun 1\nsaved states: 3 of 4 match their hashes"
     assert re.fullmatch(said, str(states))
     assert [reproduction.run for reproduction in verified] == [0, 1, 2, 5, 6, 7, 8, 9]
 
@@ -70,7 +70,7 @@ def test_a_forced_resume_excuses_only_what_it_trained(copy):
         resume(copy.path, rerun=3, force=True)
     changed = altered(altered(load(copy.path), 0, 640), 8, 640)
     assert not replay(changed, 0).acceptable
-    assert "as may be with another the code of GridWorld-v0 ('0000" in str(replay(changed, 8))
+    assert "which may be due to the code of GridWorld-v0 ('0000" in str(replay(changed, 8))
     with other_code():
         assert replay(changed, 0).acceptable
         assert "though machine and versions are the same" in str(replay(changed, 8))
@@ -117,7 +117,7 @@ def test_values_on_one_side_alone_are_counted_with_other_versions_too(study):
     curves = study.curves.assign(value=values.mask(points[0]))[~points[1]]
     reproduction = replay(dataclasses.replace(study, curves=curves, manifest=manifest), 0)
     assert reproduction.acceptable
-    assert "at most by 1e-06, 2 values missing or NaN on one side, as may be with" in str(reproduction)
+    assert "by at most 1e-06, 2 values missing or NaN on one side, which may be due to" in str(reproduction)
 
 
 def altered(results, run, step):
@@ -139,7 +139,7 @@ def test_what_differs_first_is_named(copy):
     assert reproduction.deviation == pytest.approx(1e-6, rel=1e-3)
     assert not reproduction.acceptable
     assert str(reproduction) == (
-        "run 7: differs, first in eval_return at step 320, at most by 1e-06, "
+        "run 7: differs, first in eval_return at step 320, by at most 1e-06, "
         "though machine and versions are the same"
     )
     assert replay(load(copy.path), 6).first is None

@@ -319,7 +319,7 @@ def test_an_extension_that_was_interrupted_is_finished_without_its_options(copy,
         patch.setattr(Folder, "save", crash)
         with pytest.raises(Crash):
             resume(copy.path, more_seeds="100:102", steps=1_280)
-    remedy = f"or finish what was begun with: jaxrl resume {re.escape(str(copy.path))}$"
+    remedy = f"or finish the study as it is: jaxrl resume {re.escape(str(copy.path))}$"
     for again in ({"more_seeds": "100:102"}, {"steps": 1_280}):
         with pytest.raises(InputError, match=remedy):
             resume(copy.path, **again)
@@ -390,7 +390,7 @@ def test_other_versions_are_refused_unless_forced(copy):
     manifest = json.loads((copy.path / "manifest.json").read_text())
     manifest["machine"]["jaxlib"] = "0.1"
     (copy.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"was trained with jaxlib '0\.1', here it is .*--force goes on"):
+    with pytest.raises(InputError, match=r"was trained with jaxlib '0\.1', here it is .*--force continues"):
         resume(copy.path, more_seeds=[9])
     forced = resume(copy.path, more_seeds=[9], force=True)
     (note,) = forced.manifest["resumed"]

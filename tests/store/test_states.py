@@ -148,7 +148,7 @@ def flipped(place):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (flipped(0), "was altered or cut short: its hash is not that of its note"),
+        (flipped(0), "was altered or cut short: its hash is not the recorded one"),
         (flipped(12), "was altered or cut short"),
         (flipped(-1), "was altered or cut short"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "was altered or cut short"),
