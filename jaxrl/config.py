@@ -27,6 +27,7 @@ __all__ = [
     "grid",
     "meanings",
     "shared",
+    "shared_bytes",
     "stack",
     "static",
     "traced",
@@ -126,7 +127,7 @@ class Config:
         values: dict[str, Any] = {}
         for field in _fields(self):
             value = getattr(self, field.name)
-            values[field.name] = value.item() if isinstance(value, np.generic) else value
+            values[field.name] = _plain(value)
             if isinstance(value, Config):
                 values |= {f"{field.name}.{name}": each for name, each in value.parameters().items()}
         return values
@@ -170,9 +171,15 @@ def stack(configs: Sequence[C]) -> C:
 
 
 def detach(config: C) -> tuple[C, dict[str, Any]]:
-    """A config without its shared arrays, and the arrays by the dotted names of their fields."""
-    found = {name: value.arrays for name, value in config.parameters().items() if isinstance(value, Shared)}
-    return config.replace(**dict.fromkeys(found)), found
+    """A config without its shared arrays, and these by the dotted names of their fields."""
+    found = {name: value for name, value in config.parameters().items() if _is_shared(config, name)}
+    arrays = {name: value.arrays if isinstance(value, Shared) else value for name, value in found.items()}
+    return config.replace(**dict.fromkeys(found)), arrays
+
+
+def shared_bytes(config: Config) -> int:
+    """Bytes of a config's shared arrays, which every device holds once."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(detach(config)[1]))
 
 
 def attach(config: C, arrays: Mapping[str, Any]) -> C:
@@ -214,6 +221,21 @@ def meanings(config: Config) -> dict[str, str]:
         if isinstance(held, Config):
             texts |= {f"{field.name}.{name}": text for name, text in meanings(held).items()}
     return texts
+
+
+def _is_shared(config: Any, name: str) -> bool:
+    """Whether the field of this dotted name is a shared one that holds arrays."""
+    *outer, last = name.split(".")
+    for each in outer:
+        config = getattr(config, each)
+    return last in names_of(type(config), "shared") and getattr(config, last) is not None
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's, also in a tuple, as Python's."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def names_of(cls: type, kind: str) -> tuple[str, ...]:

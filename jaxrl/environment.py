@@ -1,5 +1,6 @@
 """What the author of an environment imports."""
 
+from jaxrl.config import attach, detach
 from jaxrl.fields import component, shared, static, traced
 from jaxrl.mdp.environment import Environment, State, check_contract
 from jaxrl.mdp.episode import Episode, Experience, Transition
@@ -18,8 +19,10 @@ __all__ = [
     "State",
     "Transition",
     "Wrapper",
+    "attach",
     "check_contract",
     "component",
+    "detach",
     "draw",
     "draw_below",
     "shared",

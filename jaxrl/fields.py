@@ -112,6 +112,18 @@ class Shared(Mapping[str, Any]):
 jax.tree_util.register_pytree_node(Shared, lambda arrays: ((), arrays), lambda arrays, _: arrays)
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `Shared.flat`: names joined by slashes become dicts in dicts."""
+    arrays: dict[str, Any] = {}
+    for name, array in flat.items():
+        *outer, last = name.split("/")
+        holder = arrays
+        for step in outer:
+            holder = holder.setdefault(step, {})
+        holder[last] = array
+    return arrays
+
+
 def kind_of(field: dataclasses.Field) -> str:
     """The kind of a field: "traced", "static", "component" or "shared"."""
     unmarked = "component" if hasattr(field.default, "with_values") else "traced"
@@ -187,7 +199,10 @@ def _frozen(name: str, value: Any) -> Any:
         )
     if isinstance(value, Mapping):
         return {inner: _frozen(inner, each) for inner, each in sorted(value.items())}
-    array = np.asarray(value).view()
+    try:
+        array = np.asarray(value).view()
+    except ValueError:  # of parts that do not fit together
+        array = np.empty(0, object)
     if array.dtype.kind not in "biufc":
         raise InputError(f"the shared array {name!r} must hold numbers, got {value!r}")
     array.flags.writeable = False

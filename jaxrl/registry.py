@@ -16,9 +16,11 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxrl.config import Config, field_type
 from jaxrl.errors import InputError, unknown
-from jaxrl.fields import Shared, parse_value, shown
+from jaxrl.fields import Shared, nested, parse_value, shown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 
@@ -93,8 +95,17 @@ def parse(config: Config, name: str, text: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Config):
         return component(kind, text)
     if kind is Shared:
-        raise InputError(f"{name} holds arrays, which cannot be written as text; give them in Python")
+        return _read_arrays(text)
     return parse_value(f"{type(config).__name__}.{name}", kind, text)
+
+
+def _read_arrays(path: str) -> Shared:
+    """The arrays of an npz file. Raises InputError if it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Shared(nested(dict(file)))
+    except (OSError, ValueError, AttributeError) as error:  # no such file, no npz file, a single array
+        raise InputError(f"{path} cannot be read as an npz file of arrays: {error}") from None
 
 
 def name_of(config: Config) -> str:

@@ -436,8 +436,9 @@ def test_shared_arrays_are_read_only_and_no_leaves():
     for bad in ({"a.b": np.ones(1)}, {"a/b": np.ones(1)}, {"": np.ones(1)}):
         with pytest.raises(InputError, match="name of a shared array"):
             Outer(table=bad)
-    with pytest.raises(InputError, match="'a' must hold numbers"):
-        Outer(table={"a": ["x"]})
+    for bad in (["x"], ({"b": np.ones(1)},), (np.ones(1), np.ones((2, 2)))):
+        with pytest.raises(InputError, match="'a' must hold numbers"):
+            Outer(table={"a": bad})
 
 
 def test_detached_arrays_are_attached_again_while_tracing():
@@ -454,14 +455,18 @@ def test_detached_arrays_are_attached_again_while_tracing():
     assert total(plain, arrays) == 7
 
 
-def test_parse_finds_components_by_name():
+def test_parse_finds_components_by_name(tmp_path):
     ppo = PPO()
     assert parse(ppo, "network", "mlp") == MLP()
     assert parse(ppo, "network.hidden", "8/4") == (8, 4)
     with pytest.raises(InputError, match=r"^unknown network 'mpl': did you mean 'mlp'\? known are mlp$"):
         parse(ppo, "network", "mpl")
-    with pytest.raises(InputError, match="cannot be written as text"):
-        parse(Outer(table=TABLE), "table", "x")
+    np.savez(tmp_path / "table.npz", **{"a": TABLE["a"], "b/c": TABLE["b"]["c"]})
+    assert parse(Outer(), "table", str(tmp_path / "table.npz")) == Outer(table=TABLE).table
+    (tmp_path / "bad.npz").write_bytes(b"no zip")
+    for name in ("bad.npz", "missing.npz"):
+        with pytest.raises(InputError, match=f"{name} cannot be read as an npz file of arrays: "):
+            parse(Outer(), "table", str(tmp_path / name))
 
 
 def test_plain_values_give_the_config_back():

@@ -6,13 +6,13 @@ from flax import struct
 from jax import Array, random
 
 from envs.wrappers.ranges import between, require_ends
-from jaxrl.environment import Environment, Wrapper, component
+from jaxrl.environment import Environment, Wrapper, attach, component, detach
 from jaxrl.environment import State as Inner
 from jaxrl.errors import InputError
 
 
 class State(struct.PyTreeNode):
-    env: Environment  # with the constants that the episode drew
+    env: Environment  # without shared arrays: with the constants that the episode drew
     inner: Inner  # the state of `env`
 
 
@@ -36,20 +36,25 @@ class Randomised(Wrapper):
 
     def reset(self, key: Array) -> State:
         key_constants, key_reset = random.split(key)
-        leaves, structure = jax.tree.flatten(self.env)
+        (low, arrays), (high, _) = detach(self.env), detach(self.high)
+        leaves, structure = jax.tree.flatten(low)
         shares = random.uniform(key_constants, (len(leaves),))
-        drawn = between(self.env, self.high, jax.tree.unflatten(structure, [*shares]))
-        return State(drawn, drawn.reset(key_reset))
+        drawn = between(low, high, jax.tree.unflatten(structure, [*shares]))
+        return State(drawn, attach(drawn, arrays).reset(key_reset))
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
-        inner, reward, terminated = state.env.step(key, state.inner, action)
+        inner, reward, terminated = self.drawn(state).step(key, state.inner, action)
         return state.replace(inner=inner), reward, terminated
 
     def observe(self, state: State) -> Array:
-        return state.env.observe(state.inner)
+        return self.drawn(state).observe(state.inner)
 
     def render(self, state: State) -> np.ndarray:
-        return state.env.render(state.inner)
+        return self.drawn(state).render(state.inner)
 
     def text(self, state: State) -> str:
-        return state.env.text(state.inner)
+        return self.drawn(state).text(state.inner)
+
+    def drawn(self, state: State) -> Environment:
+        """The environment of an episode, with the shared arrays that its state does not carry."""
+        return attach(state.env, detach(self.env)[1])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from envs.wrappers.ranges import between, require_ends
-from jaxrl.environment import Environment, Wrapper, component, traced
+from jaxrl.environment import Environment, Wrapper, attach, component, detach, traced
 
 
 class Scheduled(Wrapper):
@@ -24,4 +24,6 @@ class Scheduled(Wrapper):
 
     def at(self, t: Array, total: Array) -> Self:
         share = jnp.clip(t / jnp.maximum(self.fraction * total, 1.0), 0.0, 1.0)
-        return self.replace(env=between(self.env.at(t, total), self.end.at(t, total), share))
+        now = super().at(t, total)
+        (start, arrays), (end, _) = detach(now.env), detach(now.end)
+        return now.replace(env=attach(between(start, end, share), arrays))

@@ -1,6 +1,7 @@
 """Live logs: a training's metrics in TensorBoard or Weights & Biases while it runs (`jaxrl train --log`).
 
-Every run is a run there too, named by environment, algorithm and seed.
+Each of the first 100 runs is a run there too, named by environment, algorithm and seed. `jaxrl export` writes
+all runs of a complete study.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ from jaxrl.errors import unknown
 from jaxrl.run.callbacks import Callback, ChunkReport
 from jaxrl.study.study import Run
 from jaxrl.text import file_name
+
+MOST = 100  # runs that are logged, the first ones: each keeps a file open
 
 
 class Log(Protocol):
@@ -77,7 +80,7 @@ LOGS: Mapping[str, Callable[[Path, Run], Log]] = {
 
 @contextlib.contextmanager
 def log_to(to: str, folder: str | os.PathLike[str]) -> Iterator[Callback]:
-    """A callback for `train` and `resume` that logs every chunk of every run.
+    """A callback for `train` and `resume` that logs every chunk of the first 100 runs.
 
     to: "tensorboard" or "wandb". Raises InputError for another, or a package that is not installed.
     """
@@ -88,6 +91,8 @@ def log_to(to: str, folder: str | os.PathLike[str]) -> Iterator[Callback]:
 
     def write(report: ChunkReport) -> None:
         for place, run in enumerate(report.runs):
+            if run.id >= MOST:
+                continue
             if run.id not in logs:
                 logs[run.id] = LOGS[to](Path(folder), run)
             values: dict[str, Any] = {name: float(each[place]) for name, each in report.metrics.items()}

@@ -94,14 +94,14 @@ def effects(text: str | None) -> float | dict[str, float] | None:
         ) from None
 
 
-def grids(
-    names: str, look_up: Callable[[str], "Config"], option: str, assignments: Sequence[str]
-) -> list[Any]:
-    """The configs with the names "a,b", each with every combination of an option's assignments.
+def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
+    """The registered configs of the names "a,b". Raises InputError."""
+    return [look_up(name) for name in names.split(",")]
 
-    Raises InputError for an unknown name or field, or a bad value.
-    """
-    return [config for name in names.split(",") for config in _grid(look_up(name), option, assignments)]
+
+def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) -> list[Any]:
+    """The configs that an option's assignments make of each of some. Raises InputError."""
+    return [changed for config in configs for changed in _grid(config, option, assignments)]
 
 
 def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:

@@ -37,9 +37,10 @@ def evaluate(
 
     training.prepare()
     results = load(folder)
-    names = environment or ",".join(dict.fromkeys(map(registry.name_of, results.study.environments)))
+    trained_in = results.study.environments
+    bases = trained_in if environment is None else arg.named(environment, registry.environment)
     table = results.evaluate(
-        arg.grids(names, registry.environment, "--env", env),
+        arg.grids(bases, "--env", env),
         episodes=arg.integer("episodes", episodes),
         runs=None if runs is None else parse_seeds(runs),
         explore=explore,

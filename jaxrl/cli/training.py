@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.printing import print_outcomes, print_plan, print_summary
+from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
     from jaxrl.run.callbacks import Callback
@@ -56,16 +57,18 @@ def train(
             an equal share of half of a processor's free memory.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
-        log: writes the metrics of every chunk for TensorBoard or Weights & Biases, into the results folder.
+        log: writes every chunk of the first 100 runs into the results folder, for the tool of that name.
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry
     from jaxrl.run import train as run
 
     prepare()
-    environments = arg.grids(environment, registry.environment, "--env", env)
+    environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
+    if evaluate_in and len(environments) > 1:
+        raise InputError(f"--evaluate-in needs one training environment, got {len(environments)}")
     what: dict[str, Any] = {
-        "algorithm": arg.grids(algorithm, registry.algorithm, "--set", set),
+        "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
         "environment": environments,
         "evaluate_in": arg.evaluations(environments[0], evaluate_in),
         "seeds": seeds,

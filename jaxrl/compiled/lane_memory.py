@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,24 +44,29 @@ class LaneNeeds(NamedTuple):
     host: bool  # whether it calls back into Python
 
 
-def lane_needs(algorithm: Algorithm, environment: Environment, episodes: int) -> LaneNeeds:
-    """The needs of a lane whose evaluations have this many episodes.
+def lane_needs(
+    algorithm: Algorithm, environment: Environment, episodes: int, evaluate_in: Sequence[Environment] = ()
+) -> LaneNeeds:
+    """The needs of a lane whose evaluations, in its environment and in others, have this many episodes.
 
     The total is an estimate, since the compiler fuses operations and adds copies. Raises InputError if the
     algorithm breaks its contract, as `check_algorithm` does.
     """
     state, iteration = check_algorithm(algorithm, environment)
-    attached, shared = without_arrays(algorithm, environment)
+    evaluations = [evaluation_jaxpr(algorithm, env, state, episodes) for env in (environment, *evaluate_in)]
+    jaxprs = [iteration.jaxpr, *evaluations]
+    resident = sum(map(_size, jax.tree.leaves(state)))
+    return LaneNeeds(resident, resident + max(map(peak_bytes, jaxprs)), any(map(calls_host, jaxprs)))
+
+
+def evaluation_jaxpr(algorithm: Algorithm, env: Environment, state: State, episodes: int) -> Jaxpr:
+    """One run's evaluation, traced for a state of these shapes."""
+    attached, shared = without_arrays(algorithm, env)
 
     def play(state: State, shared: Any) -> Any:
         return evaluate_run(*attached(shared), state, random.key(0), episodes)
 
-    evaluation = jax.make_jaxpr(play)(state, shared)
-    resident = sum(map(_size, jax.tree.leaves(state)))
-    working = max(peak_bytes(iteration.jaxpr), peak_bytes(evaluation.jaxpr))
-    return LaneNeeds(
-        resident, resident + working, calls_host(iteration.jaxpr) or calls_host(evaluation.jaxpr)
-    )
+    return jax.make_jaxpr(play)(state, shared).jaxpr
 
 
 def peak_bytes(jaxpr: Jaxpr) -> int:

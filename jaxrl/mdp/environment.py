@@ -113,6 +113,8 @@ def check_contract(env: Environment) -> None:
 def _check_space(what: str, space: Any) -> Space:
     if not isinstance(space, Discrete | Box):
         raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; it may lack @property")
+    if isinstance(space, Discrete) and space.shape:
+        raise InputError(f"{what} must be one number, a Discrete of shape (), got shape {space.shape}")
     if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
         raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
     return space

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from jax import Array
 
+from jaxrl.config import names_of
 from jaxrl.fields import component
 from jaxrl.mdp.environment import Environment, State
 from jaxrl.mdp.spaces import Space
@@ -28,7 +29,10 @@ class Wrapper(Environment):
         return f"{type(self).__name__}({self.env.title})"
 
     def at(self, t: Array, total: Array) -> Self:
-        return self.replace(env=self.env.at(t, total))
+        held = {name: getattr(self, name) for name in names_of(type(self), "component")}
+        return self.replace(
+            **{name: env.at(t, total) for name, env in held.items() if isinstance(env, Environment)}
+        )
 
     @property
     def observation_space(self) -> Space:

@@ -11,7 +11,7 @@ from jaxrl import registry
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.rollout import rollout, start_episodes
-from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.environment import Environment, check_contract
 from jaxrl.mdp.episode import Experience, Memory
 from jaxrl.store.policy import Policy
 
@@ -39,6 +39,7 @@ def named(
         if not isinstance(env, Environment):
             raise InputError(f"{name} must be an Environment such as CartPole(), got {env!r}")
         env.validate()
+        check_contract(env)
     return dict(environments)
 
 

@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from jaxrl import registry
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
+from jaxrl.fields import nested
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
-from jaxrl.store.shared import nested
 from jaxrl.store.states import is_key, named_leaves, write_arrays
 
 FORMAT = 1  # of the file; other formats are refused

@@ -124,7 +124,10 @@ class Results:
                     count,
                     explore,
                 )
-                returns, lengths, _ = jax.device_get(totals)
+                returns, lengths, valid = jax.device_get(totals)
+                if not valid.all():
+                    name_of = type(lanes.algorithm).__name__
+                    raise InputError(f"{name_of}.act gave an action that {environment.title} does not have")
                 rows += [
                     {"run": run.id, "setting": run.setting, "seed": run.seed, "environment": name}
                     | {

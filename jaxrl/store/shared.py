@@ -1,14 +1,14 @@
 """The shared arrays of a study: one file for each `Shared`, named by its hash."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
+from jaxrl.fields import nested
 from jaxrl.store.states import write_arrays
 
 
@@ -33,18 +33,6 @@ def read_shared(folder: Path) -> dict[str, Shared]:
             raise InputError(f"{path} was altered: its name is not the hash of its arrays")
         found[value.hash] = value
     return found
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `Shared.flat`: names joined by slashes become dicts in dicts."""
-    arrays: dict[str, Any] = {}
-    for name, array in flat.items():
-        *outer, last = name.split("/")
-        holder = arrays
-        for step in outer:
-            holder = holder.setdefault(step, {})
-        holder[last] = array
-    return arrays
 
 
 def _path(folder: Path, digest: str) -> Path:

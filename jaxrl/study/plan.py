@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from jaxrl.compiled.lane_memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
+from jaxrl.config import shared_bytes
 from jaxrl.errors import InputError
 from jaxrl.study.batch import Batch
 from jaxrl.study.placement import place_batches
@@ -55,11 +56,15 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     width = None if width is None else require_count("width", width)
     groups = list(_groups(study).values())
     programs = {members[0].program: members[0] for members in groups}
+    others = [environment for _, environment in study.evaluate_in]
     needed = [
-        lane_needs(run.algorithm, run.environment, study.evaluation_episodes) for run in programs.values()
+        lane_needs(run.algorithm, run.environment, study.evaluation_episodes, others)
+        for run in programs.values()
     ]
     lane = max(needed, key=lambda each: each.total)
     limit, devices = device_budget() if memory is None else memory, jax.local_device_count()
+    configs = [config for run in programs.values() for config in (run.algorithm, run.environment)]
+    limit -= max(map(shared_bytes, [*configs, *others]))
     least = width or 1
     if least * lane.total > limit:
         raise InputError(

@@ -21,6 +21,7 @@ C = TypeVar("C", bound=Config)
 # The columns of the table of runs apart from hyper-parameters and the environment's "env.<field>".
 COLUMNS = {
     "run",
+    "env",
     "environment",
     "algorithm",
     "seed",

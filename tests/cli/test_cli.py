@@ -124,6 +124,14 @@ def test_evaluate_shows_each_environment_and_setting(lake, tmp_path, capsys):
     assert re.search(r"FrozenLake-v1 +q_learning +1 ", capsys.readouterr().out)
 
 
+def test_evaluate_begins_with_the_training_environment(tmp_path, capsys):
+    out = str(tmp_path / "short")
+    main([*LAKE, *SMALL, "--env", "is_slippery=false", "--env", "max_steps=9", "--out", out])
+    capsys.readouterr()
+    main(["evaluate", out, "--env", "success_rate=0.5", "--episodes", "1"])
+    assert "FrozenLake-v1 max_steps=9 is_slippery=False success_rate=0.5" in capsys.readouterr().out
+
+
 def test_a_study_is_evaluated_in_named_environments_and_logged(tmp_path):
     out = tmp_path / "lake"
     dry = ["--evaluate-in", "dry:is_slippery=false,max_steps=20", "--log", "tensorboard"]
@@ -269,6 +277,10 @@ def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
             "unknown field of FrozenLake 'is_slipery': did you mean",
         ),
         ([*LAKE, *SMALL, "--log", "tensorbord"], "unknown log 'tensorbord': did you mean 'tensorboard'?"),
+        (
+            [*LAKE, *SMALL, "--env", "max_steps=5,6", "--evaluate-in", "dry:is_slippery=false"],
+            "--evaluate-in needs one training environment, got 2",
+        ),
         ([*POLE, *SMALL, "--set", "network=gru"], "unknown network 'gru': known are mlp"),
         ([*POLE, *SMALL, "--set", "network.hiden=8"], "unknown field of MLP 'hiden': did you mean 'hidden'?"),
         ([*POLE, *SMALL, "--set", "clip"], "--set needs field=value or field=value,value,..., got 'clip'"),

@@ -1,5 +1,7 @@
 """Wrappers beside the environments that they hold."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from jax import random
 
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
 from envs.wrappers import WRAPPERS, Masked, Randomised, Scheduled
-from jaxrl.environment import Wrapper, check_contract
+from jaxrl.environment import Wrapper, attach, check_contract, detach, shared, traced
 from jaxrl.errors import InputError
 from jaxrl.mdp.episode import Episode
 
@@ -80,6 +82,47 @@ def test_masked_shows_the_entries_that_are_seen():
     np.testing.assert_array_equal(env.observe(state), [state.theta, state.x])
     assert env.observation_space.shape == (2,)
     np.testing.assert_allclose(env.observation_space.high, [24 * np.pi / 180, 4.8], rtol=1e-6)
+
+
+class Lookup(GridWorld):
+    """A world whose rewards come from a table that all lanes share."""
+
+    bonus: float = traced(0.0)
+    table: Any = shared("rewards: [states]")
+
+    def step(self, key, state, action):
+        successor, _, terminated = super().step(key, state, action)
+        return successor, self.table["reward"][successor] + self.bonus, terminated
+
+
+TABLE = {"reward": np.arange(16, dtype=np.float32)}
+ENDS = Lookup(table=TABLE), Lookup(table=TABLE, bonus=2.0)
+
+
+@pytest.mark.parametrize("env", [Randomised(env=ENDS[0], high=ENDS[1]), Scheduled(env=ENDS[0], end=ENDS[1])])
+def test_shared_arrays_are_neither_drawn_nor_carried(env):
+    plain, arrays = detach(env.arrays())
+
+    @jax.jit
+    def play(arrays):
+        world = attach(plain, arrays).at(jnp.int32(1), jnp.int32(2))
+        state = world.reset(random.key(0))
+        return state, world.step(random.key(1), state, jnp.int32(1))
+
+    state, (_, reward, _) = play(arrays)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) < 16
+    assert 4 <= float(reward) <= 6
+    if isinstance(env, Scheduled):
+        assert reward == 5
+
+
+def test_a_curriculum_inside_of_a_range_moves_both_ends():
+    low, high = (
+        Scheduled(env=CartPole(pole_length=0.5), end=CartPole(pole_length=end)) for end in (1.0, 2.0)
+    )
+    last = Randomised(env=low, high=high).arrays().at(jnp.int32(9), jnp.int32(9))
+    assert float(last.env.env.pole_length) == 1.0
+    assert float(last.high.env.pole_length) == 2.0
 
 
 @pytest.mark.parametrize(

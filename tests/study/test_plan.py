@@ -437,3 +437,20 @@ def test_bad_sizes(text):
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (38.12e6, "38.1 MB"), (4e9, "4 GB")])
 def test_sizes_are_shown_in_three_digits(size, text):
     assert shown_bytes(size) == text
+
+
+def test_environments_of_evaluation_count_in_the_plan():
+    """Their callbacks into Python would block a program of several devices for ever."""
+    options = {"seeds": 2, "steps": 100, "evaluation_episodes": 1}
+    pole = CartPole(max_steps=20)
+    plain = make_plan(make_study(QLearning(), GridWorld(), **options))
+    assert plain.multi_device
+    hosted = registry.environment("gymnasium:FrozenLake-v1").replace(max_steps=20)
+    assert not make_plan(
+        make_study(QLearning(), FrozenLake(), evaluate_in={"gym": hosted}, **options)
+    ).multi_device
+    small = make_plan(make_study(PPO(num_steps=16), pole, seeds=2, steps=100, evaluation_episodes=1))
+    crowded = make_study(
+        PPO(num_steps=16), pole, evaluate_in={"same": pole}, **(options | {"evaluation_episodes": 9_999})
+    )
+    assert make_plan(crowded).lane.total > small.lane.total
