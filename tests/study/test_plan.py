@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from envs import CartPole, FrozenLake, GridWorld
+from envs.adapters.from_gymnasium import FromGymnasium
 from envs.wrappers import Masked
 from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, QLearning
@@ -445,7 +446,7 @@ def test_environments_of_evaluation_count_in_the_plan():
     pole = CartPole(max_steps=20)
     plain = make_plan(make_study(QLearning(), GridWorld(), **options))
     assert plain.multi_device
-    hosted = registry.environment("gymnasium:FrozenLake-v1").replace(max_steps=20)
+    hosted = FromGymnasium(name="FrozenLake-v1", max_steps=20)
     assert not make_plan(
         make_study(QLearning(), FrozenLake(), evaluate_in={"gym": hosted}, **options)
     ).multi_device
