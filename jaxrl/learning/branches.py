@@ -35,14 +35,30 @@ def _follow(jaxpr: Jaxpr, sources: Sequence[Sources], found: set[str]) -> list[S
 
 
 def _through(eqn: JaxprEqn, inputs: list[Sources], union: Sources, found: set[str]) -> Sources:
-    """The sources of an equation's outputs: the union of all inputs' sources. Follows its inner jaxprs.
-
-    In a loop every input gets the union, since a carry may come to depend on any of them.
-    """
+    """The sources of an equation's outputs, those within its inner jaxprs followed."""
     for inner in eqn.params.values():
         for each in inner if isinstance(inner, tuple | list) else (inner,):
             body = each.jaxpr if isinstance(each, ClosedJaxpr) else each
             if isinstance(body, Jaxpr):
-                same = len(body.invars) == len(inputs) and eqn.primitive.name not in ("scan", "while")
-                _follow(body, inputs if same else [union] * len(body.invars), found)
+                _follow(body, _inputs_of(eqn, each, inputs, union, len(body.invars)), found)
     return union
+
+
+def _inputs_of(
+    eqn: JaxprEqn, body: object, inputs: list[Sources], union: Sources, count: int
+) -> list[Sources]:
+    """The sources of the `count` inputs of a jaxpr within an equation.
+
+    What a loop carries has those of all its inputs: what it begins with need not be what it becomes.
+    """
+    params, name = eqn.params, eqn.primitive.name
+    if name == "scan":
+        consts, carry = params["num_consts"], params["num_carry"]
+        return [*inputs[:consts], *[union] * carry, *inputs[consts + carry :]]
+    if name == "while":
+        first, consts = params["cond_nconsts"], params["body_nconsts"]
+        own = inputs[:first] if body is params["cond_jaxpr"] else inputs[first : first + consts]
+        return [*own, *[union] * (count - len(own))]
+    if name == "cond":
+        return inputs[1:]
+    return inputs if len(inputs) == count else [union] * count

@@ -49,7 +49,7 @@ def test_q_learning_with_epsilon_per_episode():
 
 def test_ppo_learns_cartpole(tmp_path):
     results = train(
-        PPO(), CartPole(), seeds=32, steps=100_000, evaluate_every=10_000, out=tmp_path / "cartpole"
+        PPO(), CartPole(), seeds=16, steps=100_000, evaluate_every=10_000, out=tmp_path / "cartpole"
     )
     training, evaluation = results.metric("return"), results.metric("eval_return")
     assert (training.iloc[:, -1] > 4 * training.iloc[:, 0]).all()

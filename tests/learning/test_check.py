@@ -10,7 +10,9 @@ from jax import Array, lax
 
 from jaxrl import InputError
 from jaxrl.algorithm import Algorithm, check_algorithm, static, traced
+from jaxrl.algorithms import DQN
 from jaxrl.config import Config
+from jaxrl.learning.updates import updates_if
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.spaces import Box, Discrete
 
@@ -256,26 +258,57 @@ class Deciding(Learner):
     fixed: float = static(0.5)
     network: Scaled = Scaled()
 
+    inside: str = static("step")
+
     def step(self, env, state, key, t, total):
-        by = {"rate": self.rate, "network.scale": self.network.scale, "length": env.length}
-        decider = by | {"fixed": self.fixed, "t": t, "state": state.value}
-        return lax.cond(decider[self.by] > 0, lambda: state, lambda: state), {}
+        values = {"rate": self.rate, "network.scale": self.network.scale, "length": env.length}
+        values |= {"fixed": self.fixed, "t": t, "state": state.value}
+
+        def branch(state):
+            return lax.cond(values[self.by] > 0, lambda: state, lambda: state.replace(count=0 * state.count))
+
+        places = {
+            "step": branch,
+            "scan": lambda state: lax.scan(lambda state, _: (branch(state), None), state, length=3)[0],
+            "while": lambda state: updates_if(t > 0, 2, lambda _, state: branch(state), state)[0],
+            "cond": lambda state: lax.cond(t > 0, branch, lambda state: state, state),
+            "jit": jax.jit(branch),
+        }
+        return places[self.inside](state), {}
 
 
+PLACES = ["step", "scan", "while", "cond", "jit"]
+
+
+@pytest.mark.parametrize("inside", PLACES)
 @pytest.mark.parametrize("by", ["rate", "network.scale", "length"])
-def test_a_branch_by_a_traced_field_is_warned_of(by):
+def test_a_branch_by_a_traced_field_is_warned_of(by, inside):
     sentence = (
         f"Deciding.step or its environment has a lax.cond on the traced field {by}: "
         "in a batch both branches run; mark it static, or decide by t"
     )
     with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$"):
-        check_algorithm(Deciding(by=by), Corridor())
+        check_algorithm(Deciding(by=by, inside=inside), Corridor())
 
 
+@pytest.mark.parametrize("inside", PLACES)
 @pytest.mark.parametrize("by", ["fixed", "t", "state"])
-def test_other_branches_are_not(by):
+def test_other_branches_are_not(by, inside):
     """A branch by the state runs both sides, too, but some learners cannot do without it."""
-    check_algorithm(Deciding(by=by), Corridor())
+    check_algorithm(Deciding(by=by, inside=inside), Corridor())
+
+
+class Forked(Corridor):
+    """Its step takes a branch by a constant."""
+
+    def step(self, key, state, action):
+        reward = lax.cond(self.length > 2, lambda: jnp.float32(0), lambda: state.sum())
+        return state, reward, jnp.bool_(False)
+
+
+def test_a_branch_of_the_environment_is_found_in_a_rollout():
+    with pytest.warns(UserWarning, match="lax.cond on the traced field length:"):
+        check_algorithm(DQN(), Forked())
 
 
 def test_nothing_is_computed():
