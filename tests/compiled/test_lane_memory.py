@@ -79,7 +79,7 @@ CASES += [
     (QLearning(), "Taxi-v3", 64),
     (DQN(), "FrozenLake-v1", 16),
     (PPO(), "Pendulum-v1", 16),
-    (PPO(num_envs=16, num_steps=256), "Acrobot-v1", 8),
+    (PPO(num_envs=16, num_steps=256), "CartPole-v1", 8),
     (PPO(num_envs=16), "gymnax:Breakout-MinAtar", 4),
 ]
 
