@@ -204,7 +204,7 @@ def altered(policy, file, change):
         (lambda arrays, _: arrays.popitem(), "was altered"),
         (lambda arrays, _: arrays["state/.q"].fill(9), "was altered"),
         (lambda _, described: described.update(format=9), "is a policy of format 9, this jaxrl reads 1"),
-        (lambda _, described: described.pop("algorithm"), "holds no policy that jaxrl has saved"),
+        (lambda _, described: described.pop("algorithm"), "is not a policy that jaxrl has saved"),
         (lambda _, described: described.update(algorithm=3), "is damaged: 3 describes no config"),
         (
             lambda _, described: described["algorithm"].update(name="q_lerning"),
@@ -235,10 +235,10 @@ def test_what_is_no_policy_is_refused(table, tmp_path):
     content = path.read_bytes()
     for damaged in (content[:-1], content[:20], b"", b"no policy"):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=rf"^{path} holds no policy that jaxrl has saved"):
+        with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
             Policy.load(path)
     save_file({"weights": np.zeros(3)}, path)
-    with pytest.raises(InputError, match=rf"^{path} holds no policy that jaxrl has saved"):
+    with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
         Policy.load(path)
     with pytest.raises(InputError, match="nowhere cannot be read: "):
         Policy.load(tmp_path / "nowhere")
