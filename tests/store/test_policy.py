@@ -212,11 +212,11 @@ def altered(policy, file, change):
         ),
         (
             lambda _, described: described["environment"]["parameters"].update(size=3),
-            r"does not fit its algorithm: it has float32\[1, 16, 4\] where float32\[1, 9, 4\] belongs",
+            r"does not fit its algorithm: it has float32\[1, 16, 4\], expected float32\[1, 9, 4\]",
         ),
         (
             lambda _, described: described["algorithm"].update(name="dqn", parameters={}),
-            r"does not fit its algorithm: it has nothing where float32\[4\] belongs",
+            r"does not fit its algorithm: it has nothing, expected float32\[4\]",
         ),
         (
             lambda _, described: described["algorithm"]["parameters"].update(discount=2.0),
