@@ -33,7 +33,7 @@ class Policy:
     def __init__(self, algorithm: Algorithm, environment: Environment, state: State, seed: int = 0) -> None:
         """`state` is that of one run, without an axis of lanes. `seed` is for the draws of `predict`."""
         self.algorithm = algorithm
-        # Numbers that a schedule computed become plain numbers, so that the policy can be saved.
+        # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
         self.environment = jax.tree.map(_number, environment)
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
@@ -191,7 +191,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if described["format"] != FORMAT:
             raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
         if described["arrays"] != _hash_of(arrays):
-            raise InputError(f"{path} was altered: its arrays have another hash than it says")
+            raise InputError(f"{path} was altered: its arrays do not match its hash")
         return arrays, {kind: described[kind] for kind in ("algorithm", "environment")}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
