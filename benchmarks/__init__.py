@@ -1,1 +1,1 @@
-"""What this code costs on a machine, and beside others: `python -m benchmarks --help`."""
+"""Measurements of this code and of others on a machine: `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""How much arithmetic an iteration is, from its program, and how much a machine can do, from a product."""
+"""Floating-point operations of an iteration, and a machine's rate of them in a large matrix product."""
 
 import math
 import time
@@ -13,21 +13,23 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.learning.check import check_algorithm
 from jaxrl.mdp.environment import Environment
 
-ROUNDS = 15  # so that a quiet moment is among them
+ROUNDS = 15  # enough to meet a moment without other load
 
 
 def iteration_flops(algorithm: Algorithm, env: Environment) -> int:
     """Floating-point operations of one iteration of one run, after its warm-up.
 
-    Those of matrix products and convolutions, two for each multiplication; the rest is not counted.
+    Only matrix products and convolutions count, with two operations for each multiplication.
     """
     _, iteration = check_algorithm(algorithm, env)
     return flops(iteration.jaxpr, trips=getattr(algorithm, "updates", 1))
 
 
 def flops(jaxpr: Jaxpr, trips: int = 1) -> int:
-    """Operations of a jaxpr: `trips` times those of a loop's body whose length is not static, and those of
-    the longest branch."""
+    """Operations of a jaxpr. A branch counts as its longest side.
+
+    The body of a loop whose length is not static counts `trips` times.
+    """
     return sum(_of_equation(eqn, trips) for eqn in jaxpr.eqns)
 
 
@@ -52,9 +54,9 @@ def _shape(var: Any) -> tuple[int, ...]:
 
 
 def product_rate(size: int | None = None) -> float:
-    """Operations per second of all devices: the best of float32 products of square matrices.
+    """Operations per second of all devices in the fastest of several float32 products of square matrices.
 
-    One product at a time, which a processor divides among its cores, or one on each device at once.
+    It tries one product at a time, which a processor divides among its cores, and one on each device at once.
     """
     size = size or (2_048 if jax.default_backend() == "cpu" else 8_192)
     matrices = [jax.device_put(jnp.ones((size, size)), device) for device in jax.local_devices()]

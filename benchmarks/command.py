@@ -1,4 +1,4 @@
-"""Runs a benchmark by its name: a table on the terminal; a figure and every raw time in a folder."""
+"""Runs a benchmark: prints its table, and writes its figure and every raw time into a folder."""
 
 import hashlib
 import importlib.metadata
@@ -31,17 +31,17 @@ from jaxrl.errors import InputError, unknown
 from jaxrl.store.provenance import machine
 
 RESULTS = Path(__file__).with_name("results")
-PACKAGES = ("gymnasium", "gymnax", "numpy")  # measured beside ours; the machine lists what ours stands on
-WIDTH = 120  # of a table, even where no terminal is
+PACKAGES = ("gymnasium", "gymnax", "numpy")  # compared with ours; `machine` lists what ours uses
+WIDTH = 120  # of a table, also without a terminal
 
 Row = dict[str, Any]
 
 
 class Benchmark(NamedTuple):
-    measure: Callable[[bool, str], Iterator[Row]]  # (smoke, only); nothing has used jax before
+    measure: Callable[[bool, str], Iterator[Row]]  # (smoke, only); runs before anything uses jax
     report: Callable[[list[Row]], Group]
     draw: Callable[[list[Row]], Figure]
-    workers: bool  # whether it measures in processes of their own, whose devices are all cores
+    workers: bool  # whether it measures in other processes, in which every core is a device
 
 
 BENCHMARKS = {
@@ -60,12 +60,12 @@ BENCHMARKS = {
 def run(name: str, only: str, smoke: bool, out: str | None) -> None:
     """Measures, prints, and writes `<name>.json` and `<name>.png`.
 
-    They go to `out`, else to the results of this device if all was measured; parts are for looking at.
-    Raises InputError for an unknown benchmark, or if nothing in it has `only` in its name.
+    The files go to `out`, or to this device's results if everything was measured. Otherwise nothing is
+    written. Raises InputError for an unknown benchmark, or if nothing in it has `only` in its name.
     """
     if name not in BENCHMARKS:
         raise unknown("benchmark", name, BENCHMARKS)
-    # Workers need room on the GPU beside this process.
+    # Workers need GPU memory beside this process.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     benchmark = BENCHMARKS[name]
     rows = list(benchmark.measure(smoke, only))
@@ -81,7 +81,7 @@ def run(name: str, only: str, smoke: bool, out: str | None) -> None:
 
 
 def write(folder: Path, name: str, rows: list[Row]) -> None:
-    """The machine as it was measured on, the versions and every row as JSON, and the figure beside it."""
+    """Writes the machine, the versions and every row as JSON, and the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     versions |= {"envs": hash_of_environments()}
@@ -92,13 +92,13 @@ def write(folder: Path, name: str, rows: list[Row]) -> None:
 
 
 def hash_of_environments() -> str:
-    """Of the source of envs, as the machine's "code" is one of jaxrl's."""
+    """A hash of the source of envs. The machine's "code" is a hash of jaxrl's."""
     files = sorted(Path(envs.__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def device_name() -> str:
-    """What results are filed under: cpu-2-cores, nvidia-h100."""
+    """The name of the folder of this device's results: cpu-2-cores, nvidia-h100."""
     device = jax.devices()[0]
     if device.platform == "cpu":
         return f"cpu-{os.cpu_count()}-cores"

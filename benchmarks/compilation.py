@@ -1,4 +1,4 @@
-"""Seconds until each program is compiled: for the first time, and from the persistent cache."""
+"""Seconds of compiling each program, and of loading it from the persistent cache."""
 
 import statistics
 import tempfile
@@ -22,7 +22,7 @@ PARTS = ("initialise", "advance", "evaluate")
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`: on one device, and on all at once."""
+    """A row for each workload whose name contains `only`, on one device and on all devices at once."""
     chosen = [name for name in WORK if only in name]
     for name in chosen[:1] if smoke else chosen:
         for devices in (1,) if smoke else sorted({1, count_cores()}):
@@ -37,9 +37,9 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def compile_all(name: str, seeds: int) -> dict[str, float]:
-    """Seconds of each program of a piece of work when it runs for the first time in this process.
+    """Seconds of each program of a workload when it first runs in this process.
 
-    Tracing, compiling or loading, and running: `advance` without an iteration, the others their work once.
+    They include tracing, compiling or loading, and running. `advance` runs no iteration.
     """
     enable_compilation_cache()
     groups, made = planned(*WORK[name], seeds)[:1], list[Lanes]()
@@ -49,12 +49,12 @@ def compile_all(name: str, seeds: int) -> dict[str, float]:
 
 
 def medians(row: dict[str, Any], state: str) -> dict[str, float]:
-    """Of each part, over the rounds."""
+    """The median seconds of each part over the rounds."""
     return {part: statistics.median(seconds[part] for seconds in row[state]) for part in PARTS}
 
 
 def report(rows: list[dict[str, Any]]) -> Group:
-    """A table with a line for each piece of work and state of the cache."""
+    """A table with a line for each workload and each state of the cache."""
     table = Table("work", "devices", "cache", "all", *PARTS, box=None)
     for row in rows:
         for state, cache in (("cold", "empty"), ("cached", "full")):

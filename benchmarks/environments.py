@@ -1,4 +1,4 @@
-"""Steps per second of each environment under a random policy, beside gymnax and Gymnasium."""
+"""Steps per second of each environment under a random policy, compared with gymnax and Gymnasium."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,13 +20,13 @@ from jaxrl.random.generators import GENERATORS
 from jaxrl.text import number
 
 COPIES = (1, 64, 1_024, 16_384)
-SYNC_COPIES = 1_024  # at most of a SyncVectorEnv, which steps one after the other
+SYNC_COPIES = 1_024  # the most for a SyncVectorEnv, which steps its copies one after the other
 ROUNDS = 7
 PEERS = ("gymnax", "gymnasium")
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each environment whose name contains `only`, and number of copies."""
+    """A row for each environment whose name contains `only` and each number of copies."""
     chosen = [name for name in sorted(ENVIRONMENTS) if only in name]
     for name in chosen[:1] if smoke else chosen:
         for copies in COPIES[:1] if smoke else COPIES:
@@ -42,7 +42,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def ratios(rates: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Ours by theirs: peer -> generator -> ratio."""
+    """Our rate divided by theirs: peer -> generator -> ratio."""
     return {
         peer: {generator: rates[generator] / rates[peer] for generator in GENERATORS}
         for peer in PEERS
@@ -51,7 +51,7 @@ def ratios(rates: dict[str, float]) -> dict[str, dict[str, float]]:
 
 
 def contenders(name: str, copies: int) -> dict[str, Call]:
-    """What steps that many copies: ours with each generator, and the peers that have the environment."""
+    """The calls that step this many copies: ours with each generator, and the peers' if they have it."""
     calls = {generator: our_steps(name, copies, impl) for generator, impl in GENERATORS.items()}
     if name in gymnax.registered_envs:
         calls["gymnax"] = gymnax_steps(name, copies)
@@ -62,7 +62,7 @@ def contenders(name: str, copies: int) -> dict[str, Call]:
 
 
 def gymnasium_id(name: str) -> str:
-    """What Gymnasium calls a world of ours: its Taxi of today has another version, but the same rules."""
+    """Gymnasium's id of our environment. Its Taxi now has another version with the same rules."""
     return "Taxi-v4" if name == "Taxi-v3" and name not in gymnasium.registry else name
 
 
@@ -73,7 +73,7 @@ def our_steps(name: str, copies: int, impl: Any) -> Call:
 
 
 def our_step(env: Environment, episode: Episode, key_act: Array, key_env: Array) -> tuple[Episode, Array]:
-    """A uniform action and its reward."""
+    """A step with a uniform action, and its reward."""
     episode, transition = episode.step(env, key_env, env.action_space.sample(key_act))
     return episode, transition.reward
 
@@ -95,7 +95,7 @@ def gymnax_step(
 
 
 def strongly_typed(tree: Any) -> Any:
-    """Without weak types, so that a loop's state keeps its type."""
+    """A tree without weak types, so that a loop's state keeps its type."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)
 
 
@@ -103,8 +103,10 @@ def strongly_typed(tree: Any) -> Any:
 def random_steps(
     step: Callable[..., tuple[Any, Array]], env: Any, states: Any, key: Array, steps: Array | int
 ) -> tuple[Any, Array]:
-    """`steps` steps in each copy ([copies]), by `step(env, state, key_act, key_env)`; the states after them
-    and the sums of rewards."""
+    """Takes `steps` steps in each copy ([copies]) by `step(env, state, key_act, key_env)`.
+
+    Returns the states and the sums of rewards.
+    """
 
     def iteration(t: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
         states, total = carry
@@ -117,7 +119,7 @@ def random_steps(
 
 
 def gymnasium_steps(name: str, copies: int) -> Call:
-    """By its own vector environment of that world where it has one (CartPole), else a SyncVectorEnv."""
+    """Steps of Gymnasium's own vector environment if there is one (CartPole), else of a SyncVectorEnv."""
     envs = gymnasium.make_vec(gymnasium_id(name), num_envs=copies)
     envs.reset(seed=0)
     envs.action_space.seed(0)
@@ -130,7 +132,7 @@ def gymnasium_steps(name: str, copies: int) -> Call:
 
 
 def report(rows: list[dict[str, Any]]) -> Group:
-    """A table with a line for each row: rates, and by how much each generator is ahead of each peer."""
+    """A table with a line for each row: rates, and each generator's rate divided by each peer's."""
     columns = (*GENERATORS, *(column for peer in PEERS for column in (peer, "x")))
     table = Table("steps/s", "copies", *columns, box=None)
     for row in rows:
@@ -144,5 +146,5 @@ def report(rows: list[dict[str, Any]]) -> Group:
         ours = [number(rates[generator]) for generator in GENERATORS]
         table.add_row(row["environment"], f"{row['copies']:,}", *ours, *cells)
     rounds = len(rows[0]["timings"]["threefry2x32"]["seconds"])
-    note = f"medians of {rounds} rounds, all timed in turn; x is {' / '.join(GENERATORS)} by the peer's rate"
+    note = f"medians of {rounds} rounds, all timed in turn; x is {' / '.join(GENERATORS)} / the peer's rate"
     return Group(table, note)

@@ -1,4 +1,4 @@
-"""A figure of each benchmark's rows."""
+"""A figure for each benchmark."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,7 +59,7 @@ def environments(rows: list[Row]) -> Figure:
 
 
 def training(rows: list[Row]) -> Figure:
-    """Steps per second, share of the matrix product and peak memory, by seeds; a line for each work."""
+    """Steps per second, share of a product's rate and peak memory by seeds; a line for each workload."""
     figure, (speed, share, memory) = _panels(3, columns=3, height=3.8, width=3.8)
     for i, (work, of_work) in enumerate(_by_work(rows).items()):
         counts = [row["seeds"] for row in of_work]
@@ -121,7 +121,7 @@ def tabular(rows: list[Row]) -> Figure:
 
 
 def compilation(rows: list[Row]) -> Figure:
-    """Seconds of each part, with an empty and with a full cache, for each piece of work."""
+    """Seconds of each part with an empty and with a full cache, for each workload."""
     figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.55 * len(rows), width=7.0)
     for i, row in enumerate(rows):
         for state, place, alpha in (("cold", i - 0.2, 1.0), ("cached", i + 0.2, 0.55)):
@@ -142,7 +142,7 @@ def compilation(rows: list[Row]) -> Figure:
 
 
 def peers(rows: list[Row]) -> Figure:
-    """How many times a peer's steps per second, with intervals; our own rates where no peer was run."""
+    """Our steps per second divided by each peer's, with intervals; our own rates if no peer was run."""
     figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=7.0)
     compared = all("ratio" in row for row in rows)
     for i, row in enumerate(rows):
@@ -153,7 +153,7 @@ def peers(rows: list[Row]) -> Figure:
     names = [f"{row['work']}, {counted(row['seeds'], 'seed')}" for row in rows]
     names = [f"{name}\n{[*row['steps_per_second']][-1]}" for name, row in zip(names, rows, strict=True)]
     axes.set_yticks(range(len(rows)), names)
-    axes.set(xscale="log", xlabel="jaxrl's steps per second" + (", by the peer's" if compared else ""))
+    axes.set(xscale="log", xlabel="jaxrl's steps per second" + (" / the peer's" if compared else ""))
     if compared:
         axes.axvline(1, color=GREY, linestyle=":")
     axes.xaxis.set_major_formatter(PLAIN if compared else RATE)
@@ -178,7 +178,7 @@ def kills(rows: list[Row]) -> Figure:
 
 
 def randomness(rows: list[Row]) -> Figure:
-    """Every generator's p-values in order, beside what random bits give."""
+    """Every generator's sorted p-values, against those expected of random bits."""
     figure, (axes,) = _panels(1, columns=1, height=4.0, width=6.4)
     generators = dict.fromkeys(row["generator"] for row in rows)
     for i, generator in enumerate(generators):
@@ -193,7 +193,7 @@ def randomness(rows: list[Row]) -> Figure:
 
 
 def reporting(rows: list[Row]) -> Figure:
-    """Seconds of each piece of work."""
+    """Seconds of each workload."""
     figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=7.0)
     for i, row in enumerate(rows):
         median = float(np.median(row["seconds"]))
@@ -208,7 +208,7 @@ def reporting(rows: list[Row]) -> Figure:
 
 
 def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figure, list[Axes]]:
-    """A figure with that many panels of that size, in inches."""
+    """A figure with this many panels of this size in inches."""
     lines = -(-count // columns)
     figure = Figure(figsize=(max(columns * width, 6.4), lines * height + 0.4), layout="constrained")
     panels = list(np.ravel(figure.subplots(lines, columns, squeeze=False)))
@@ -218,7 +218,7 @@ def _panels(count: int, columns: int, height: float, width: float) -> tuple[Figu
 
 
 def _line(axes: Axes, points: Any, place: int, label: str) -> None:
-    """Points joined by a line, in the colour and with the marker of that place."""
+    """Points joined by a line, in the colour and with the marker of this place."""
     xs, ys = zip(*points, strict=True) if (points := list(points)) else ((), ())
     axes.plot(xs, ys, color=PALETTE[place], marker=MARKERS[place], markersize=4, label=label)
 
@@ -235,13 +235,13 @@ def _log(axes: Axes, x: str, y: str, ticks: Sequence[int], shown: Formatter = RA
 
 
 def _linear(axes: Axes) -> None:
-    """A vertical axis that begins at zero, for what does not span powers of ten."""
+    """A linear vertical axis from zero, for values that do not span powers of ten."""
     axes.set_yscale("linear")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(PLAIN)
 
 
 def _by_work(rows: list[Row]) -> dict[str, list[Row]]:
-    """The rows of each piece of work, in order."""
+    """The rows of each workload, in order."""
     names = dict.fromkeys(row["work"] for row in rows)
     return {name: [row for row in rows if row["work"] == name] for name in names}

@@ -1,4 +1,4 @@
-"""Studies killed at random moments and resumed: whether they end with the bits of one that was left alone."""
+"""Kills studies at random moments and resumes them: do they end with the bits of an undisturbed study?"""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ WORK = {
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`."""
+    """A row for each workload whose name contains `only`."""
     enable_compilation_cache()
     rng = np.random.default_rng(0)
     chosen = {name: options for name, options in WORK.items() if only in name}
@@ -40,7 +40,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             whole, killed = Path(folder) / "whole", Path(folder) / "killed"
             finish(start(name, options, whole))
-            # Compiled by now, as those that are killed are.
+            # Its programs are in the cache by now, as are those of the studies that are killed.
             seconds = seconds_of(name, options, Path(folder) / "again")
             outcomes = [
                 killed_and_resumed(name, options, killed, rng.uniform(0, seconds), whole)
@@ -59,7 +59,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def report(rows: list[dict[str, Any]]) -> Group:
-    """A table with a line for each piece of work."""
+    """A table with a line for each workload."""
     table = Table("work", "seeds", "kills", "in the middle", "equal to the bit [95 %]", box=None)
     for row in rows:
         share = share_interval(row["equal"], row["kills"])
@@ -71,8 +71,10 @@ def report(rows: list[dict[str, Any]]) -> Group:
 def killed_and_resumed(
     name: str, options: list[str], out: Path, seconds: float, whole: Path
 ) -> tuple[bool, bool]:
-    """Kills a study that long after its manifest is there; whether it then ends as `whole`, and whether it
-    was not complete."""
+    """Kills a study `seconds` after its manifest appears, then resumes it.
+
+    Returns whether it ends with the bits of `whole`, and whether it was incomplete when it was killed.
+    """
     process = start(name, options, out)
     await_status(process, out, "running", "complete")
     try:
@@ -88,7 +90,7 @@ def killed_and_resumed(
 
 
 def seconds_of(name: str, options: list[str], out: Path) -> float:
-    """How long a study that is left alone takes from its manifest to its end."""
+    """Seconds of an undisturbed study from its manifest to its end."""
     process = start(name, options, out)
     await_status(process, out, "running", "complete")
     begin = time.monotonic()
@@ -99,7 +101,7 @@ def seconds_of(name: str, options: list[str], out: Path) -> float:
 
 
 def await_status(process: subprocess.Popen[bytes], out: Path, *awaited: str) -> None:
-    """Waits for one of these in the manifest of a process's study. Raises RuntimeError if it never comes."""
+    """Waits for one of these statuses of a process's study. Raises RuntimeError if it ends without."""
     ended = False
     while status(out) not in awaited:
         if ended:
@@ -109,20 +111,20 @@ def await_status(process: subprocess.Popen[bytes], out: Path, *awaited: str) -> 
 
 
 def status(out: Path) -> str | None:
-    """Of a study; None before it has begun."""
+    """The status of a study; None before it has begun."""
     manifest = out / "manifest.json"
     return json.loads(manifest.read_text())["status"] if manifest.exists() else None
 
 
 def start(name: str, options: list[str], out: Path) -> subprocess.Popen[bytes]:
-    """A process that trains the study, saving after every chunk."""
+    """Starts a process that trains the study and saves after every chunk."""
     common = ["--seeds", str(SEEDS), "--width", str(WIDTH), "--checkpoint-every", "0", "--out", str(out)]
     command = [sys.executable, "-m", "jaxrl", "train", *name.split(), *options, *common]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def finish(process: subprocess.Popen[bytes], timeout: float | None = None) -> None:
-    """Waits for the end of a process, which must be a good one."""
+    """Waits for the end of a process. Raises RuntimeError if it fails."""
     if process.wait(timeout):
         raise RuntimeError(f"{process.args!r} ended with exit code {process.returncode}")
 
@@ -134,7 +136,7 @@ def same(one: Path, two: Path) -> bool:
         pd.testing.assert_frame_equal(there.runs, here.runs, check_exact=True)
         pd.testing.assert_frame_equal(there.curves, here.curves, check_exact=True)
         return states(there) == states(here)
-    except (AssertionError, InputError):  # the latter of a state that is damaged
+    except (AssertionError, InputError):  # InputError for a damaged state
         return False
 
 

@@ -1,4 +1,4 @@
-"""Training as the command line does it, a batch on every device, but only as far as one asks."""
+"""Training as the command line does it, a batch on every device, but step by step."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def planned(
     plan = make_plan(make_study(algorithm, env, seeds=seeds, steps=steps))
     groups, (mesh, *others) = place_batches(plan.batches, [None] * len(plan.batches), plan.multi_device)
     if others:
-        raise InputError(f"benchmarks measure one mesh, here are {1 + len(others)}; show them one device")
+        raise InputError(f"benchmarks measure one mesh, but {1 + len(others)} are used; use one device")
     return tuple(MeshBatches(members, mesh) for members in groups)
 
 
@@ -51,7 +51,7 @@ class Lanes:
         jax.block_until_ready(self.states)
 
     def advance(self, iterations: int) -> None:
-        """Trains every seed for that many more iterations and waits for the result; 0 only compiles."""
+        """Trains every seed for this many more iterations and waits for the result; 0 only compiles."""
         stop = self.t + iterations
         for i, (algorithm, env, keys, shared) in enumerate(self.lanes):
             self.states[i], *metrics = self.engine.advance(

@@ -1,4 +1,4 @@
-"""Calls in fresh processes, whose memory and compilations are their own."""
+"""Calls in fresh processes, which share neither memory nor compiled programs."""
 
 import importlib
 import json
@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[1]
 def in_fresh_process(
     function: Callable[..., dict[str, Any]], *arguments: Any, **variables: str
 ) -> dict[str, Any]:
-    """What a function at the top of a module returns in a process of its own, all cores its devices.
+    """The result of a module's function in a fresh process, in which every core is a device.
 
-    Arguments and result pass through JSON; `variables` are added to the environment.
+    Arguments and result pass through JSON. `variables` are added to the environment variables.
     """
     name = (function.__module__, function.__name__)
     command = [sys.executable, "-m", "benchmarks.processes", *name, json.dumps(arguments)]
@@ -26,7 +26,7 @@ def in_fresh_process(
 
 def ask(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
     """The JSON that a command prints as its last line. Raises RuntimeError if it fails."""
-    # The checkout is the folder it runs in, and another framework's environment must not see our packages.
+    # The process runs in the checkout, and another framework's process must not find our packages.
     variables = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode:

@@ -1,10 +1,10 @@
-"""Evidence on the generators' bits: neighbouring seeds and times, avalanche, and dieharder's tests.
+"""Tests of the generators' bits: neighbouring seeds and times, avalanche, and dieharder's tests.
 
-pcg4d alone, without pcg4x32's finaliser, is the control: it shows what the tests are able to find.
+The control is pcg4d without pcg4x32's finaliser. It shows what the tests can find.
 
-Each of dieharder's tests draws p-values, which are uniform if the bits are random. It tests that itself, but
-with i / (n + 1) for the steps of Kolmogorov and Smirnov, which is too lenient where they are few. So they are
-read from its output and tested here.
+Each of dieharder's tests draws p-values, which are uniform if the bits are random. Dieharder checks this with
+a Kolmogorov-Smirnov test whose steps are i / (n + 1), which is too lenient for few p-values. Therefore the
+p-values are read from its output and tested here.
 """
 
 import shutil
@@ -31,15 +31,15 @@ from jaxrl.random.generators import GENERATORS
 Row = dict[str, Any]
 Stream = Callable[[Array, Array], Array]
 
-LEVELS = 11  # of a tree of splits into four, which has as many leaves as a block has words
-BLOCK = 4**LEVELS  # words of a stream that are made at once
+LEVELS = 11  # of a tree of splits into four, whose leaves are as many as the words of a block
+BLOCK = 4**LEVELS  # words of a stream that are computed at once
 LANES = 1_024
 LAGS = 64
 CONTROL = "pcg4d alone"
 
-WEAK, FAILED = 0.01, 1e-6  # p-values below; random bits are weak in one test of a hundred
+WEAK, FAILED = 0.01, 1e-6  # p-values below are weak, or failed; random bits are weak in one test of 100
 
-# Dieharder's numbers of all tests that it calls good, by how many p-values each gathers.
+# The numbers of all tests that dieharder calls good, by the number of p-values that each collects.
 TESTS = {
     100: (0, 4, 8, 10, 11, 12, 15, 100, 204),
     20: (1, 2, 3, 9, 13, 16, 101, 102, 200, 201, 202),
@@ -47,11 +47,11 @@ TESTS = {
     1: (205, 206, 207, 208, 209),
 }
 TUPLES = {200: range(1, 13), 201: range(2, 6), 202: range(2, 6), 203: (0, 1, 3, 7)}
-FIELDS = ("test_name", "ntuple", "tsamples", "65536")  # the last, psample_values, only by its number
+FIELDS = ("test_name", "ntuple", "tsamples", "65536")  # the last is psample_values, known only by its number
 
 
 def measure(smoke: bool, only: str) -> Iterator[Row]:
-    """A row for each generator and comparison and, unless in smoke form, stream, whose name contains `only`.
+    """A row for each generator and comparison, and unless `smoke` for each stream, with `only` in its name.
 
     Raises InputError if dieharder is needed and not installed.
     """
@@ -68,7 +68,7 @@ def measure(smoke: bool, only: str) -> Iterator[Row]:
 
 
 def report(rows: list[Row]) -> Group:
-    """Tables of the comparisons and of the streams, and whether each generator's p-values are uniform."""
+    """Tables of the comparisons, of the streams, and of tests that each generator's p-values are uniform."""
     compared = Table("generator", "", "values", "largest |z|", "p", box=None)
     tested = Table("generator", "stream", "tests", "weak", "failed", "smallest p", box=None)
     uniform = Table("generator", "p-values", "uniform: p", box=None)
@@ -82,7 +82,7 @@ def report(rows: list[Row]) -> Group:
         weak, failed = sum(FAILED <= each < WEAK for each in p), sum(each < FAILED for each in p)
         smallest = ", ".join(f"{each:.2g}" for each in p[:3])
         tested.add_row(row["generator"], row["stream"], str(len(p)), str(weak), str(failed), smallest)
-        # Those of one run share its words; the first ones of all runs are independent.
+        # The p-values of one run share its words. The first ones of different runs are independent.
         first = {result["options"]: result["p"] for result in reversed(row["results"])}
         firsts.setdefault(row["generator"], []).extend(first.values())
     for name, values in firsts.items():
@@ -93,8 +93,11 @@ def report(rows: list[Row]) -> Group:
 
 
 def comparisons(size: int, only: str) -> Iterator[Row]:
-    """The largest of the z scores of each generator and comparison whose name contains `only`, from about
-    `size` words or inputs, and the probability that the largest of as many independent ones is no less."""
+    """A row with the largest z score of each generator and comparison whose name contains `only`.
+
+    Each uses about `size` words or inputs. `p` is the probability that the largest of as many independent z
+    scores is at least as large.
+    """
     work: list[tuple[str, str, Callable[[], Array]]] = [
         (name, comparison, partial(scores, random.key(0, impl=impl), size))
         for name, impl in GENERATORS.items()
@@ -114,7 +117,7 @@ def comparisons(size: int, only: str) -> Iterator[Row]:
 
 
 def correlation_of_seeds(key: Array, size: int) -> Any:
-    """z scores of all pairs."""
+    """z scores of the correlations of all pairs of seeds."""
     words = np.asarray(lane_words(key, 0, size // 64))
     pairs = np.triu_indices(LANES, k=1)
     return correlation_score(np.corrcoef(words)[pairs], words.shape[1])
@@ -127,7 +130,7 @@ def bits_of_seeds(key: Array, size: int) -> Array:
 
 
 def correlation_of_times(key: Array, size: int) -> Any:
-    """z scores of each lag."""
+    """z scores of the correlations at each lag."""
     words = np.asarray(time_words(key, jnp.arange(size)))
     r = [np.corrcoef(words[:-lag], words[lag:])[0, 1] for lag in range(1, LAGS + 1)]
     return correlation_score(np.asarray(r), size - LAGS)
@@ -141,8 +144,10 @@ def bits_of_times(key: Array, size: int) -> Array:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def avalanche(mixer: Callable[[Any], generators.Words], bits: int, size: int) -> Array:
-    """z scores of how often each output bit changes with each input bit: [128, 128]. Inputs have that many
-    random low bits; whatever their number, no two of the inputs should be equal."""
+    """z scores of how often each output bit changes with each input bit: [128, 128].
+
+    The inputs are random in their `bits` low bits and zero above.
+    """
     inputs = random.bits(random.key(0), (4, size)) >> (32 - bits)
 
     def changes(bit: Array) -> Array:
@@ -178,7 +183,7 @@ MIXERS: dict[str, Callable[[Any], generators.Words]] = {
 
 
 def lane_words(key: Array, index: int | Array, count: int) -> Array:
-    """The words of a block of each of the neighbouring seeds: [LANES, count]."""
+    """`count` words of each of LANES neighbouring seeds: [LANES, count]."""
     keys = jax.vmap(random.fold_in, (None, 0))(key, jnp.arange(LANES))
     keys = jax.vmap(random.fold_in, (0, None))(keys, index)
     return jax.vmap(lambda lane: random.bits(lane, (count,)))(keys)
@@ -190,7 +195,7 @@ def time_words(key: Array, times: Array) -> Array:
 
 
 def single(key: Array, index: Array) -> Array:
-    """Successive words of a key; another key for each block, as every call begins with a key's first word."""
+    """Successive words of a key. Each block has another key, since a call begins with a key's first word."""
     return random.bits(random.fold_in(key, index), (BLOCK,))
 
 
@@ -200,12 +205,12 @@ def lanes(key: Array, index: Array) -> Array:
 
 
 def fold_in_chain(key: Array, index: Array) -> Array:
-    """A word of fold_in(key, t) for t = 0, 1, 2, ..., which begins again after 2^32."""
+    """A word of fold_in(key, t) for t = 0, 1, 2, ...; t starts again at 2^32."""
     return time_words(key, index * BLOCK + jnp.arange(BLOCK, dtype=jnp.uint32))
 
 
 def split_tree(key: Array, index: Array) -> Array:
-    """A word of each leaf in turn of a tree in which every key is split into four, a tree for each block."""
+    """A word of each leaf of a tree in which every key is split into four. Each block has its own tree."""
     keys = random.fold_in(key, index)[None]
     for _ in range(LEVELS):
         keys = jax.vmap(lambda parent: random.split(parent, 4))(keys).ravel()
@@ -213,7 +218,7 @@ def split_tree(key: Array, index: Array) -> Array:
 
 
 def control(_: Array, index: Array) -> Array:
-    """All four words of pcg4d for each counter in turn, the other inputs zero."""
+    """All four words of pcg4d for each counter in turn. The other inputs are zero."""
     counter = index * (BLOCK // 4) + jnp.arange(BLOCK // 4, dtype=jnp.uint32)
     zero = jnp.zeros_like(counter)
     return jnp.stack(generators.pcg4d(zero, zero, counter, zero), axis=-1).ravel()
@@ -228,7 +233,7 @@ STREAMS: dict[str, Stream] = {
 
 
 def battery(stream: Stream, key: Array) -> list[Row]:
-    """What every test says of a stream, each of other words of it."""
+    """The results of every test on a stream. Each test reads other words of it."""
     blocks = blocks_of(jax.jit(stream), key)
     return [
         result
@@ -240,7 +245,7 @@ def battery(stream: Stream, key: Array) -> list[Row]:
 
 
 def blocks_of(stream: Stream, key: Array) -> Iterator[np.ndarray]:
-    """A stream without end, each block of which is computed while the one before is read."""
+    """The blocks of an endless stream. Each is computed while the one before is read."""
     ahead = stream(key, jnp.uint32(0))
     for index in count(1):
         block, ahead = ahead, stream(key, jnp.uint32(index))
@@ -248,13 +253,13 @@ def blocks_of(stream: Stream, key: Array) -> Iterator[np.ndarray]:
 
 
 def dieharder(options: str, blocks: Iterator[np.ndarray]) -> list[Row]:
-    """The results of one run, which takes whole blocks. Raises RuntimeError if it fails."""
+    """The results of one run of dieharder, which reads whole blocks. Raises RuntimeError if it fails."""
     flags = [word for field in (*FIELDS, "no_whitespace") for word in ("-D", field)]
     command = ["dieharder", "-g", "200", *options.split(), *flags, "-c", ","]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        with suppress(BrokenPipeError), process.stdin as pipe:  # which breaks when dieharder has read enough
+        with suppress(BrokenPipeError), process.stdin as pipe:  # it breaks when dieharder has read enough
             for block in blocks:
                 pipe.write(block.tobytes())
         output = process.stdout.read().decode()
@@ -266,7 +271,7 @@ def dieharder(options: str, blocks: Iterator[np.ndarray]) -> list[Row]:
 
 
 def results(output: str) -> Iterator[Row]:
-    """Each test in dieharder's output, which has a line for it and then one for each of its p-values."""
+    """The tests in dieharder's output, which has a line for each test and then a line for each p-value."""
     tests: list[tuple[list[str], list[float]]] = []
     for line in output.splitlines():
         if line.startswith(","):

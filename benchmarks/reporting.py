@@ -1,4 +1,4 @@
-"""Seconds of what a report takes: the bootstrap of curve bands, and whole reports of 1,000 runs."""
+"""Seconds of the bootstrap of a curve band, and of whole reports of 1,000 runs."""
 
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ BAND = f"curve band of {POINTS} points, {RESAMPLES:,} resamples"
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`."""
+    """A row for each workload whose name contains `only`."""
     calls = 1 if smoke else CALLS
     if only in BAND:
         runs = 50 if smoke else 1_000
@@ -53,7 +53,7 @@ def report(rows: list[dict[str, Any]]) -> Group:
 
 
 def made_study(path: Path, environments: int, settings: int, runs: int) -> Results:
-    """A study that was never trained: curves that rise to a return that differs by setting and seed."""
+    """An invented study: curves that rise to a return that differs by setting and seed."""
     names = [(f"E{e}-v0", 1e-4 * (s + 1)) for e in range(environments) for s in range(settings)]
     table = pd.DataFrame([(*name, seed) for name in names for seed in range(runs)])
     table.columns = pd.Index(["environment", "learning_rate", "seed"])

@@ -1,4 +1,4 @@
-"""What a seed more costs, in time and memory, and how long CartPole takes to solve for many at once."""
+"""Time and memory by the number of seeds, and the time until CartPole is solved by many at once."""
 
 import statistics
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from jaxrl.registry import plain_parameters
 COST = ("ppo CartPole-v1", "dqn CartPole-v1", "q_learning GridWorld-v0")
 SOLVE = "solve CartPole-v1"
 SOLVED_SEEDS = (1, 64, 256)
-ROUNDS = 3  # of processes, the numbers of seeds in turn
+ROUNDS = 3  # of processes; a round has one for each number of seeds
 CALLS = 3
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`, and number of seeds."""
+    """A row for each workload whose name contains `only` and each number of seeds."""
     chosen = [name for name in COST if only in name]
     for name in chosen[-1:] if smoke else chosen:
         yield from costs(name, smoke)
@@ -30,7 +30,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def costs(name: str, smoke: bool) -> Iterator[dict[str, Any]]:
-    """Each number of seeds: wall-clock microseconds by all seeds' steps, and memory."""
+    """A row for each number of seeds: wall-clock microseconds per step of any seed, and memory."""
     counts, rounds, calls = ((2,), 1, 1) if smoke else (seed_counts(), ROUNDS, CALLS)
     processes = [
         [in_fresh_process(train, name, seeds, calls, MIN_SECONDS) for seeds in counts] for _ in range(rounds)
@@ -46,7 +46,10 @@ def costs(name: str, smoke: bool) -> Iterator[dict[str, Any]]:
 
 
 def solutions(smoke: bool) -> Iterator[dict[str, Any]]:
-    """Each number of seeds: seconds and steps until it is solved, or None. A round has seeds of its own."""
+    """A row for each number of seeds: seconds and steps until CartPole is solved, or None.
+
+    Each round uses other seeds.
+    """
     counts, rounds, budget = ((2,), 1, 2_560) if smoke else (SOLVED_SEEDS, ROUNDS, solve.BUDGET)
     processes = [
         [in_fresh_process(solve.solve, f"{i * seeds}:{(i + 1) * seeds}", budget) for seeds in counts]
@@ -67,7 +70,7 @@ def solutions(smoke: bool) -> Iterator[dict[str, Any]]:
 
 
 def report(rows: list[dict[str, Any]]) -> Group:
-    """A table of costs and one of solutions, as far as there are."""
+    """A table of costs and one of solutions, if there are any."""
     cost = Table("work", "seeds", "wall-clock µs per step", "resident memory", box=None)
     solution = Table("work", "seeds", "seconds", "steps of a seed", "solved", box=None)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Tabular Q-learning in GridWorld beside a loop in plain Python and numpy."""
+"""Tabular Q-learning in GridWorld, compared with a loop in plain Python and numpy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def compare(rounds: int) -> dict[str, Any]:
-    """The row: steps per second of all seeds together, ours with each number of seeds and the loop's."""
+    """The row: steps per second of all seeds together, for each of our numbers of seeds and for the loop."""
     ours = {str(seeds): Lanes(planned(QLearning(), GridWorld(), seeds)) for seeds in SEEDS}
     calls = {"numpy": q_learning} | {seeds: lanes.advance for seeds, lanes in ours.items()}
     timings = time_in_turn(calls, rounds)
@@ -45,7 +45,7 @@ def compare(rounds: int) -> dict[str, Any]:
 
 
 def q_learning(steps: int, seed: int = 0, total: int = TOTAL) -> np.ndarray:
-    """QLearning's work in GridWorld with the defaults of both, of one seed: [states, actions]."""
+    """What QLearning() does in GridWorld() for one seed. Returns the action values, [states, actions]."""
     learner, world, rng = QLearning(), GridWorld(), np.random.default_rng(seed)
     size, goal, max_steps = world.size, world.num_states - 1, world.max_steps
     rate, discount, decay_steps = learner.learning_rate, learner.discount, total * learner.epsilon_fraction
@@ -70,14 +70,14 @@ def q_learning(steps: int, seed: int = 0, total: int = TOTAL) -> np.ndarray:
 
 
 def contender(name: str) -> str:
-    """How a table and a figure call it."""
+    """The contender's name in the table and the figure."""
     return "numpy, 1 seed" if name == "numpy" else f"jaxrl, {counted(int(name), 'seed')}"
 
 
 def report(rows: list[dict[str, Any]]) -> Group:
     """A table with a line for each contender."""
     (row,) = rows
-    table = Table(row["work"], "steps/s of all seeds", "by numpy's", box=None)
+    table = Table(row["work"], "steps/s of all seeds", "over numpy's", box=None)
     for name, rate in row["steps_per_second"].items():
         table.add_row(contender(name), number(rate), f"{row['ratios'].get(name, 1.0):,.3g}")
     rounds = len(row["timings"]["numpy"]["seconds"])

@@ -1,4 +1,4 @@
-"""Environment steps per second of training, evaluation apart, and the share of the machine it uses."""
+"""Environment steps per second of training without evaluation, and its share of the machine's rate."""
 
 import math
 import statistics
@@ -27,7 +27,7 @@ SEEDS = (1, 8, 64, 256, 1_024)
 SEEDS_ON_GPU = (64, 1_024, 8_192)
 CALLS = 5
 MIN_SECONDS = 0.3  # of a call
-# Without a warm-up, during which most calls would do no update.
+# There is no warm-up, in which most calls would do no update.
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
@@ -39,7 +39,7 @@ WORK: dict[str, tuple[Algorithm, Environment]] = {
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work whose name contains `only`, and number of seeds."""
+    """A row for each workload whose name contains `only` and each number of seeds."""
     chosen = [name for name in WORK if only in name]
     for name in chosen[:1] if smoke else chosen:
         for seeds in (2,) if smoke else seed_counts():
@@ -51,9 +51,9 @@ def seed_counts() -> tuple[int, ...]:
 
 
 def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, Any]:
-    """The row of a piece of work, measured in this process, which does nothing else.
+    """The row of a workload, measured in this process, which does nothing else.
 
-    Every group is timed: at least `calls` calls in all, of `min_seconds` each.
+    It times every group: at least `calls` calls in all, of `min_seconds` each.
     """
     algorithm, env = WORK[name]
     groups = planned(algorithm, env, seeds)
@@ -71,7 +71,7 @@ def train(name: str, seeds: int, calls: int, min_seconds: float) -> dict[str, An
         evaluate_seconds.append(timed(lanes.evaluate))
     of_all_seeds = [sum(of_groups) for of_groups in zip(*seconds, strict=True)]
     rate = seeds * algorithm.steps_per_iteration * iterations / statistics.median(of_all_seeds)
-    memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before the product takes some
+    memory = {"resident_bytes": resident_bytes(), "peak_bytes": peak_bytes()}  # before that of the product
     flops, product = iteration_flops(algorithm, env) / algorithm.steps_per_iteration, product_rate()
     return {
         "work": name,
@@ -111,8 +111,8 @@ def report(rows: list[dict[str, Any]]) -> Group:
         )
     product = statistics.median(row["product_flops_per_second"] for row in rows) / 1e9
     note = (
-        f"at least {CALLS} calls, each line a process; of a product: operations of the "
-        f"matrix products a second, by those of one large float32 product (here {product:,.0f} G); "
+        f"at least {CALLS} calls; each line is a process; of a product: operations per second in matrix "
+        f"products, as a share of those in one large float32 product (here {product:,.0f} G); "
         f"evaluation: {EPISODES} episodes of every seed"
     )
     return Group(table, note)

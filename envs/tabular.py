@@ -15,6 +15,8 @@ from jax import Array
 from jaxrl.environment import Discrete, Environment, FiniteEnvironment, check_contract
 from jaxrl.errors import InputError
 
+TOLERANCE = 1e-12  # of value iteration
+
 
 class MDP(NamedTuple):
     initial: np.ndarray  # [S], probability of each state at the start
@@ -113,10 +115,10 @@ def finite_horizon(mdp: MDP, steps: int) -> Solution:
     return Solution(value, action_value, np.array(policy[::-1]))
 
 
-def discounted(mdp: MDP, discount: float, tolerance: float = 1e-12) -> Solution:
+def discounted(mdp: MDP, discount: float) -> Solution:
     """The best discounted return without a time limit, by value iteration (Sutton & Barto, 4.4).
 
-    Stops when no value changes by more than `tolerance`. Raises InputError for a discount outside [0, 1).
+    Stops when no value changes by more than TOLERANCE. Raises InputError for a discount outside [0, 1).
     """
     if not 0 <= discount < 1:
         raise InputError(f"value iteration needs a discount in [0, 1), got {discount}")
@@ -124,7 +126,7 @@ def discounted(mdp: MDP, discount: float, tolerance: float = 1e-12) -> Solution:
     while True:
         action_value = mdp.reward + discount * mdp.transition @ value
         new_value = action_value.max(axis=1)
-        if np.abs(new_value - value).max() <= tolerance:
+        if np.abs(new_value - value).max() <= TOLERANCE:
             return Solution(new_value, action_value, action_value.argmax(axis=1))
         value = new_value
 

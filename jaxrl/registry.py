@@ -195,7 +195,7 @@ def _loaded(entry: importlib.metadata.EntryPoint, holds: Callable[[Any], bool], 
 
 
 def _location(name: str) -> str:
-    """The folder or file of a package. It works for a package without __init__.py or that fails to import."""
+    """The folder or file of a package, even if it lacks __init__.py or cannot be imported."""
     spec = importlib.util.find_spec(name)
     if spec is None:
         return "no folder"

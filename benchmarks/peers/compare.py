@@ -1,4 +1,4 @@
-"""Runs the workers of jaxrl and of each peer in turn and compares their steps per second."""
+"""Runs the workers of jaxrl and of each peer in turn, and compares their steps per second."""
 
 import hashlib
 import os
@@ -17,14 +17,14 @@ from benchmarks.peers.work import SEEDS, WORK
 from benchmarks.processes import ask
 
 MODULES = {"rejax": "on_rejax", "stable-baselines3": "on_stable_baselines3"}
-PROCESSES = 5  # of each side, in turn, so that a slow minute of the machine meets both
+PROCESSES = 5  # of each side, in turn, so that a slow minute of the machine affects both
 CALLS = 5  # timed in each process
 MIN_SECONDS = 1.0  # of a call
 RESAMPLES = 2_000
 
 
 def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
-    """A row for each piece of work and peer. In smoke form, which installs nothing, jaxrl's side alone."""
+    """A row for each workload and peer. With `smoke` only jaxrl's side runs and nothing is installed."""
     chosen = [work for work in WORK if only in work]
     if smoke:
         for work in chosen[:1]:
@@ -44,7 +44,7 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
 
 
 def environment(peer: str) -> Path:
-    """The Python of a peer's virtual environment, made from its pinned requirements if it is not there."""
+    """The Python of a peer's virtual environment. Makes it from pinned requirements if it is missing."""
     requirements = Path(__file__).with_name(f"{peer}.txt")
     identity = f"{sys.version} {requirements.read_text()}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -64,9 +64,9 @@ def environment(peer: str) -> Path:
 def run_worker(
     python: Path, worker: str, work: str, seeds: int, calls: int, min_seconds: float
 ) -> dict[str, Any]:
-    """What a worker reports. Raises RuntimeError with its last words if it fails."""
+    """What a worker reports. Raises RuntimeError with its last messages if it fails."""
     module, arguments = f"benchmarks.peers.{worker}", (work, str(seeds), str(calls), str(min_seconds))
-    # A peer's environment holds jax for the CPU alone.
+    # A peer's virtual environment holds jax for the CPU only.
     return ask([str(python), "-m", module, *arguments], {**os.environ, "JAX_PLATFORMS": "cpu"})
 
 

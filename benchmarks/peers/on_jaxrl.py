@@ -1,4 +1,4 @@
-"""jaxrl's side: the engine's own functions, a batch on each device, as its command line trains."""
+"""jaxrl's side: the engine's own functions with a batch on each device, as the command line trains."""
 
 import sys
 from typing import Any

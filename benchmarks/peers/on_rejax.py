@@ -10,8 +10,8 @@ from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy  # type: ignore
 
 from benchmarks.peers.work import Settings, Trainer, run_worker
 
-# Equal in all seeds. `vmap(train)` keeps them without a seed axis, so that a branch on the step stays one
-# and a write to replay is one slice; so does this worker.
+# Equal in all seeds. `vmap(train)` keeps them without a seed axis, so that a branch on the step stays a
+# branch and a write to replay is one slice. This worker does the same.
 SHARED = ("global_step", "index", "full")
 NAMES = {
     "discount": "gamma",

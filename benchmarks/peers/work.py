@@ -1,13 +1,13 @@
-"""What is compared, as settings in jaxrl's words that each framework's worker translates.
+"""The settings that are compared, under jaxrl's names, which each framework's worker translates.
 
-A worker is a process of one framework in its own virtual environment, so this file needs the standard
-library alone. It compiles, fills its replay, times several calls and prints one line of JSON.
+A worker is a process of one framework in its own virtual environment, so this file needs only the standard
+library. A worker compiles, fills its replay, times several calls and prints one line of JSON.
 
 **What is equal.** Environment, number of seeds, environments of a seed, steps and updates of an iteration
-(every worker reads the updates off its optimiser's own counter, and the parent refuses numbers that
-differ), batch, layers and activation (tanh for PPO, else ReLU), replay that is full before the clock
-starts, target copies, a constant epsilon of 0.05, a constant learning rate. Nobody evaluates while the
-clock runs. All run on the CPU; rejax and jaxrl with the same jax, vmapped over the seeds.
+(every worker reads the updates from its optimiser's own counter, and the parent refuses different numbers),
+batch, layers and activation (tanh for PPO, else ReLU), a replay that is full before the clock starts, target
+copies, a constant epsilon of 0.05, a constant learning rate. Nothing is evaluated while the clock runs. All
+run on the CPU; rejax and jaxrl use the same jax, vmapped over the seeds.
 
 **What is not.** rejax clips gradients element by element, the others their global norm. rejax draws a
 batch from replay without replacement, at a cost that grows with the capacity, the others with
@@ -80,26 +80,26 @@ class Trainer(Protocol):
     """A framework in the middle of training all seeds."""
 
     def advance(self, iterations: int) -> None:
-        """Trains every seed for that many more iterations and waits for the result; 0 only compiles."""
+        """Trains every seed for this many more iterations and waits for the result; 0 only compiles."""
 
     def updates(self) -> int:
         """Optimiser steps of one seed so far."""
 
 
 def steps_per_iteration(settings: Settings) -> int:
-    """Environment steps of one seed."""
+    """Environment steps of one seed in an iteration."""
     return int(settings["num_envs"] * settings["num_steps"])
 
 
 def run_worker(
     start: Callable[[str, Settings, int], Trainer], packages: tuple[str, ...], **more: Any
 ) -> None:
-    """The main function of a worker: `work seeds calls min_seconds` are its arguments. Reports `more` too."""
+    """The main function of a worker with arguments `work seeds calls min_seconds`. Also reports `more`."""
     work, seeds, calls, min_seconds = sys.argv[1:]
     settings = WORK[work]
     trainer = start(work, settings, int(seeds))
     compile_seconds = timed(trainer.advance, 0)
-    if "capacity" in settings:  # and a little more: some count the step before, some the one after
+    if "capacity" in settings:  # 2 more, since the frameworks count the first step differently
         trainer.advance(settings["capacity"] // steps_per_iteration(settings) + 2)
 
     before = trainer.updates()

@@ -1,1 +1,1 @@
-"""Finite worlds made of cells, whose exact optimum `envs.tabular` finds."""
+"""Grids: finite environments made of cells. `envs.tabular` finds their exact optimum."""

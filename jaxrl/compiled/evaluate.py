@@ -28,8 +28,7 @@ def evaluate(
 ) -> Totals:
     """Undiscounted returns and lengths of complete episodes, and whether all actions lay in their space.
 
-    The first four arguments are [lanes]. Returns [lanes, episodes] each, in the environment of
-    t = total.
+    The first four arguments are [lanes]. Returns [lanes, episodes] each. Uses the environment of t = total.
     """
 
     def one(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Totals:

@@ -1,7 +1,7 @@
 """The environment contract: a Markov decision process as pure functions, and its check.
 
-An environment does not reset itself and does not count steps: `Episode` does both. It is a single copy, to
-which `jax.vmap` adds a batch.
+An environment does not reset itself and does not count steps: `Episode` does both. It describes one copy;
+`jax.vmap` makes a batch of it.
 """
 
 from typing import Any, Self
@@ -91,7 +91,7 @@ def check_contract(env: Environment) -> None:
         if not jax.tree.leaves(state):
             raise InputError(f"{name}.reset must return a state, got {state!r}")
         if described(env.at(jnp.int32(0), jnp.int32(1))) != described(env):
-            raise InputError(f"{name}.at must return an environment that differs in traced fields alone")
+            raise InputError(f"{name}.at must return an environment that differs only in traced fields")
         outcome = env.step(key, state, jnp.zeros(space.shape, space.dtype))
         if not isinstance(outcome, tuple) or len(outcome) != 3:
             raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")

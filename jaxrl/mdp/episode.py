@@ -27,7 +27,7 @@ class Experience(struct.PyTreeNode):
 
     @property
     def done(self) -> Array:
-        """[] bool, the episode is over."""
+        """Whether the episode is over: [] bool."""
         return self.terminated | self.truncated
 
 
@@ -39,7 +39,7 @@ class Transition(Experience):
 
     @property
     def experience(self) -> Experience:
-        """Without the totals."""
+        """The step without the totals."""
         return Experience(self.obs, self.action, self.reward, self.next_obs, self.terminated, self.truncated)
 
 

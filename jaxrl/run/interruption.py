@@ -1,4 +1,4 @@
-"""Ctrl-C: once to stop in good order, twice to stop at once."""
+"""Ctrl-C: the first one stops in good order, the second one at once."""
 
 import contextlib
 import signal

@@ -122,8 +122,8 @@ class Folder(Checkpoints):
         """Marks the study as running again.
 
         The manifest gets a note of the time, of what differs from the start of the study, of the batches that
-        are trained from now on, and of those that are trained from their start. If these are all batches, the
-        manifest begins anew instead.
+        are trained from now on, and of those that are trained from their start. If all batches are trained
+        from their start, the manifest begins anew instead.
         """
         manifest, spec = self.manifest(), spec_of(study)
         unfinished = [batch.index for batch in plan.batches if not self.finished(batch)]

@@ -1,4 +1,4 @@
-"""Trained policies at play: their transitions and pictures, and names for environments."""
+"""Playing trained policies: transitions, pictures, and names for environments."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence

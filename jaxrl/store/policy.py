@@ -22,7 +22,7 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
-from jaxrl.store.states import is_key, named_leaves, write_arrays
+from jaxrl.store.states import is_key, named_leaves, plain, write_arrays
 
 FORMAT = 1  # of the file; other formats are refused
 
@@ -33,7 +33,7 @@ class Policy:
     def __init__(self, algorithm: Algorithm, environment: Environment, state: State, seed: int = 0) -> None:
         """`state` is that of one run, without an axis of lanes. `seed` is for the draws of `predict`."""
         self.algorithm = algorithm
-        # Numbers that a schedule computed become plain numbers, so that the policy can be saved.
+        # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
         self.environment = jax.tree.map(_number, environment)
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
@@ -89,9 +89,8 @@ class Policy:
         The file holds no code. Raises InputError if it cannot be written.
         """
         used = _used(self.algorithm, self.environment, self.state)
-        arrays = {
-            f"state/{name}": _plain(leaf) for name, leaf in named_leaves(self.state).items() if name in used
-        }
+        leaves = named_leaves(plain(self.state))
+        arrays = {f"state/{name}": leaf for name, leaf in leaves.items() if name in used}
         configs = {"algorithm": self.algorithm, "environment": self.environment}
         for config in configs.values():
             for value in config.parameters().values():
@@ -154,7 +153,7 @@ def _act_all(
 ) -> tuple[Array, Memory]:
     """Actions and memories for n observations. Runs of one program share the compilation."""
     act = functools.partial(algorithm.act, env, state, explore=explore)
-    return jax.vmap(lambda memory, obs, key: act(memory, obs, key))(memory, obs, keys)
+    return jax.vmap(act)(memory, obs, keys)
 
 
 def _used(algorithm: Algorithm, environment: Environment, state: State) -> set[str]:
@@ -192,7 +191,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if described["format"] != FORMAT:
             raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
         if described["arrays"] != _hash_of(arrays):
-            raise InputError(f"{path} was altered: its arrays have another hash than it says")
+            raise InputError(f"{path} was altered: its arrays do not match its hash")
         return arrays, {kind: described[kind] for kind in ("algorithm", "environment")}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -204,10 +203,6 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _number(leaf: Any) -> Any:
     return leaf.item() if isinstance(leaf, jax.Array) else leaf
-
-
-def _plain(leaf: Any) -> np.ndarray:
-    return np.asarray(random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:

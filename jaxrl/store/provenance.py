@@ -66,8 +66,8 @@ def code_hash(config: Config) -> str:
 def _source_of(cls: type) -> Any:
     """The module of a class, since the class uses the module's helpers and constants.
 
-    It is the class alone if the module has no file or is the script that runs, since a script also says what
-    is trained.
+    Returns the class itself if the module has no file or is the script that runs, since a script also says
+    what is trained.
     """
     module = sys.modules.get(cls.__module__)
     has_file = getattr(module, "__file__", None) is not None

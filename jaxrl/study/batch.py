@@ -20,7 +20,7 @@ from jaxrl.study.study import Chunk, Run
 
 
 class Keys(NamedTuple):
-    """The keys of a run, or of lanes. They depend on its seed and on nothing else."""
+    """The keys of a run, or of lanes. They depend only on its seed and the generator."""
 
     init: Array  # for the state before the first iteration
     steps: Array  # iteration t gets fold_in(steps, t)

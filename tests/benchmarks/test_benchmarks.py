@@ -101,8 +101,9 @@ def test_our_side_trains_what_the_settings_say(name):
     ours = registry.algorithms()[algorithm].replace(**on_jaxrl.fields(algorithm, settings))
     ours.validate()
     assert ours.steps_per_iteration == work.steps_per_iteration(settings)
+    parameters = ours.parameters()
     for field in settings.keys() - {"epsilon"}:
-        assert getattr(ours, field) == settings[field], field
+        assert parameters["network.hidden" if field == "hidden" else field] == settings[field], field
 
 
 @pytest.mark.parametrize("peer", compare.MODULES)
@@ -215,7 +216,7 @@ def test_one_process_that_does_not_solve_it_is_not_left_out(monkeypatch):
 
 
 def test_operations_of_a_small_network_counted_by_hand():
-    algorithm = DQN(num_envs=3, updates=2, batch_size=5, warmup=0, hidden=(8,))
+    algorithm = DQN(num_envs=3, updates=2, batch_size=5, warmup=0).replace(**{"network.hidden": (8,)})
     layers = 2 * (4 * 8 + 8 * 2)  # one observation of CartPole's through the network
     to_weights, to_hidden = layers, 2 * 2 * 8  # of a backward pass; nothing flows back into observations
     update = 5 * (layers + layers + to_weights + to_hidden)  # the network, its target, and back
@@ -287,7 +288,7 @@ def test_ratios_are_ours_by_theirs():
     assert environments.ratios(rates) == {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 4.0}}
 
 
-def test_gymnasium_has_all_our_worlds_but_one():
+def test_gymnasium_has_all_our_environments_but_one():
     strange = {name for name in ENVIRONMENTS if environments.gymnasium_id(name) not in gymnasium.registry}
     assert strange == {"GridWorld-v0"}
 

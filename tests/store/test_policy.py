@@ -204,7 +204,7 @@ def altered(policy, file, change):
         (lambda arrays, _: arrays.popitem(), "was altered"),
         (lambda arrays, _: arrays["state/.q"].fill(9), "was altered"),
         (lambda _, described: described.update(format=9), "is a policy of format 9, this jaxrl reads 1"),
-        (lambda _, described: described.pop("algorithm"), "holds no policy that jaxrl has saved"),
+        (lambda _, described: described.pop("algorithm"), "is not a policy that jaxrl has saved"),
         (lambda _, described: described.update(algorithm=3), "is damaged: 3 describes no config"),
         (
             lambda _, described: described["algorithm"].update(name="q_lerning"),
@@ -212,11 +212,11 @@ def altered(policy, file, change):
         ),
         (
             lambda _, described: described["environment"]["parameters"].update(size=3),
-            r"does not fit its algorithm: it has float32\[1, 16, 4\] where float32\[1, 9, 4\] belongs",
+            r"does not fit its algorithm: it has float32\[1, 16, 4\], expected float32\[1, 9, 4\]",
         ),
         (
             lambda _, described: described["algorithm"].update(name="dqn", parameters={}),
-            r"does not fit its algorithm: it has nothing where float32\[4\] belongs",
+            r"does not fit its algorithm: it has nothing, expected float32\[4\]",
         ),
         (
             lambda _, described: described["algorithm"]["parameters"].update(discount=2.0),
@@ -235,10 +235,10 @@ def test_what_is_no_policy_is_refused(table, tmp_path):
     content = path.read_bytes()
     for damaged in (content[:-1], content[:20], b"", b"no policy"):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=rf"^{path} holds no policy that jaxrl has saved"):
+        with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
             Policy.load(path)
     save_file({"weights": np.zeros(3)}, path)
-    with pytest.raises(InputError, match=rf"^{path} holds no policy that jaxrl has saved"):
+    with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
         Policy.load(path)
     with pytest.raises(InputError, match="nowhere cannot be read: "):
         Policy.load(tmp_path / "nowhere")
