@@ -171,7 +171,7 @@ def stack(configs: Sequence[C]) -> C:
 
 
 def detach(config: C) -> tuple[C, dict[str, Any]]:
-    """A config without its shared arrays, and these by the dotted names of their fields."""
+    """A config without its shared arrays, and the arrays by the dotted names of their fields."""
     found = {name: value for name, value in config.parameters().items() if _is_shared(config, name)}
     arrays = {name: value.arrays if isinstance(value, Shared) else value for name, value in found.items()}
     return config.replace(**dict.fromkeys(found)), arrays
@@ -224,7 +224,7 @@ def meanings(config: Config) -> dict[str, str]:
 
 
 def _is_shared(config: Any, name: str) -> bool:
-    """Whether the field of this dotted name is a shared one that holds arrays."""
+    """Whether the field with this dotted name is shared and holds arrays."""
     *outer, last = name.split(".")
     for each in outer:
         config = getattr(config, each)
@@ -232,7 +232,7 @@ def _is_shared(config: Any, name: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's, also in a tuple, as Python's."""
+    """A value whose numpy numbers, also those in tuples, become Python numbers."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     return value.item() if isinstance(value, np.generic) else value

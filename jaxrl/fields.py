@@ -201,7 +201,7 @@ def _frozen(name: str, value: Any) -> Any:
         return {inner: _frozen(inner, each) for inner, each in sorted(value.items())}
     try:
         array = np.asarray(value).view()
-    except ValueError:  # of parts that do not fit together
+    except ValueError:  # nested lists of different lengths
         array = np.empty(0, object)
     if array.dtype.kind not in "biufc":
         raise InputError(f"the shared array {name!r} must hold numbers, got {value!r}")

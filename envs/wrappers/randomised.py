@@ -12,7 +12,7 @@ from jaxrl.errors import InputError
 
 
 class State(struct.PyTreeNode):
-    env: Environment  # without shared arrays: with the constants that the episode drew
+    env: Environment  # with the constants that the episode drew, without shared arrays
     inner: Inner  # the state of `env`
 
 

@@ -95,12 +95,15 @@ def effects(text: str | None) -> float | dict[str, float] | None:
 
 
 def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
-    """The registered configs of the names "a,b". Raises InputError."""
+    """The registered configs with the names "a,b". Raises InputError for an unknown name."""
     return [look_up(name) for name in names.split(",")]
 
 
 def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) -> list[Any]:
-    """The configs that an option's assignments make of each of some. Raises InputError."""
+    """The copies of each config with every combination of an option's assignments.
+
+    Raises InputError for an unknown field or a bad value.
+    """
     return [changed for config in configs for changed in _grid(config, option, assignments)]
 
 

@@ -51,13 +51,14 @@ def train(
         evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes: episodes of one evaluation.
         evaluate_in: a further environment of evaluation: its name, and the fields in which it differs from
-            the training environment (from the first one if there are several).
+            the training environment.
         width: lanes of a batch, on which the bits of a run depend; chosen to fit the memory if not given.
         memory: the memory for the lanes of one device, such as 4GB; if not given, 0.9 of a GPU's memory, or
             an equal share of half of a processor's free memory.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
-        log: writes every chunk of the first 100 runs into the results folder, for the tool of that name.
+        log: writes the metrics of the first 100 runs after every chunk into the results folder, for
+            TensorBoard or Weights & Biases.
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry

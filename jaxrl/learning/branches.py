@@ -35,7 +35,7 @@ def _follow(jaxpr: Jaxpr, sources: Sequence[Sources], found: set[str]) -> list[S
 
 
 def _through(eqn: JaxprEqn, inputs: list[Sources], union: Sources, found: set[str]) -> Sources:
-    """The sources of an equation's outputs, those within its inner jaxprs followed."""
+    """The sources of an equation's outputs: the union of its inputs' sources. Follows its inner jaxprs."""
     for inner in eqn.params.values():
         for each in inner if isinstance(inner, tuple | list) else (inner,):
             body = each.jaxpr if isinstance(each, ClosedJaxpr) else each
@@ -47,9 +47,9 @@ def _through(eqn: JaxprEqn, inputs: list[Sources], union: Sources, found: set[st
 def _inputs_of(
     eqn: JaxprEqn, body: object, inputs: list[Sources], union: Sources, count: int
 ) -> list[Sources]:
-    """The sources of the `count` inputs of a jaxpr within an equation.
+    """The sources of the `count` inputs of a jaxpr inside an equation.
 
-    What a loop carries has those of all its inputs: what it begins with need not be what it becomes.
+    A loop's carry gets the union of all sources, since it may come to depend on any input.
     """
     params, name = eqn.params, eqn.primitive.name
     if name == "scan":

@@ -129,7 +129,7 @@ def _require_metrics(name: str, metrics: Any) -> None:
         if not isinstance(key, str):
             raise InputError(f"{expected}, got the name {key!r}")
         if key.startswith("eval_"):
-            raise InputError(f"{name}.step must not name a metric {key!r}: eval_ begins those of evaluations")
+            raise InputError(f"{name}.step must not name a metric {key!r}: eval_ is for evaluations")
         pair = isinstance(value, tuple) and len(value) == 2
         if not pair or [described(part) for part in value] != ["float32[]"] * 2:
             got = ", ".join(map(described, value)) if pair else described(value)

@@ -49,9 +49,10 @@ class Plan:
 def make_plan(study: Study, width: int | None = None, memory: int | None = None) -> Plan:
     """Groups a study's runs into programs and these into batches for all local devices.
 
-    `memory` is the number of bytes that the lanes of one device may take, by default `device_budget()`. The
-    default `width` is the smallest with which the largest program needs as few batches per device as with
-    `most_lanes`. Raises InputError for a width below 1, or if the lanes do not fit into the memory.
+    `memory` is the number of bytes that shared arrays and the lanes of one device may take, by default
+    `device_budget()`. The default `width` is the smallest with which the largest program needs as few batches
+    per device as with `most_lanes`. Raises InputError for a width below 1, or if the lanes do not fit into
+    the memory.
     """
     width = None if width is None else require_count("width", width)
     groups = list(_groups(study).values())

@@ -238,6 +238,6 @@ def _require(kind: type[Config], configs: Sequence[Any]) -> None:
         reserved = COLUMNS & {*config.parameters()}
         if kind is Algorithm and reserved:
             raise InputError(
-                f"{type(config).__name__} has a field {min(reserved)!r}, which is also the name of another "
+                f"{type(config).__name__} has a field {min(reserved)!r}, which is the name of another "
                 "column of the table of runs; rename the field"
             )

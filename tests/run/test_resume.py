@@ -103,7 +103,7 @@ def test_any_algorithm_goes_on_and_all_its_runs_come_back_bit_for_bit(name, tmp_
         trained(name, tmp_path / "crashed")
     results = resume(tmp_path / "crashed")
     states, *runs = verify(results, 5)
-    assert str(states) == "saved states: 2 of 2 as their hashes say"
+    assert str(states) == "saved states: 2 of 2 match their hashes"
     said = [f"run {run}: curve and final state reproduced bit for bit" for run in range(5)]
     assert [*map(str, runs)] == said
     assert {run.deviation for run in runs} == {0}
