@@ -65,13 +65,14 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     lane = max(needed, key=lambda each: each.total)
     limit, devices = device_budget() if memory is None else memory, jax.local_device_count()
     configs = [config for run in programs.values() for config in (run.algorithm, run.environment)]
-    limit -= max(map(shared_bytes, [*configs, *others]))
-    least = width or 1
-    if least * lane.total > limit:
+    least, arrays = width or 1, max(map(shared_bytes, [*configs, *others]))
+    if least * lane.total + arrays > limit:
+        beside = f" and {shown_bytes(arrays)} of shared arrays" if arrays else ""
         raise InputError(
-            f"{counted(least, 'lane')} of about {shown_bytes(lane.total)} would take more than the memory of "
-            f"{shown_bytes(limit)}; choose a smaller width or give more memory"
+            f"{counted(least, 'lane')} of about {shown_bytes(lane.total)}{beside} would take more than the memory "
+            f"of {shown_bytes(limit)}; choose a smaller width or give more memory"
         )
+    limit -= arrays
     if width is None:
         share = math.ceil(max(map(len, groups)) / devices)  # runs of the largest program for each device
         width = math.ceil(share / math.ceil(share / most_lanes(lane, limit)))

@@ -24,7 +24,7 @@ from jaxrl.mdp.environment import check_contract
 from jaxrl.mdp.episode import Episode
 from jaxrl.mdp.spaces import Box, Discrete
 from tests.compiled.test_devices import in_a_process_with_devices
-from tests.test_readme import blocks
+from tests.test_docs import ROOT, blocks
 
 LANES, STEPS = 3, 250
 
@@ -465,7 +465,9 @@ def test_stable_baselines_learns_to_balance_our_pole():
     pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    (block,) = [block for block in blocks("py") if "stable_baselines3" in block]
+    (block,) = [
+        block for block in blocks(ROOT / "docs" / "environments.md", "py") if "stable_baselines3" in block
+    ]
     namespace = {}
     exec(block, namespace)
     agent = namespace["agent"]

@@ -455,3 +455,13 @@ def test_environments_of_evaluation_count_in_the_plan():
         PPO(num_steps=16), pole, evaluate_in={"same": pole}, **(options | {"evaluation_episodes": 9_999})
     )
     assert make_plan(crowded).lane.total > small.lane.total
+
+
+def test_shared_arrays_count_in_the_memory():
+    data = {"obs": np.zeros(10_000, np.int32), "action": np.zeros(10_000, np.int32)}
+    study = make_study(Cloning(data=data), GridWorld(), seeds=2, steps=10)
+    with pytest.raises(
+        InputError, match=r"and 80 KB of shared arrays would take more than the memory of 50 KB;"
+    ):
+        make_plan(study, memory=50_000)
+    assert make_plan(study, memory=100_000).width == 2
