@@ -69,8 +69,8 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     if least * lane.total + arrays > limit:
         beside = f" and {shown_bytes(arrays)} of shared arrays" if arrays else ""
         raise InputError(
-            f"{counted(least, 'lane')} of about {shown_bytes(lane.total)}{beside} would take more than the memory "
-            f"of {shown_bytes(limit)}; choose a smaller width or give more memory"
+            f"{counted(least, 'lane')} of about {shown_bytes(lane.total)}{beside} would take more than the "
+            f"memory of {shown_bytes(limit)}; choose a smaller width or give more memory"
         )
     limit -= arrays
     if width is None:
