@@ -70,9 +70,8 @@ LEARNERS = {
     ),
     "dqn of three steps": (FAST_DQN.replace(n_step=3), 1_000),
     "ppo": (FAST_PPO, 120),
-    "ppo without clipping of values": (FAST_PPO.replace(clip_value_loss=False), 120),
-    "ppo without normalisation": (
-        FAST_PPO.replace(normalise_advantage=False, anneal_learning_rate=False),
+    "ppo without its options": (
+        FAST_PPO.replace(clip_value_loss=False, normalise_advantage=False, anneal_learning_rate=False),
         120,
     ),
     "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
