@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.command import BENCHMARKS
 from jaxrl import registry
-from jaxrl.cli.arguments import evaluations, grids
+from jaxrl.cli.arguments import evaluations, grids, named
 from jaxrl.cli.commands import COMMANDS, main
 from jaxrl.cli.usage import check_usage
 
@@ -82,9 +82,9 @@ def check(words):
     given = {option: [] for option in ("--set", "--env", "--evaluate-in")}
     for option, value in itertools.pairwise(rest):
         given.get(option, []).append(value)
-    grids(rest[0], registry.algorithm, "--set", given["--set"])
+    grids(named(rest[0], registry.algorithm), "--set", given["--set"])
     if not rest[1].startswith("gymnasium:"):  # some of Gymnasium's need a package of their own
-        worlds = grids(rest[1], registry.environment, "--env", given["--env"])
+        worlds = grids(named(rest[1], registry.environment), "--env", given["--env"])
         evaluations(worlds[0], given["--evaluate-in"])
 
 
