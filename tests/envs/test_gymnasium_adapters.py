@@ -222,7 +222,7 @@ def test_beyond_the_time_limit():
 @pytest.mark.timeout(120)
 def test_ppo_trains_in_gymnasium_and_again(tmp_path):
     """The second time from another state of the host; then by name from the manifest."""
-    agent = PPO(num_envs=2, num_steps=16, hidden=(8, 8))
+    agent = PPO(num_envs=2, num_steps=16).replace(**{"network.hidden": (8, 8)})
     options = {"seeds": 2, "steps": 128, "evaluate_every": 64, "evaluation_episodes": 3}
     results = train(agent, adapted("CartPole-v1"), out=tmp_path / "first", **options)
     second = train(agent, adapted("CartPole-v1"), **options)
@@ -230,7 +230,7 @@ def test_ppo_trains_in_gymnasium_and_again(tmp_path):
     assert np.isfinite(results.final()).all()
     assert results.manifest["study"]["environments"][0]["name"] == "gymnasium:CartPole-v1"
     policy = load(tmp_path / "first").policy(run=1)
-    assert policy(np.zeros(4, np.float32), random.key(0)) in (0, 1)
+    assert policy.predict(np.zeros(4, np.float32))[0] in (0, 1)
 
 
 def test_spaces_and_limit_are_gymnasiums():

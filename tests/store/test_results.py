@@ -271,9 +271,7 @@ def test_fields_of_one_name_and_two_types_become_text(tmp_path):
 
 
 def test_fields_that_would_hide_a_column_are_refused(tmp_path):
-    with pytest.raises(
-        InputError, match="SeedField has a field 'seed', which is also the name of another column"
-    ):
+    with pytest.raises(InputError, match="SeedField has a field 'seed', which is the name of another column"):
         train(SeedField(), GridWorld(), out=tmp_path / "seed", **SETTINGS)
     assert not (tmp_path / "seed").exists()
 
