@@ -19,7 +19,7 @@ from jaxrl.store.differences import differences
 from jaxrl.store.folder import Folder
 from jaxrl.store.results import Results, load
 from jaxrl.study.batch import Batch
-from jaxrl.study.plan import make_batches, make_plan
+from jaxrl.study.plan import Plan, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Study, make_study
 
@@ -43,8 +43,7 @@ def train(
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
 
     Args:
-      algorithm: one, or several as from `grid`.
-      environment: one, or several as from `grid`.
+      algorithm, environment: one, or several as from `grid`.
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
       out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
@@ -55,12 +54,10 @@ def train(
       evaluate_in: further environments of evaluation, by name. Their metrics are `eval_return/<name>` and
         `eval_length/<name>`. `eval_return` is that of the training environment.
       width: lanes of a batch; the bits of a run depend on it. By default the smallest width with which the
-        largest program has as few batches as the memory allows. On a processor its caches and 256 lanes are
-        further bounds.
+        largest program has as few batches as memory, and a processor's caches, allow.
       memory: the memory that the lanes of one device may take, such as "4GB". By default nine tenths of a
         GPU's memory; on a processor half of the free memory is divided among its devices.
-      checkpoint_every: seconds between two checkpoints of a batch, each at the end of a chunk; 0 is after
-        every chunk. By default checkpoints take about three per cent of the time.
+      checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
       callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`.
         If one returns a true value, training stops as after Ctrl-C.
@@ -85,7 +82,14 @@ def train(
         folder.require_same(study, width)
         _say(f"{folder.path} holds this study, complete: read, not trained")
         return load(folder.path)
-    plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
+    limit = None if memory is None else parse_bytes(memory)
+    return _begin(study, make_plan(study, width, limit), folder, checkpoint_every, callbacks)
+
+
+def _begin(
+    study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None, callbacks: Sequence[Callback]
+) -> Results:
+    """Trains a study in an empty folder."""
     with folder.locked():
         folder.create(study, plan)
         _say(str(plan))

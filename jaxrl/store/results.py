@@ -104,40 +104,36 @@ class Results:
             self.find(run)
         rows: list[dict[str, Any]] = []
         for batch in self.batches:
-            members = [
-                (lane, run) for lane, run in enumerate(batch.runs) if wanted is None or run.id in wanted
-            ]
-            if not members:
-                continue
-            lanes, state = batch.lanes(), self.state(batch)
-            keys = keys_at(lanes.keys.evaluation, batch.iterations)
-            for name, environment in by_name.items():
+            lanes = [lane for lane, run in enumerate(batch.runs) if wanted is None or run.id in wanted]
+            for name, environment in by_name.items() if lanes else ():
                 require_same_spaces(name, environment, batch.runs[0].environment)
-                env, arrays = detach(environment)
-                totals = evaluate(
-                    lanes.algorithm,
-                    stack([env] * batch.width),
-                    state,
-                    keys,
-                    (lanes.shared[0], arrays),
-                    batch.iterations,
-                    count,
-                    explore,
-                )
-                returns, lengths, valid = jax.device_get(totals)
-                if not valid.all():
-                    name_of = type(lanes.algorithm).__name__
-                    raise InputError(f"{name_of}.act gave an action that {environment.title} does not have")
-                rows += [
-                    {"run": run.id, "setting": run.setting, "seed": run.seed, "environment": name}
-                    | {
-                        "episodes": count,
-                        "return": returns[lane].mean(dtype=float),
-                        "length": lengths[lane].mean(),
+                returns, lengths = self._evaluated(batch, environment, count, explore)
+                for lane in lanes:
+                    member = batch.runs[lane]
+                    row = {
+                        "run": member.id,
+                        "setting": member.setting,
+                        "seed": member.seed,
+                        "environment": name,
                     }
-                    for lane, run in members
-                ]
+                    means = {"return": returns[lane].mean(dtype=float), "length": lengths[lane].mean()}
+                    rows.append(row | {"episodes": count} | means)
         return pd.DataFrame(rows).sort_values(["environment", "run"], ignore_index=True, kind="stable")
+
+    def _evaluated(
+        self, batch: Batch, environment: Environment, episodes: int, explore: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns and lengths of a batch's final policies in an environment: [lanes, episodes] each."""
+        lanes, (env, arrays) = batch.lanes(), detach(environment)
+        keys = keys_at(lanes.keys.evaluation, batch.iterations)
+        environments, shared = stack([env] * batch.width), (lanes.shared[0], arrays)
+        policies = (lanes.algorithm, environments, self.state(batch))
+        totals = evaluate(*policies, keys, shared, batch.iterations, episodes, explore)
+        returns, lengths, valid = jax.device_get(totals)
+        if not valid.all():
+            name = type(lanes.algorithm).__name__
+            raise InputError(f"{name}.act gave an action that {environment.title} does not have")
+        return returns, lengths
 
     def transitions(
         self, run: int, steps: int, *, explore: bool = False, seed: int = 0
