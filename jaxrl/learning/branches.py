@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 OTHER = ""  # the source of states and keys
@@ -54,13 +53,9 @@ def _inputs_of(
     """
     params, name = eqn.params, eqn.primitive.name
     if name == "scan":
-        if "ft_in" in params:  # jax 0.11 has the trees of constants, carry and inputs in place of numbers
-            sizes = [
-                len(jax.tree.leaves(part, is_leaf=lambda leaf: leaf is None)) for part in params["ft_in"]
-            ]
-            consts, carry, _ = sizes if sum(sizes) == count else (0, count, 0)
-        else:
-            consts, carry = params["num_consts"], params["num_carry"]
+        if "num_consts" not in params:  # jax 0.11 does not tell constants from the carry
+            return [union] * count
+        consts, carry = params["num_consts"], params["num_carry"]
         return [*inputs[:consts], *[union] * carry, *inputs[consts + carry :]]
     if name == "while":
         first, consts = params["cond_nconsts"], params["body_nconsts"]
