@@ -1,0 +1,1 @@
+"""What an accelerator does: its ceilings, training, peers, a whole study, a profile, exactness, tests."""
