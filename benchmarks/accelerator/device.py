@@ -1,6 +1,5 @@
 """The machine, and the two ceilings of its device: matrix products and copies."""
 
-import statistics
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -13,14 +12,14 @@ from jax import Array, lax
 from benchmarks.timing import time_calls
 from jaxrl.store.provenance import machine
 
-PRECISIONS = {"float32": "highest", "TF32": "tensorfloat32", "default": None}
+PRECISIONS = {"float32": "highest", "TF32": "tensorfloat32"}
 
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
     """A row for the machine, one for copies, one for products in each precision."""
     yield {"machine": machine(), "driver": driver(), "memory": jax.local_devices()[0].memory_stats()}
     size, side = (2**20, 256) if smoke else (2**28, 8_192)
-    calls = 1 if smoke else 5
+    calls = 1 if smoke else 3
     timing = time_calls(partial(copies, jnp.ones(size, jnp.float32)), calls)
     yield {"copy_bytes_per_second": 8 * size * timing.iterations_per_second}
     key = jax.random.key(0)
@@ -46,26 +45,22 @@ def _copies(array: Array, times: int) -> Array:
     return lax.fori_loop(0, times, lambda _, x: -x, array)
 
 
-def products(matrix: Array, precision: str | None, times: int) -> None:
+def products(matrix: Array, precision: str, times: int) -> None:
     jax.block_until_ready(_products(matrix, precision, times))
 
 
 @partial(jax.jit, static_argnums=1)
-def _products(matrix: Array, precision: str | None, times: int) -> Array:
+def _products(matrix: Array, precision: str, times: int) -> Array:
     return lax.fori_loop(0, times, lambda _, x: jnp.matmul(x, matrix, precision=precision), matrix)
 
 
-def layers(x: Array, weights: Array, precision: str | None, times: int) -> None:
+def layers(x: Array, weights: Array, precision: str, times: int) -> None:
     jax.block_until_ready(_layers(x, weights, precision, times))
 
 
 @partial(jax.jit, static_argnums=2)
-def _layers(x: Array, weights: Array, precision: str | None, times: int) -> Array:
+def _layers(x: Array, weights: Array, precision: str, times: int) -> Array:
     return lax.fori_loop(0, times, lambda _, x: jnp.matmul(x, weights, precision=precision), x)
-
-
-def median_rate(rows: list[dict[str, Any]], name: str) -> float:
-    return statistics.median(row[name] for row in rows if name in row)
 
 
 def driver() -> str:

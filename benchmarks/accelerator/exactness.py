@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import kills
 from benchmarks.accelerator.jobs import Job, side_by_side
-from benchmarks.accelerator.options import OPTIONS
+from benchmarks.accelerator.training import OPTIONS
 from envs import CartPole, FrozenLake, Pendulum
 from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.compiled.engine import engine_for
@@ -26,7 +26,9 @@ from jaxrl.study.plan import make_plan
 from jaxrl.study.study import make_study
 
 WIDTH, ITERATIONS = 64, 40
-CHECKED = ("default", "float32 products", "deterministic", "no autotuning")  # of the options
+CHECKED: dict[str, dict[str, str]] = {"default": {}} | {
+    option: OPTIONS[option] for option in ("deterministic", "no autotuning")
+}
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(num_steps=32), CartPole()),
@@ -38,11 +40,11 @@ Hashes = dict[int, str]  # of the final state, by seed
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
     """A row for each option with two processes' comparisons, then rows for kills and replays."""
-    options = CHECKED[:1] if smoke else CHECKED
+    options = [*CHECKED][: 1 if smoke else None]
     names = list(WORK)[1:2] if smoke else list(WORK)
     studies = () if smoke else ("ppo CartPole-v1", "dqn CartPole-v1")  # `kills` has a smoke of its own
     jobs = [
-        Job(compared, (names,), OPTIONS[option], {"option": option, "process": process})
+        Job(compared, (names,), CHECKED[option], {"option": option, "process": process})
         for option in options
         for process in (0, 1)
     ]
@@ -93,7 +95,7 @@ def agree(some: Hashes, first: Hashes) -> bool:
 def trained(
     algorithms: Sequence[Algorithm], env: Environment, seeds: Sequence[int], stops: Sequence[int]
 ) -> Hashes:
-    """Trains one batch of WIDTH lanes in chunks that end at `stops`: the hashes of the first algorithm's runs."""
+    """Hashes of the first algorithm's runs after training one batch of WIDTH lanes in chunks that end at `stops`."""
     steps = stops[-1] * algorithms[0].steps_per_iteration
     study = make_study(algorithms, env, seeds=seeds, steps=steps, evaluate_every=steps)
     (batch,) = make_plan(study, WIDTH).batches

@@ -11,11 +11,13 @@ Row = dict[str, Any]
 
 
 def save_all(results: dict[str, Any], out: Path) -> None:
-    """Writes a figure for each part that has one and was measured."""
-    for part, draw in {"training": training, "profile": profile}.items():
-        rows = [row for row in results.get(part, {}).get("rows", []) if "failed" not in row]
-        if rows:
-            save(draw, rows, out / f"{part}.png")
+    """Writes the figures of the training part, as far as it was measured."""
+    rows = [row for row in results.get("training", {}).get("rows", []) if "failed" not in row]
+    plain = [row for row in rows if "option" not in row]
+    if plain:
+        save(training, plain, out / "accelerator-training.png")
+    if traced := [row for row in plain if "profile" in row]:
+        save(profile, traced, out / "accelerator-profile.png")
 
 
 def training(rows: list[Row]) -> Figure:
@@ -35,17 +37,17 @@ def profile(rows: list[Row]) -> Figure:
     """The milliseconds of an iteration: the kernels that take most of them, all others, and no kernel."""
     figure, panels = _panels(len(rows), columns=2, height=3.2, width=6.0)
     for axes, row in zip(panels, rows, strict=False):
-        shown = [(kernel["name"][:60], kernel["milliseconds"]) for kernel in row["kernels"][:10]]
-        rest = max(0.0, row["busy_milliseconds"] - sum(value for _, value in shown))
-        bars = [
-            *shown,
-            ("all other kernels", rest),
-            ("no kernel", row["milliseconds"] - row["busy_milliseconds"]),
-        ]
+        trace = row["profile"]
+        shown = [(kernel["name"][:60], kernel["milliseconds"]) for kernel in trace["kernels"][:10]]
+        rest = max(0.0, trace["busy_milliseconds"] - sum(value for _, value in shown))
+        idle = trace["milliseconds"] - trace["busy_milliseconds"]
+        bars = [*shown, ("all other kernels", rest), ("no kernel", idle)]
         colours = [PALETTE[0]] * len(shown) + [GREY] * 2
         axes.barh(range(len(bars)), [value for _, value in bars], color=colours)
         axes.set_yticks(range(len(bars)), [name for name, _ in bars], fontsize="x-small")
-        axes.set_title(f"{row['work']}, {row['seeds']:,} lanes, {row['launches']:,.0f} launches", loc="left")
+        axes.set_title(
+            f"{row['work']}, {row['seeds']:,} lanes, {trace['launches']:,.0f} launches", loc="left"
+        )
         axes.set_xlabel("milliseconds of an iteration")
         axes.invert_yaxis()
     return figure

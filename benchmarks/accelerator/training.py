@@ -1,81 +1,102 @@
-"""Training steps per second by the number of lanes."""
+"""Training steps per second by the number of lanes, what an iteration's time goes to, and what options change.
+
+All processes compile first, side by side; then each has its turn on the device.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.accelerator.jobs import Job, side_by_side
+from benchmarks.accelerator.trace import traced
 from benchmarks.arithmetic import iteration_flops
 from benchmarks.lanes import Lanes, planned
 from benchmarks.memory import peak_bytes
-from benchmarks.timing import timed, time_calls
+from benchmarks.timing import time_calls, timed
 from benchmarks.training import WORK
-from benchmarks.turns import turn
+from benchmarks.turns import compiling, turn
 from jaxrl.algorithms import PPO
 from jaxrl.registry import environment
 
 LANES = (1, 64, 1_024, 8_192)
 CALLS = 5
-MIN_SECONDS = 0.3  # of a call
+MIN_SECONDS = 0.25  # of a call
 BREAKOUT = "ppo gymnax:Breakout-MinAtar"
-NAMES = (
-    "ppo CartPole-v1",
-    "dqn CartPole-v1",
-    "sac Pendulum-v1",
-    "q_learning GridWorld-v0",
-    BREAKOUT,
-    "discrete_sac CartPole-v1",
-)
+CHOSEN = {
+    "ppo CartPole-v1": LANES,
+    "dqn CartPole-v1": LANES,
+    "sac Pendulum-v1": LANES,
+    "q_learning GridWorld-v0": LANES,
+    BREAKOUT: LANES[:3],  # more lanes need several batches
+}
+OPTIONS: dict[str, dict[str, str]] = {
+    "TF32 products": {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"},
+    "deterministic": {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"},
+    "no autotuning": {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
+    "no CUDA graphs": {"XLA_FLAGS": "--xla_gpu_enable_command_buffer="},
+    "loops in CUDA graphs": {"XLA_FLAGS": "--xla_gpu_enable_command_buffer=+while,+conditional"},
+}
+WITH_OPTIONS = {"ppo CartPole-v1": (1_024, 8_192), "dqn CartPole-v1": (64, 1_024)}
 
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each workload and each number of lanes."""
-    names, lanes, calls = (NAMES[:1], (2,), 1) if smoke else (NAMES, LANES, CALLS)
-    for result in side_by_side([Job(rates, (name, lanes, calls)) for name in names]):
-        yield from result.get("rows", [result])
+    """A row for each workload, number of lanes and option."""
+    chosen, options, calls = CHOSEN, OPTIONS, CALLS
+    if smoke:
+        chosen, options, calls = {"ppo CartPole-v1": (2,)}, {}, 1
+    jobs = [Job(rates, (name, lanes, calls, not smoke)) for name, lanes in chosen.items()]
+    jobs += [
+        Job(rates, (name, lanes, calls, False), variables, {"option": option})
+        for option, variables in options.items()
+        for name, lanes in WITH_OPTIONS.items()
+    ]
+    for result in side_by_side(jobs):
+        labels = {"option": result["option"]} if "option" in result else {}
+        yield from (row | labels for row in result.get("rows", [result]))
 
 
-def rates(name: str, lanes: tuple[int, ...], calls: int) -> dict[str, Any]:
+def rates(name: str, lanes: tuple[int, ...], calls: int, profile: bool) -> dict[str, Any]:
     """The rows of a workload, by ascending numbers of lanes, since memory shows the most that was ever used."""
-    rows = []
-    for seeds in lanes:
-        try:
-            rows.append(rate(name, seeds, calls))
-        except Exception as error:  # such as too little memory for this many lanes
-            rows.append({"work": name, "seeds": seeds, "failed": str(error)[-1_500:]})
-    return {"rows": rows}
-
-
-def rate(name: str, seeds: int, calls: int) -> dict[str, Any]:
-    """The row of a workload with this many lanes."""
     algorithm, env = work(name)
-    groups = planned(algorithm, env, seeds)
-    lanes: list[Lanes] = []
-    compile_seconds = timed(lambda: lanes.append(Lanes(groups)))
-    compile_seconds += timed(lanes[0].advance, 0) + timed(lanes[0].evaluate)
+    rows: list[dict[str, Any]] = []
+    with compiling():
+        for seeds in lanes:
+            groups = planned(algorithm, env, seeds)
+            ready: list[Lanes] = []
+            seconds = timed(lambda groups=groups, ready=ready: ready.append(Lanes(groups)))
+            seconds += timed(ready[0].advance, 0) + timed(ready[0].evaluate)
+            rows.append(
+                {
+                    "work": name,
+                    "seeds": seeds,
+                    "compile_seconds": seconds,
+                    "peak_bytes": peak_bytes(),
+                    "batches": sum(len(group.batches) for group in groups),
+                    "width": groups[0].batches[0].width,
+                }
+            )
     with turn():
-        timing = time_calls(lanes[0].advance, calls, MIN_SECONDS)
-        evaluate_seconds = timed(lanes[0].evaluate)
-    iteration_steps = lanes[0].steps_per_iteration
-    steps_per_second = iteration_steps * timing.iterations_per_second
-    return {
-        "work": name,
-        "seeds": seeds,
+        return {"rows": [row | rate(name, row["seeds"], calls, profile) for row in rows]}
+
+
+def rate(name: str, seeds: int, calls: int, profile: bool) -> dict[str, Any]:
+    """The speed of a workload that is compiled, with a trace of some iterations if asked."""
+    algorithm, env = work(name)
+    lanes = Lanes(planned(algorithm, env, seeds))
+    timing = time_calls(lanes.advance, calls, MIN_SECONDS)
+    steps_per_second = lanes.steps_per_iteration * timing.iterations_per_second
+    flops_per_step = iteration_flops(algorithm, env) / algorithm.steps_per_iteration
+    result = {
         "steps_per_second": steps_per_second,
-        "flops_per_second": steps_per_second
-        * iteration_flops(algorithm, env)
-        / algorithm.steps_per_iteration,
+        "flops_per_second": steps_per_second * flops_per_step,
         "iterations_per_second": timing.iterations_per_second,
         "seconds": timing.seconds,
-        "compile_seconds": compile_seconds,
-        "evaluate_seconds": evaluate_seconds,
-        "peak_bytes": peak_bytes(),
-        "batches": sum(len(group.batches) for group in groups),
-        "width": groups[0].batches[0].width,
+        "evaluate_seconds": timed(lanes.evaluate),
     }
+    if profile and seeds >= 1_024:
+        result["profile"] = traced(lanes.advance, max(1, int(timing.iterations_per_second / 10)))
+    return result
 
 
 def work(name: str) -> Any:
     """Algorithm and environment of a workload."""
-    if name == BREAKOUT:
-        return PPO(), environment("gymnax:Breakout-MinAtar")
-    return WORK[name]
+    return (PPO(), environment(name.split()[1])) if name == BREAKOUT else WORK[name]

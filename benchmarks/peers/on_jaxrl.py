@@ -36,10 +36,12 @@ def fields(algorithm: str, settings: Settings) -> dict[str, Any]:
 
 if __name__ == "__main__":
     use_all_cores()
-    flops = iteration_flops(*configured(sys.argv[1], WORK[sys.argv[1]]))
+    work, seeds = sys.argv[1:3]
     run_worker(
         start,
         ("jaxrl", "jax", "jaxlib", "flax", "optax"),
-        flops_per_iteration=flops * int(sys.argv[2]),
-        product_flops_per_second=product_rate(),
+        {
+            "flops_per_iteration": lambda: int(seeds) * iteration_flops(*configured(work, WORK[work])),
+            "product_flops_per_second": product_rate,
+        },
     )

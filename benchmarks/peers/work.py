@@ -25,10 +25,12 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from benchmarks.timing import time_calls, timed
+from benchmarks.turns import compiling, turn
 
 Settings = dict[str, Any]
 CHECKED = 8  # iterations whose updates are counted
@@ -92,20 +94,27 @@ def steps_per_iteration(settings: Settings) -> int:
 
 
 def run_worker(
-    start: Callable[[str, Settings, int], Trainer], packages: tuple[str, ...], **more: Any
+    start: Callable[[str, Settings, int], Trainer],
+    packages: tuple[str, ...],
+    more: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
 ) -> None:
-    """The main function of a worker with arguments `work seeds calls min_seconds`. Also reports `more`."""
+    """The main function of a worker with arguments `work seeds calls min_seconds`.
+
+    It also reports what each function of `more` returns.
+    """
     work, seeds, calls, min_seconds = sys.argv[1:]
     settings = WORK[work]
-    trainer = start(work, settings, int(seeds))
-    compile_seconds = timed(trainer.advance, 0)
-    if "capacity" in settings:  # 2 more, since the frameworks count the first step differently
-        trainer.advance(settings["capacity"] // steps_per_iteration(settings) + 2)
-
-    before = trainer.updates()
-    trainer.advance(CHECKED)
-    updates = (trainer.updates() - before) / CHECKED
-    timing = time_calls(trainer.advance, int(calls), float(min_seconds))
+    with compiling():
+        trainer = start(work, settings, int(seeds))
+        compile_seconds = timed(trainer.advance, 0)
+    with turn():
+        if "capacity" in settings:  # 2 more, since the frameworks count the first step differently
+            trainer.advance(settings["capacity"] // steps_per_iteration(settings) + 2)
+        before = trainer.updates()
+        trainer.advance(CHECKED)
+        updates = (trainer.updates() - before) / CHECKED
+        timing = time_calls(trainer.advance, int(calls), float(min_seconds))
+        values = {name: function() for name, function in more.items()}
     report = {
         "versions": {package: importlib.metadata.version(package) for package in packages},
         "python": platform.python_version(),
@@ -115,6 +124,6 @@ def run_worker(
         "steps_per_iteration": int(seeds) * steps_per_iteration(settings),
         **timing._asdict(),
         "compile_seconds": compile_seconds,
-        **more,
+        **values,
     }
     print(json.dumps(report))

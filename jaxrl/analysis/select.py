@@ -124,6 +124,7 @@ def _begin(study: Study, width: int, out: Path) -> Results:
         evaluate_in=dict(study.evaluate_in),
         width=width,
         prng=study.prng,
+        precision=study.precision,
     )
 
 

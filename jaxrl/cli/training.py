@@ -34,6 +34,7 @@ def train(
     memory: arg.OptionalSize = None,
     checkpoint_every: arg.OptionalSeconds = None,
     prng: arg.OptionalName = None,
+    precision: arg.Name = "float32",
     log: arg.OptionalLog = None,
     dry_run: arg.Flag = False,
 ) -> None:
@@ -57,6 +58,7 @@ def train(
             an equal share of half of a processor's free memory.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
+        precision: of matrix products on a GPU: float32, tensorfloat32 or bfloat16.
         log: writes the metrics of the first 100 runs after every chunk into the results folder, for
             TensorBoard or Weights & Biases.
         dry_run: prints the plan and trains nothing.
@@ -77,6 +79,7 @@ def train(
         "evaluate_every": arg.if_given(arg.integer, "evaluate_every", evaluate_every),
         "evaluation_episodes": arg.integer("evaluation_episodes", evaluation_episodes),
         **({} if prng is None else {"prng": prng}),
+        "precision": precision,
     }
     lanes = arg.if_given(arg.integer, "width", width)
     if dry_run:

@@ -99,7 +99,7 @@ def visits(
     Adds the time to `seconds` by kind. Raises InputError for an action outside of the action space.
     """
     chunks = [chunk for chunk in group.batches[0].chunks if state is None or chunk.stop > at]
-    engine = engine_for(group.mesh, study.evaluation_episodes)
+    engine = engine_for(group.mesh, study.evaluation_episodes, study.precision)
     lanes = group.lanes()
     algorithm, env, keys, shared = lanes
     evaluations = _evaluations(study, group, lanes)

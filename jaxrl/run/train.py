@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from jaxrl.compiled.engine import PRECISIONS
 from jaxrl.compiled.lane_memory import parse_bytes
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
@@ -38,6 +39,7 @@ def train(
     memory: str | None = None,
     checkpoint_every: float | None = None,
     prng: str = DEFAULT,
+    precision: str = PRECISIONS[0],
     callbacks: Sequence[Callback] = (),
 ) -> Results:
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
@@ -59,6 +61,8 @@ def train(
         GPU's memory; on a processor half of the free memory is divided among its devices.
       checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
+      precision: of matrix products on a GPU: "float32", or "tensorfloat32" or "bfloat16", which are faster with
+        large networks.
       callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`.
         If one returns a true value, training stops as after Ctrl-C.
 
@@ -76,6 +80,7 @@ def train(
         evaluation_episodes=evaluation_episodes,
         evaluate_in=evaluate_in,
         prng=prng,
+        precision=precision,
     )
     folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
     if not folder.empty:

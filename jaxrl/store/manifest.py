@@ -12,7 +12,7 @@ from jaxrl.errors import InputError
 from jaxrl.store.provenance import code_hash, machine
 from jaxrl.study.plan import Plan
 from jaxrl.study.seeds import parse_seeds, require_count
-from jaxrl.study.study import Study, check_prng
+from jaxrl.study.study import Study, check_precision, check_prng
 from jaxrl.version import VERSION
 
 FORMAT = 4  # of the folder; other formats are refused
@@ -46,6 +46,7 @@ def spec_of(study: Study) -> dict[str, Any]:
         "evaluation_episodes": study.evaluation_episodes,
         "evaluate_in": [{"label": label} | _entry(config) for label, config in study.evaluate_in],
         "prng": study.prng,
+        "precision": study.precision,
         "more_seeds": [list(seeds) for seeds in study.more_seeds],
         "more_steps": list(study.more_steps),
     }
@@ -72,6 +73,7 @@ def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study
 
     try:
         check_prng(spec["prng"])
+        check_precision(spec["precision"])
         return Study(
             environments=tuple(configured(e, registry.environment) for e in spec["environments"]),
             algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
@@ -80,6 +82,7 @@ def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study
             evaluate_every=require_count("evaluate_every", spec["evaluate_every"]),
             evaluation_episodes=require_count("evaluation_episodes", spec["evaluation_episodes"]),
             prng=spec["prng"],
+            precision=spec["precision"],
             evaluate_in=tuple((e["label"], configured(e, registry.environment)) for e in spec["evaluate_in"]),
             more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
             more_steps=tuple(require_count("more_steps", steps) for steps in spec["more_steps"]),

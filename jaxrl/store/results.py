@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jax import random
 
-from jaxrl.compiled.engine import keys_at
+from jaxrl.compiled.engine import keys_at, with_precision
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.config import detach, stack
 from jaxrl.errors import InputError, unknown
@@ -128,7 +128,8 @@ class Results:
         keys = keys_at(lanes.keys.evaluation, batch.iterations)
         environments, shared = stack([env] * batch.width), (lanes.shared[0], arrays)
         policies = (lanes.algorithm, environments, self.state(batch))
-        totals = evaluate(*policies, keys, shared, batch.iterations, episodes, explore)
+        play = with_precision(evaluate, self.study.precision)
+        totals = play(*policies, keys, shared, batch.iterations, episodes, explore)
         returns, lengths, valid = jax.device_get(totals)
         if not valid.all():
             name = type(lanes.algorithm).__name__

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from jaxrl.compiled.engine import PRECISIONS
 from jaxrl.config import Config
 from jaxrl.errors import InputError, unknown
 from jaxrl.learning.algorithm import Algorithm
@@ -69,6 +70,7 @@ class Study:
     evaluate_every: int  # environment steps of a chunk, rounded so that chunks are even and whole iterations
     evaluation_episodes: int  # greedy episodes of one evaluation
     prng: str  # name of the generator
+    precision: str = PRECISIONS[0]  # of matrix products
     evaluate_in: tuple[tuple[str, Environment], ...] = ()  # further environments of evaluation, by name
     more_seeds: tuple[tuple[int, ...], ...] = ()  # the further seeds of each extension by seeds
     more_steps: tuple[int, ...] = ()  # the larger budget of each extension by steps
@@ -97,6 +99,7 @@ class Study:
                     f"{algorithm.steps_per_iteration} steps, got {self.steps}"
                 )
         check_prng(self.prng)
+        check_precision(self.precision)
 
     def runs(self) -> list[Run]:
         """All runs. A run's id is its index in this list; extensions do not change it."""
@@ -160,6 +163,7 @@ def make_study(
     evaluation_episodes: int = 10,
     evaluate_in: Mapping[str, Environment] | None = None,
     prng: str = DEFAULT,
+    precision: str = PRECISIONS[0],
 ) -> Study:
     """The study that these arguments of `jaxrl.train` describe. Raises InputError if it cannot be trained."""
     steps = require_count("steps", steps)
@@ -172,6 +176,7 @@ def make_study(
         evaluate_every=require_count("evaluate_every", every),
         evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
         prng=prng,
+        precision=precision,
         evaluate_in=_named_environments(evaluate_in or {}),
     )
     study.validate()
@@ -187,6 +192,12 @@ def check_prng(name: str) -> None:
         )
     if name not in GENERATORS:
         raise unknown("prng", str(name), GENERATORS)
+
+
+def check_precision(name: str) -> None:
+    """Raises InputError unless this is a precision of matrix products."""
+    if name not in PRECISIONS:
+        raise unknown("precision", str(name), PRECISIONS)
 
 
 def require_same_spaces(what: str, environment: Environment, trained_in: Environment) -> None:
