@@ -153,7 +153,8 @@ def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, S
     `arrays` holds the shared arrays by their hashes. Raises InputError for an unknown field or name, a bad
     value, or a hash that `arrays` does not hold.
     """
-    for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
+    for name in sorted(values):  # a component comes before its fields
+        value = values[name]
         kind = field_type(config, name)
         if isinstance(kind, type) and issubclass(kind, Config):
             value = component(kind, value)
