@@ -62,7 +62,7 @@ class Config:
     def replace(self, **values: Any) -> Self:
         """A copy with other values, unchecked. Dotted names reach into components: `network.hidden`."""
         own = {name: value for name, value in values.items() if "." not in name}
-        changed = dataclasses.replace(self, **own)  # type: ignore[type-var]
+        changed: Any = dataclasses.replace(self, **own)  # type: ignore[type-var]
         for name in sorted(values.keys() - own.keys()):  # a component comes before its fields
             outer, _, inner = name.partition(".")
             part = getattr(changed, outer).replace(**{inner: values[name]})

@@ -147,6 +147,11 @@ def plain_parameters(config: Config) -> dict[str, Any]:
     }
 
 
+def entry_of(config: Config) -> dict[str, Any]:
+    """A config's name and parameters as plain JSON values."""
+    return {"name": name_of(config), "parameters": plain_parameters(config)}
+
+
 def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Any:
     """The inverse of `plain_parameters`: a copy of `config` with these values.
 

@@ -32,31 +32,19 @@ ENTRIES = {
     "resumed": ["at", "batches", "anew", "differing"],
 }
 ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": ["runs", *KINDS]}
-LISTS = ("resumed", "seconds")
 
 
 def spec_of(study: Study) -> dict[str, Any]:
     """A study as plain JSON values."""
-    return {
+    return {field.name: getattr(study, field.name) for field in dataclasses.fields(study)} | {
         "environments": [_entry(config) for config in study.environments],
         "algorithms": [_entry(config) for config in study.algorithms],
-        "seeds": list(study.seeds),
-        "steps": study.steps,
-        "evaluate_every": study.evaluate_every,
-        "evaluation_episodes": study.evaluation_episodes,
         "evaluate_in": [{"label": label} | _entry(config) for label, config in study.evaluate_in],
-        "prng": study.prng,
-        "more_seeds": [list(seeds) for seeds in study.more_seeds],
-        "more_steps": list(study.more_steps),
     }
 
 
 def _entry(config: Config) -> dict[str, Any]:
-    return {
-        "name": registry.name_of(config),
-        "parameters": registry.plain_parameters(config),
-        "code": code_hash(config),
-    }
+    return registry.entry_of(config) | {"code": code_hash(config)}
 
 
 def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study:
@@ -113,7 +101,7 @@ def require_whole(manifest: Mapping[str, Any]) -> None:
     """Raises KeyError for a missing entry of a manifest, InputError for a bad width."""
     complete = manifest["status"] == "complete"
     for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
-        for holder in manifest[part] if part in LISTS else [manifest[part]]:
+        for holder in manifest[part] if isinstance(manifest[part], list) else [manifest[part]]:
             for name in names:
                 if name not in holder:
                     raise KeyError(f"{part}.{name}")
