@@ -1,7 +1,6 @@
 """A trained policy on its own: for loops in Python, for compiled functions, and as a file."""
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from jax import Array, random
 from jaxrl import registry
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
-from jaxrl.fields import nested
+from jaxrl.fields import hash_of, nested
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
@@ -34,7 +33,9 @@ class Policy:
         """`state` is that of one run, without an axis of lanes. `seed` is for the draws of `predict`."""
         self.algorithm = algorithm
         # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
-        self.environment = jax.tree.map(_number, environment)
+        self.environment = jax.tree.map(
+            lambda leaf: leaf.item() if isinstance(leaf, jax.Array) else leaf, environment
+        )
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
         self._calls = 0
@@ -70,11 +71,11 @@ class Policy:
         policy without memory. Raises InputError for an observation of another type or shape.
         """
         obs, single = self._checked(observation)
-        fresh = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
-        memory = fresh if state is None else _stacked(state) if single else state
-        if episode_start is not None and state is not None:
-            begins = np.broadcast_to(np.asarray(episode_start, bool), (len(obs),))
-            memory = jax.tree.map(lambda new, old: _where(begins, new, old), fresh, memory)
+        memory = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
+        if state is not None:
+            starts = False if episode_start is None else episode_start
+            begins = np.broadcast_to(np.asarray(starts, bool), (len(obs),))
+            memory = jax.tree.map(functools.partial(_where, begins), memory, state)
         keys = random.split(random.fold_in(self._key, self._calls), len(obs))
         self._calls += 1
         parts = (self.algorithm.arrays(), self.environment.arrays(), self.state)
@@ -97,7 +98,7 @@ class Policy:
             "algorithm": registry.entry_of(self.algorithm),
             "environment": registry.entry_of(self.environment),
             "format": FORMAT,
-            "arrays": _hash_of(arrays),
+            "arrays": hash_of(dict(sorted(arrays.items()))),
         }
         try:
             write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
@@ -185,26 +186,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"{path} is not a policy that jaxrl has saved") from None
     if format != FORMAT:
         raise InputError(f"{path} is a policy of format {format}, this jaxrl reads {FORMAT}")
-    if digest != _hash_of(arrays):
+    if digest != hash_of(dict(sorted(arrays.items()))):
         raise InputError(f"{path} was altered: its arrays do not match its hash")
     return arrays, configs
 
 
-def _number(leaf: Any) -> Any:
-    return leaf.item() if isinstance(leaf, jax.Array) else leaf
-
-
-def _hash_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """A hash of all names, types, shapes and bits."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name}:{array.dtype}:{array.shape};".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _stacked(memory: Memory) -> Memory:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], memory)
-
-
 def _where(begins: np.ndarray, new: np.ndarray, old: Any) -> np.ndarray:
-    return np.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    """Each of n memories [n, ...], anew where an episode begins. A single one may lack the axis."""
+    return np.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, np.reshape(old, new.shape))
