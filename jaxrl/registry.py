@@ -137,14 +137,13 @@ def label_of(config: Config) -> str:
 
 def plain_parameters(config: Config) -> dict[str, Any]:
     """`config.parameters()` with components replaced by their names and shared arrays by their hashes."""
-    return {
-        name: name_of(value)
-        if isinstance(value, Config)
-        else value.hash
-        if isinstance(value, Shared)
-        else value
-        for name, value in config.parameters().items()
-    }
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Config):
+            return name_of(value)
+        return value.hash if isinstance(value, Shared) else value
+
+    return {name: plain(value) for name, value in config.parameters().items()}
 
 
 def entry_of(config: Config) -> dict[str, Any]:
