@@ -71,12 +71,10 @@ def environment(name: str) -> Environment:
 
 def algorithm(name: str) -> Algorithm:
     """The algorithm of this name. Raises InputError if there is none."""
-    if name not in algorithms():
-        raise unknown("algorithm", name, algorithms())
-    return algorithms()[name]
+    return component(Algorithm, name)
 
 
-def component(kind: type[Config], name: str) -> Config:
+def component(kind: type[Config], name: str) -> Any:
     """The config of this name that a field of type `kind` may hold. Raises InputError if there is none."""
     if issubclass(kind, Environment):
         return environment(name)
