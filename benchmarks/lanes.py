@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxrl.compiled.engine import engine_for
+from jaxrl.compiled.engine import PRECISIONS, engine_for
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
@@ -35,14 +35,16 @@ class Lanes:
     The states of all groups stay in memory; the command line keeps those of one group.
     """
 
-    def __init__(self, groups: Sequence[MeshBatches], steps: int = MAX_COUNT) -> None:
+    def __init__(
+        self, groups: Sequence[MeshBatches], steps: int = MAX_COUNT, precision: str = PRECISIONS[0]
+    ) -> None:
         algorithm = groups[0].batches[0].runs[0].algorithm
         seeds = sum(len(batch.runs) for group in groups for batch in group.batches)
         self.steps_per_iteration = seeds * algorithm.steps_per_iteration
         self.total = steps // algorithm.steps_per_iteration
         self.t = 0
         self.groups = groups
-        self.engine = engine_for(groups[0].mesh, EPISODES)
+        self.engine = engine_for(groups[0].mesh, EPISODES, precision)
         self.lanes = [group.lanes() for group in groups]
         self.states = [
             self.engine.initialise(algorithm, env, keys.init, shared, self.total)

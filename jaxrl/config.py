@@ -5,7 +5,7 @@ import functools
 import inspect
 import itertools
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
@@ -13,25 +13,12 @@ import numpy as np
 from jax import Array
 
 from jaxrl.errors import InputError, unknown
-from jaxrl.fields import DTYPES, Shared, check_value, component, kind_of, redefined, shared, static, traced
-
-__all__ = [
-    "Config",
-    "Scalar",
-    "Shared",
-    "attach",
-    "component",
-    "detach",
-    "field_type",
-    "field_types",
-    "grid",
-    "meanings",
-    "shared",
-    "shared_bytes",
-    "stack",
-    "static",
-    "traced",
-]
+from jaxrl.fields import DTYPES, check_value, kind_of, redefined
+from jaxrl.fields import Shared as Shared
+from jaxrl.fields import component as component
+from jaxrl.fields import shared as shared
+from jaxrl.fields import static as static
+from jaxrl.fields import traced as traced
 
 C = TypeVar("C", bound="Config")
 _TYPES: dict[type, Mapping[str, Any]] = {}  # class -> its field_types, kept since reading them is slow
@@ -74,17 +61,13 @@ class Config:
 
     def replace(self, **values: Any) -> Self:
         """A copy with other values, unchecked. Dotted names reach into components: `network.hidden`."""
-        nested: dict[str, dict[str, Any]] = {}
-        own: dict[str, Any] = {}
-        for name, value in values.items():
-            outer, dot, inner = name.partition(".")
-            if dot:
-                nested.setdefault(outer, {})[inner] = value
-            else:
-                own[outer] = value
-        for name, inner_values in nested.items():
-            own[name] = own.get(name, getattr(self, name)).replace(**inner_values)
-        return dataclasses.replace(self, **own)  # type: ignore[type-var]
+        own = {name: value for name, value in values.items() if "." not in name}
+        changed: Any = dataclasses.replace(self, **own)  # type: ignore[type-var]
+        for name in sorted(values.keys() - own.keys()):  # a component comes before its fields
+            outer, _, inner = name.partition(".")
+            part = getattr(changed, outer).replace(**{inner: values[name]})
+            changed = dataclasses.replace(changed, **{outer: part})
+        return changed
 
     def with_values(self, **values: Any) -> Self:
         """A checked copy with other values. Dotted names reach into components, old or given in this call.
@@ -92,7 +75,7 @@ class Config:
         Raises InputError for an unknown field or a bad value.
         """
         changed = self
-        for name in sorted(values, key=lambda name: name.count(".")):
+        for name in sorted(values):  # a component comes before its fields
             field_type(changed, name)
             changed = changed.replace(**{name: values[name]})
         changed.validate()
@@ -124,13 +107,7 @@ class Config:
 
         A component is followed by its own fields.
         """
-        values: dict[str, Any] = {}
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            values[field.name] = _plain(value)
-            if isinstance(value, Config):
-                values |= {f"{field.name}.{name}": each for name, each in value.parameters().items()}
-        return values
+        return {name: _plain(value) for name, _, value in _all_fields(self)}
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
@@ -172,9 +149,12 @@ def stack(configs: Sequence[C]) -> C:
 
 def detach(config: C) -> tuple[C, dict[str, Any]]:
     """A config without its shared arrays, and the arrays by the dotted names of their fields."""
-    found = {name: value for name, value in config.parameters().items() if _is_shared(config, name)}
-    arrays = {name: value.arrays if isinstance(value, Shared) else value for name, value in found.items()}
-    return config.replace(**dict.fromkeys(found)), arrays
+    arrays = {
+        name: value.arrays if isinstance(value, Shared) else value
+        for name, field, value in _all_fields(config)
+        if kind_of(field) == "shared" and value is not None
+    }
+    return config.replace(**dict.fromkeys(arrays)), arrays
 
 
 def shared_bytes(config: Config) -> int:
@@ -214,21 +194,17 @@ def field_type(config: Config, name: str) -> Any:
 
 def meanings(config: Config) -> dict[str, str]:
     """What each field means, by its dotted name."""
-    texts: dict[str, str] = {}
+    return {name: field.metadata.get("meaning", "") for name, field, _ in _all_fields(config)}
+
+
+def _all_fields(config: Config) -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    """Dotted name, field and value of every field. A component is followed by its own fields."""
     for field in _fields(config):
-        texts[field.name] = field.metadata.get("meaning", "")
-        held = getattr(config, field.name)
-        if isinstance(held, Config):
-            texts |= {f"{field.name}.{name}": text for name, text in meanings(held).items()}
-    return texts
-
-
-def _is_shared(config: Any, name: str) -> bool:
-    """Whether the field with this dotted name is shared and holds arrays."""
-    *outer, last = name.split(".")
-    for each in outer:
-        config = getattr(config, each)
-    return last in names_of(type(config), "shared") and getattr(config, last) is not None
+        value = getattr(config, field.name)
+        yield field.name, field, value
+        if isinstance(value, Config):
+            for name, inner, held in _all_fields(value):
+                yield f"{field.name}.{name}", inner, held
 
 
 def _plain(value: Any) -> Any:

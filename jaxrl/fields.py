@@ -78,11 +78,7 @@ class Shared(Mapping[str, Any]):
     @functools.cached_property
     def hash(self) -> str:
         """A hash of all names, types, shapes and bits."""
-        digest = hashlib.sha256()
-        for name, array in self.flat().items():
-            digest.update(f"{name}:{array.dtype}:{array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return hash_of(self.flat())
 
     def flat(self) -> dict[str, np.ndarray]:
         """Every array by its path, which is its names joined by slashes."""
@@ -110,6 +106,15 @@ class Shared(Mapping[str, Any]):
 
 
 jax.tree_util.register_pytree_node(Shared, lambda arrays: ((), arrays), lambda arrays, _: arrays)
+
+
+def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """A hash of all names, types, shapes and bits of arrays in their order."""
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(f"{name}:{array.dtype}:{array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,12 +71,10 @@ def environment(name: str) -> Environment:
 
 def algorithm(name: str) -> Algorithm:
     """The algorithm of this name. Raises InputError if there is none."""
-    if name not in algorithms():
-        raise unknown("algorithm", name, algorithms())
-    return algorithms()[name]
+    return component(Algorithm, name)
 
 
-def component(kind: type[Config], name: str) -> Config:
+def component(kind: type[Config], name: str) -> Any:
     """The config of this name that a field of type `kind` may hold. Raises InputError if there is none."""
     if issubclass(kind, Environment):
         return environment(name)
@@ -137,14 +135,18 @@ def label_of(config: Config) -> str:
 
 def plain_parameters(config: Config) -> dict[str, Any]:
     """`config.parameters()` with components replaced by their names and shared arrays by their hashes."""
-    return {
-        name: name_of(value)
-        if isinstance(value, Config)
-        else value.hash
-        if isinstance(value, Shared)
-        else value
-        for name, value in config.parameters().items()
-    }
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Config):
+            return name_of(value)
+        return value.hash if isinstance(value, Shared) else value
+
+    return {name: plain(value) for name, value in config.parameters().items()}
+
+
+def entry_of(config: Config) -> dict[str, Any]:
+    """A config's name and parameters as plain JSON values."""
+    return {"name": name_of(config), "parameters": plain_parameters(config)}
 
 
 def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Any:
@@ -153,7 +155,8 @@ def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, S
     `arrays` holds the shared arrays by their hashes. Raises InputError for an unknown field or name, a bad
     value, or a hash that `arrays` does not hold.
     """
-    for name, value in sorted(values.items(), key=lambda item: item[0].count(".")):
+    for name in sorted(values):  # a component comes before its fields
+        value = values[name]
         kind = field_type(config, name)
         if isinstance(kind, type) and issubclass(kind, Config):
             value = component(kind, value)

@@ -9,6 +9,7 @@ from jax import random
 from jaxrl import registry
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
 from jaxrl.compiled.engine import advance, initialise
+from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.networks import MLP
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
@@ -73,3 +74,11 @@ def small(name):
     """(algorithm, environment) for a registered algorithm's name."""
     algorithm, environment = SMALL[name]
     return algorithm, registry.environment(environment)
+
+
+def equations(jaxpr):
+    """The equations of a jaxpr and of all within it."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in inner_jaxprs(eqn):
+            yield from equations(inner)

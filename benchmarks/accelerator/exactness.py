@@ -1,4 +1,4 @@
-"""Which bits are equal on this device: repeated, in other lanes, beside others, in other processes, after a kill."""
+"""Which bits are equal on this device: repeated, in other lanes, beside others, in other processes, killed."""
 
 import hashlib
 import subprocess
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import kills
 from benchmarks.accelerator.jobs import Job, side_by_side
-from benchmarks.accelerator.training import OPTIONS
+from benchmarks.accelerator.options import FLAGS
 from envs import CartPole, FrozenLake, Pendulum
 from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.compiled.engine import engine_for
@@ -26,9 +26,7 @@ from jaxrl.study.plan import make_plan
 from jaxrl.study.study import make_study
 
 WIDTH, ITERATIONS = 64, 40
-CHECKED: dict[str, dict[str, str]] = {"default": {}} | {
-    option: OPTIONS[option] for option in ("deterministic", "no autotuning")
-}
+CHECKED = ("none", "deterministic", "no autotuning")  # of the options
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(num_steps=32), CartPole()),
@@ -39,51 +37,49 @@ Hashes = dict[int, str]  # of the final state, by seed
 
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each option with two processes' comparisons, then rows for kills and replays."""
-    options = [*CHECKED][: 1 if smoke else None]
+    """A row for each workload and option, compared within and between two processes; then whole studies."""
+    options = CHECKED[:1] if smoke else CHECKED
     names = list(WORK)[1:2] if smoke else list(WORK)
     studies = () if smoke else ("ppo CartPole-v1", "dqn CartPole-v1")  # `kills` has a smoke of its own
-    jobs = [
-        Job(compared, (names,), CHECKED[option], {"option": option, "process": process})
-        for option in options
-        for process in (0, 1)
-    ]
     with ThreadPoolExecutor() as pool:
         killed = pool.map(killed_and_replayed, studies)
-        rows = list(side_by_side(jobs))
-        yield from (row for row in rows if "failed" in row)
         for option in options:
-            both = [row["work"] for row in rows if row["option"] == option and "failed" not in row]
-            for name in names if len(both) == 2 else []:
-                one, two = (each[name] for each in both)
-                yield {
-                    "option": option,
-                    "work": name,
-                    **{check: one[check] and two[check] for check in one if check != "hashes"},
-                    "other process": one["hashes"] == two["hashes"],
-                }
+            yield from checked(option, names)
         yield from killed
 
 
-def compared(names: Sequence[str]) -> dict[str, Any]:
-    """For each workload the hashes of a first training, and whether others of the same seeds equal them."""
-    return {"work": {name: comparisons(*WORK[name]) for name in names}}
+def checked(option: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each workload, as soon as both of its processes have ended."""
+    flags = {"XLA_FLAGS": FLAGS[option]}
+    jobs = [Job(comparisons, (name,), flags, {"work": name}) for name in names for _ in range(2)]
+    first: dict[str, dict[str, Any]] = {}
+    for row in side_by_side(jobs):
+        name = row["work"]
+        if "failed" in row:
+            yield {"option": option} | row
+        elif name not in first:
+            first[name] = row
+        else:
+            both = (first[name], row)
+            same = {check: all(each["checks"][check] for each in both) for check in row["checks"]}
+            same["in another process"] = first[name]["hashes"] == row["hashes"]
+            yield {"option": option, "work": name} | same
 
 
-def comparisons(algorithm: Algorithm, env: Environment) -> dict[str, Any]:
+def comparisons(name: str) -> dict[str, Any]:
     """The hash of every seed's state, and which changes around a run leave it as it is."""
-    seeds, stops = range(WIDTH), (ITERATIONS,)
+    algorithm, env = WORK[name]
+    seeds, stops, half = range(WIDTH), (ITERATIONS,), WIDTH // 2
     first = trained([algorithm], env, seeds, stops)
-    half = WIDTH // 2
-    beside_nan = [algorithm, algorithm.replace(learning_rate=float(np.finfo(np.float32).max))]
-    return {
-        "hashes": first,
+    failing = algorithm.replace(learning_rate=float(np.finfo(np.float32).max))
+    checks = {
         "again": trained([algorithm], env, seeds, stops) == first,
-        "chunks": trained([algorithm], env, seeds, (1, 7, ITERATIONS)) == first,
-        "lanes": trained([algorithm], env, seeds[::-1], stops) == first,
-        "neighbours": agree(trained([algorithm], env, range(half, half + WIDTH), stops), first),
-        "beside failed runs": agree(trained(beside_nan, env, seeds[:half], stops), first),
+        "in other chunks": trained([algorithm], env, seeds, (1, 7, ITERATIONS)) == first,
+        "in other lanes": trained([algorithm], env, seeds[::-1], stops) == first,
+        "beside others": agree(trained([algorithm], env, range(half, half + WIDTH), stops), first),
+        "beside failing runs": agree(trained([algorithm, failing], env, seeds[:half], stops), first),
     }
+    return {"hashes": first, "checks": checks}
 
 
 def agree(some: Hashes, first: Hashes) -> bool:
@@ -95,7 +91,7 @@ def agree(some: Hashes, first: Hashes) -> bool:
 def trained(
     algorithms: Sequence[Algorithm], env: Environment, seeds: Sequence[int], stops: Sequence[int]
 ) -> Hashes:
-    """Hashes of the first algorithm's runs after training one batch of WIDTH lanes in chunks that end at `stops`."""
+    """Trains WIDTH lanes in chunks that end at `stops`; returns the hashes of the first algorithm's runs."""
     steps = stops[-1] * algorithms[0].steps_per_iteration
     study = make_study(algorithms, env, seeds=seeds, steps=steps, evaluate_every=steps)
     (batch,) = make_plan(study, WIDTH).batches

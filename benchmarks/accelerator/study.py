@@ -1,4 +1,4 @@
-"""Whole studies through the command line, with evaluation, states and tables, from an empty compilation cache."""
+"""A whole study through the command line, with evaluation, states and tables, and nothing compiled before."""
 
 import json
 import os

@@ -14,15 +14,15 @@ SHOWN = 60  # kernels
 def traced(advance: Callable[[int], None], iterations: int) -> dict[str, Any]:
     """Traces iterations of `advance(iterations)`; every number is of one iteration.
 
-    `milliseconds` is their time on the device, `busy_milliseconds` the time in which any kernel ran. The kernels
-    that took most of it are named.
+    `milliseconds` is their time on the device, `busy_milliseconds` the time in which any kernel ran. The
+    kernels that took most of it are named.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             advance(iterations)
         (file,) = Path(folder).rglob("*.xplane.pb")
         kernels = [*of_device(jax.profiler.ProfileData.from_file(str(file)))]
-    total, count = collections.Counter[str](), collections.Counter[str]()
+    total, count = collections.defaultdict[str, float](float), collections.Counter[str]()
     for name, start, end in kernels:
         total[name] += end - start
         count[name] += 1
@@ -34,7 +34,7 @@ def traced(advance: Callable[[int], None], iterations: int) -> dict[str, Any]:
         "launches": len(kernels) / iterations,
         "kernels": [
             {"name": name, "milliseconds": ns / 1e6 / iterations, "launches": count[name] / iterations}
-            for name, ns in total.most_common(SHOWN)
+            for name, ns in sorted(total.items(), key=lambda item: -item[1])[:SHOWN]
         ],
     }
 

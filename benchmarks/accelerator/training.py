@@ -1,4 +1,4 @@
-"""Training steps per second by the number of lanes, what an iteration's time goes to, and what options change.
+"""Training steps per second by lanes, and what an iteration's time goes to.
 
 All processes compile first, side by side; then each has its turn on the device.
 """
@@ -15,6 +15,7 @@ from benchmarks.timing import time_calls, timed
 from benchmarks.training import WORK
 from benchmarks.turns import compiling, turn
 from jaxrl.algorithms import PPO
+from jaxrl.compiled.engine import PRECISIONS
 from jaxrl.registry import environment
 
 LANES = (1, 64, 1_024, 8_192)
@@ -28,41 +29,30 @@ CHOSEN = {
     "q_learning GridWorld-v0": LANES,
     BREAKOUT: LANES[:3],  # more lanes need several batches
 }
-OPTIONS: dict[str, dict[str, str]] = {
-    "TF32 products": {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"},
-    "deterministic": {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"},
-    "no autotuning": {"XLA_FLAGS": "--xla_gpu_autotune_level=0"},
-    "no CUDA graphs": {"XLA_FLAGS": "--xla_gpu_enable_command_buffer="},
-    "loops in CUDA graphs": {"XLA_FLAGS": "--xla_gpu_enable_command_buffer=+while,+conditional"},
-}
-WITH_OPTIONS = {"ppo CartPole-v1": (1_024, 8_192), "dqn CartPole-v1": (64, 1_024)}
 
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each workload, number of lanes and option."""
-    chosen, options, calls = CHOSEN, OPTIONS, CALLS
-    if smoke:
-        chosen, options, calls = {"ppo CartPole-v1": (2,)}, {}, 1
-    jobs = [Job(rates, (name, lanes, calls, not smoke)) for name, lanes in chosen.items()]
-    jobs += [
-        Job(rates, (name, lanes, calls, False), variables, {"option": option})
-        for option, variables in options.items()
-        for name, lanes in WITH_OPTIONS.items()
-    ]
-    for result in side_by_side(jobs):
-        labels = {"option": result["option"]} if "option" in result else {}
-        yield from (row | labels for row in result.get("rows", [result]))
+    """A row for each workload and number of lanes."""
+    chosen, calls = ({"ppo CartPole-v1": (2,)}, 1) if smoke else (CHOSEN, CALLS)
+    for result in side_by_side(
+        [Job(rates, (name, lanes, calls, not smoke)) for name, lanes in chosen.items()]
+    ):
+        yield from result.get("rows", [result])
 
 
-def rates(name: str, lanes: tuple[int, ...], calls: int, profile: bool) -> dict[str, Any]:
-    """The rows of a workload, by ascending numbers of lanes, since memory shows the most that was ever used."""
+def rates(
+    name: str, lanes: tuple[int, ...], calls: int, profile: bool, precision: str = PRECISIONS[0]
+) -> dict[str, Any]:
+    """The rows of a workload, by ascending numbers of lanes, since memory shows the most ever used."""
     algorithm, env = work(name)
     rows: list[dict[str, Any]] = []
     with compiling():
         for seeds in lanes:
             groups = planned(algorithm, env, seeds)
             ready: list[Lanes] = []
-            seconds = timed(lambda groups=groups, ready=ready: ready.append(Lanes(groups)))
+            seconds = timed(
+                lambda groups=groups, ready=ready: ready.append(Lanes(groups, precision=precision))
+            )
             seconds += timed(ready[0].advance, 0) + timed(ready[0].evaluate)
             rows.append(
                 {
@@ -75,13 +65,13 @@ def rates(name: str, lanes: tuple[int, ...], calls: int, profile: bool) -> dict[
                 }
             )
     with turn():
-        return {"rows": [row | rate(name, row["seeds"], calls, profile) for row in rows]}
+        return {"rows": [row | rate(name, row["seeds"], calls, profile, precision) for row in rows]}
 
 
-def rate(name: str, seeds: int, calls: int, profile: bool) -> dict[str, Any]:
+def rate(name: str, seeds: int, calls: int, profile: bool, precision: str) -> dict[str, Any]:
     """The speed of a workload that is compiled, with a trace of some iterations if asked."""
     algorithm, env = work(name)
-    lanes = Lanes(planned(algorithm, env, seeds))
+    lanes = Lanes(planned(algorithm, env, seeds), precision=precision)
     timing = time_calls(lanes.advance, calls, MIN_SECONDS)
     steps_per_second = lanes.steps_per_iteration * timing.iterations_per_second
     flops_per_step = iteration_flops(algorithm, env) / algorithm.steps_per_iteration

@@ -58,7 +58,7 @@ def train(
             an equal share of half of a processor's free memory.
         checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
         prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
-        precision: of matrix products on a GPU: float32, tensorfloat32 or bfloat16.
+        precision: of matrix products on a GPU: float32 or tensorfloat32.
         log: writes the metrics of the first 100 runs after every chunk into the results folder, for
             TensorBoard or Weights & Biases.
         dry_run: prints the plan and trains nothing.

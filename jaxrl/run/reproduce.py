@@ -148,7 +148,6 @@ def _state_pairs(saved: State, trained: State, lane: int, place: int) -> Iterato
 
 def _same(there: Any, here: Any) -> bool:
     """Whether all bits agree. A metric that is NaN on both sides agrees, whatever its bits."""
-    there, here = np.asarray(there), np.asarray(here)
     return there.tobytes() == here.tobytes() or bool(there.ndim == 0 and np.isnan(there) and np.isnan(here))
 
 

@@ -61,8 +61,8 @@ def train(
         GPU's memory; on a processor half of the free memory is divided among its devices.
       checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
-      precision: of matrix products on a GPU: "float32", or "tensorfloat32" or "bfloat16", which are faster with
-        large networks.
+      precision: of matrix products on a GPU: "float32", or "tensorfloat32", which is faster with large
+        networks.
       callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`.
         If one returns a true value, training stops as after Ctrl-C.
 

@@ -38,11 +38,8 @@ def train_plan(
                 while not stop.is_set():
                     group = MeshBatches(waiting.get_nowait(), mesh)
                     train_batches(study, group, folder, checkpoint_every, stop, callback)
-        except jax.errors.JaxRuntimeError as failure:
-            failures.append(_from_callback(failure))
-            stop.set()
         except BaseException as failure:
-            failures.append(failure)
+            failures.append(_from_callback(failure))
             stop.set()
 
     with interruptible() as stop:
@@ -91,7 +88,8 @@ def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | No
     return plan.steps - missing
 
 
-def _from_callback(failure: jax.errors.JaxRuntimeError) -> Exception:
+def _from_callback(failure: BaseException) -> BaseException:
     """The InputError that an environment raised on the host, from the text of XLA's error; else the error."""
     _, found, text = str(failure).partition(f"{InputError.__name__}: ")
-    return InputError(text.splitlines()[0]) if found else failure
+    from_xla = isinstance(failure, jax.errors.JaxRuntimeError)
+    return InputError(text.splitlines()[0]) if found and from_xla else failure

@@ -34,6 +34,9 @@ from jaxrl.study.plan import Plan
 from jaxrl.study.study import Study
 from jaxrl.version import VERSION
 
+# Unfinished files, which only the process that holds the lock may write.
+TEMPORARY = ("manifest.json.*.tmp", "*.parquet.*.tmp", "shared/*.tmp", "parts/*.tmp", "checkpoints/*.tmp")
+
 
 @dataclasses.dataclass(frozen=True)
 class Folder(Checkpoints):
@@ -45,7 +48,8 @@ class Folder(Checkpoints):
         with self._using("read"):
             if not self.path.exists():
                 return True
-            return self.path.is_dir() and {*os.listdir(self.path)} <= {".lock", "manifest.json.tmp"}
+            left = (path.name for path in self.path.glob("manifest.json.*.tmp"))
+            return self.path.is_dir() and {*os.listdir(self.path)} <= {".lock", *left}
 
     def manifest(self) -> dict[str, Any]:
         """The manifest. Raises InputError if this version cannot read it."""
@@ -138,8 +142,14 @@ class Folder(Checkpoints):
         self._begin(manifest | {"status": "running"}, study)
 
     def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
-        """Writes what must exist before training, and first of all the manifest."""
+        """Writes what must exist before training, and first of all the manifest.
+
+        Removes the unfinished files of processes that were killed.
+        """
         with self._using("written"):
+            for pattern in TEMPORARY:
+                for left in self.path.glob(pattern):
+                    left.unlink()
             self._write_json("manifest.json", manifest)
             (self.path / "parts").mkdir(exist_ok=True)
             (self.path / "checkpoints").mkdir(exist_ok=True)

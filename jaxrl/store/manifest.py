@@ -15,7 +15,7 @@ from jaxrl.study.seeds import parse_seeds, require_count
 from jaxrl.study.study import Study, check_precision, check_prng
 from jaxrl.version import VERSION
 
-FORMAT = 4  # of the folder; other formats are refused
+FORMAT = 5  # of the folder; other formats are refused
 KINDS = ("compile", "train", "evaluate", "save")  # of a batch's wall-clock seconds
 # The tables, and the remedy if one is lost.
 TABLES = {
@@ -32,32 +32,19 @@ ENTRIES = {
     "resumed": ["at", "batches", "anew", "differing"],
 }
 ENTRIES_COMPLETE = {"sha256": [*TABLES], "seconds": ["runs", *KINDS]}
-LISTS = ("resumed", "seconds")
 
 
 def spec_of(study: Study) -> dict[str, Any]:
     """A study as plain JSON values."""
-    return {
+    return {field.name: getattr(study, field.name) for field in dataclasses.fields(study)} | {
         "environments": [_entry(config) for config in study.environments],
         "algorithms": [_entry(config) for config in study.algorithms],
-        "seeds": list(study.seeds),
-        "steps": study.steps,
-        "evaluate_every": study.evaluate_every,
-        "evaluation_episodes": study.evaluation_episodes,
         "evaluate_in": [{"label": label} | _entry(config) for label, config in study.evaluate_in],
-        "prng": study.prng,
-        "precision": study.precision,
-        "more_seeds": [list(seeds) for seeds in study.more_seeds],
-        "more_steps": list(study.more_steps),
     }
 
 
 def _entry(config: Config) -> dict[str, Any]:
-    return {
-        "name": registry.name_of(config),
-        "parameters": registry.plain_parameters(config),
-        "code": code_hash(config),
-    }
+    return registry.entry_of(config) | {"code": code_hash(config)}
 
 
 def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study:
@@ -116,7 +103,7 @@ def require_whole(manifest: Mapping[str, Any]) -> None:
     """Raises KeyError for a missing entry of a manifest, InputError for a bad width."""
     complete = manifest["status"] == "complete"
     for part, names in (ENTRIES | (ENTRIES_COMPLETE if complete else {})).items():
-        for holder in manifest[part] if part in LISTS else [manifest[part]]:
+        for holder in manifest[part] if isinstance(manifest[part], list) else [manifest[part]]:
             for name in names:
                 if name not in holder:
                     raise KeyError(f"{part}.{name}")

@@ -1,7 +1,6 @@
 """A trained policy on its own: for loops in Python, for compiled functions, and as a file."""
 
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -12,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from safetensors import SafetensorError, safe_open
 
 from jaxrl import registry
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
-from jaxrl.fields import nested
+from jaxrl.fields import hash_of, nested
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
-from jaxrl.store.states import is_key, named_leaves, plain, write_arrays
+from jaxrl.store.shared import shared_of
+from jaxrl.store.states import named_leaves, plain, read_arrays, restored, write_arrays
 
 FORMAT = 1  # of the file; other formats are refused
 
@@ -34,7 +33,9 @@ class Policy:
         """`state` is that of one run, without an axis of lanes. `seed` is for the draws of `predict`."""
         self.algorithm = algorithm
         # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
-        self.environment = jax.tree.map(_number, environment)
+        self.environment = jax.tree.map(
+            lambda leaf: leaf.item() if isinstance(leaf, jax.Array) else leaf, environment
+        )
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)
         self._calls = 0
@@ -70,11 +71,11 @@ class Policy:
         policy without memory. Raises InputError for an observation of another type or shape.
         """
         obs, single = self._checked(observation)
-        fresh = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
-        memory = fresh if state is None else _stacked(state) if single else state
-        if episode_start is not None and state is not None:
-            begins = np.broadcast_to(np.asarray(episode_start, bool), (len(obs),))
-            memory = jax.tree.map(lambda new, old: _where(begins, new, old), fresh, memory)
+        memory = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
+        if state is not None:
+            starts = False if episode_start is None else episode_start
+            begins = np.broadcast_to(np.asarray(starts, bool), (len(obs),))
+            memory = jax.tree.map(functools.partial(_where, begins), memory, state)
         keys = random.split(random.fold_in(self._key, self._calls), len(obs))
         self._calls += 1
         parts = (self.algorithm.arrays(), self.environment.arrays(), self.state)
@@ -91,13 +92,14 @@ class Policy:
         used = _used(self.algorithm, self.environment, self.state)
         leaves = named_leaves(plain(self.state))
         arrays = {f"state/{name}": leaf for name, leaf in leaves.items() if name in used}
-        configs = {"algorithm": self.algorithm, "environment": self.environment}
-        for config in configs.values():
-            for value in config.parameters().values():
-                if isinstance(value, Shared):
-                    arrays |= {f"shared/{value.hash}/{name}": each for name, each in value.flat().items()}
-        described: dict[str, Any] = {kind: _entry(config) for kind, config in configs.items()}
-        described |= {"format": FORMAT, "arrays": _hash_of(arrays)}
+        for digest, value in shared_of([self.algorithm, self.environment]).items():
+            arrays |= {f"shared/{digest}/{name}": array for name, array in value.flat().items()}
+        described = {
+            "algorithm": registry.entry_of(self.algorithm),
+            "environment": registry.entry_of(self.environment),
+            "format": FORMAT,
+            "arrays": hash_of(dict(sorted(arrays.items()))),
+        }
         try:
             write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
         except OSError as error:
@@ -108,20 +110,15 @@ class Policy:
     def load(cls, path: str | os.PathLike[str], seed: int = 0) -> Self:
         """The policy in a file that `save` wrote. Raises InputError for any other file."""
         arrays, described = _read(Path(path))
-        shared: dict[str, dict[str, np.ndarray]] = {}
-        for name, array in arrays.items():
-            kind, _, rest = name.partition("/")
-            if kind == "shared":
-                digest, _, inner = rest.partition("/")
-                shared.setdefault(digest, {})[inner] = array
-        known = {digest: Shared(nested(flat)) for digest, flat in shared.items()}
+        shared = nested({name: array for name, array in arrays.items() if name.startswith("shared/")})
+        known = {digest: Shared(held) for digest, held in shared.get("shared", {}).items()}
         algorithm = _configured(described["algorithm"], registry.algorithm, known)
         environment = _configured(described["environment"], registry.environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
         used = _used(algorithm, environment, shapes)
         # A leaf that `act` does not read is replaced by 0.
         found = [
-            _restored(path, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
+            restored(Path(path), name, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
             for name, leaf in named_leaves(shapes).items()
         ]
         return cls(algorithm, environment, jax.tree.unflatten(jax.tree.structure(shapes), found), seed)
@@ -171,10 +168,6 @@ def _used(algorithm: Algorithm, environment: Environment, state: State) -> set[s
     return {name for name, var in zip(named_leaves(state), jaxpr.invars, strict=False) if id(var) in read}
 
 
-def _entry(config: Config) -> dict[str, Any]:
-    return {"name": registry.name_of(config), "parameters": registry.plain_parameters(config)}
-
-
 def _configured(entry: Any, find: Callable[[str], Config], arrays: Mapping[str, Shared]) -> Any:
     try:
         return registry.configured(find(entry["name"]), entry["parameters"], arrays)
@@ -184,51 +177,20 @@ def _configured(entry: Any, find: Callable[[str], Config], arrays: Mapping[str, 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and description of a file. Raises InputError unless `Policy.save` of this format wrote it."""
+    arrays, metadata = read_arrays(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            described = json.loads(file.metadata()["jaxrl"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        if described["format"] != FORMAT:
-            raise InputError(f"{path} is a policy of format {described['format']}, this jaxrl reads {FORMAT}")
-        if described["arrays"] != _hash_of(arrays):
-            raise InputError(f"{path} was altered: its arrays do not match its hash")
-        return arrays, {kind: described[kind] for kind in ("algorithm", "environment")}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        described = json.loads(metadata["jaxrl"])
+        format, digest = described["format"], described["arrays"]
+        configs = {kind: described[kind] for kind in ("algorithm", "environment")}
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{path} is not a policy that jaxrl has saved") from None
-
-
-def _number(leaf: Any) -> Any:
-    return leaf.item() if isinstance(leaf, jax.Array) else leaf
-
-
-def _restored(path: Any, shape: Any, array: np.ndarray | None) -> Any:
-    """A leaf of the state from its array in a file."""
-    data = jax.eval_shape(random.key_data, shape) if is_key(shape) else shape
-    expected, got = f"{data.dtype}{list(data.shape)}", "nothing"
-    if array is not None:
-        got = f"{array.dtype}{list(array.shape)}"
-    if got != expected or array is None:
-        raise InputError(f"{path} does not fit its algorithm: it has {got}, expected {expected}")
-    if is_key(shape):
-        return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), shape.dtype)))
-    return jnp.asarray(array)
-
-
-def _hash_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """A hash of all names, types, shapes and bits."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name}:{array.dtype}:{array.shape};".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _stacked(memory: Memory) -> Memory:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], memory)
+    if format != FORMAT:
+        raise InputError(f"{path} is a policy of format {format}, this jaxrl reads {FORMAT}")
+    if digest != hash_of(dict(sorted(arrays.items()))):
+        raise InputError(f"{path} was altered: its arrays do not match its hash")
+    return arrays, configs
 
 
 def _where(begins: np.ndarray, new: np.ndarray, old: Any) -> np.ndarray:
-    return np.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+    """Each of n memories [n, ...], anew where an episode begins. A single one may lack the axis."""
+    return np.where(begins.reshape(-1, *[1] * (new.ndim - 1)), new, np.reshape(old, new.shape))

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
-from jaxrl.store.tables import appearing_whole, file_hash
+from jaxrl.store.tables import appearing_whole, reading
 
 # The types of arrays that can be saved, and their names in the format.
 TYPES = {
@@ -69,41 +69,43 @@ def write_arrays(
     return digest.hexdigest()
 
 
+def read_arrays(path: Path, expected: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a safetensors file that has the `expected` hash.
+
+    Raises InputError if it cannot be read.
+    """
+    with reading(path, expected):
+        path.open("rb").close()  # raises the system's error, which the library replaces by another
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            return arrays, file.metadata() or {}
+
+
 def read_state(path: Path, shapes: State, expected: str) -> State:
     """Reads a state of these shapes from a file of `write_state` that has the `expected` hash.
 
     Raises InputError if it cannot be read.
     """
-    leaves = named_leaves(shapes)
+    leaves, (arrays, _) = named_leaves(shapes), read_arrays(path, expected)
+    if more := arrays.keys() - leaves.keys():
+        raise InputError(f"{path} holds another state, which also has {min(more)}")
+    found = [restored(path, name, leaf, arrays.pop(name, None)) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(shapes), found)
 
-    def restored(file: safe_open, name: str) -> Array:
-        leaf, entry = leaves[name], file.get_slice(name)
-        data = jax.eval_shape(random.key_data, leaf) if is_key(leaf) else leaf
-        found = f"{entry.get_dtype()} {entry.get_shape()}"
-        wanted = f"{TYPES.get(data.dtype.name)} {[*data.shape]}"
-        if found != wanted:
-            raise InputError(f"{path} holds another state: {name} is {found}, expected {wanted}")
-        saved = jnp.asarray(file.get_tensor(name))
-        if not is_key(leaf):
-            return saved
-        # The leaf determines the generator, since an environment may have keys of another generator.
-        return random.wrap_key_data(saved, impl=random.key_impl(jnp.empty((), leaf.dtype)))
 
-    try:
-        if file_hash(path) != expected:
-            raise InputError(f"{path} was altered or cut short: its hash is not the recorded one")
-        with safe_open(path, framework="numpy") as file:
-            if differing := leaves.keys() ^ file.keys():
-                name = min(differing)
-                how = "lacks" if name in leaves else "also has"
-                raise InputError(f"{path} holds another state, which {how} {name}")
-            return jax.tree.unflatten(jax.tree.structure(shapes), [restored(file, name) for name in leaves])
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except SafetensorError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+def restored(path: Path, name: str, leaf: Any, array: np.ndarray | None) -> Array:
+    """A leaf of this shape, type and generator from its array in a file.
+
+    Raises InputError, which names the file, if the array does not fit or is None.
+    """
+    data = jax.eval_shape(random.key_data, leaf) if is_key(leaf) else leaf
+    got, wanted = ("missing" if each is None else f"{each.dtype}{[*each.shape]}" for each in (array, data))
+    if got != wanted:
+        raise InputError(f"{path} holds another state: {name} is {got}, expected {wanted}")
+    if not is_key(leaf):
+        return jnp.asarray(array)
+    # The leaf determines the generator, since an environment may have keys of another generator.
+    return random.wrap_key_data(jnp.asarray(array), impl=random.key_impl(jnp.empty((), leaf.dtype)))
 
 
 def plain(state: State) -> State:

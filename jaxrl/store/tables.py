@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 
 from jaxrl import registry
 from jaxrl.errors import InputError
@@ -71,18 +73,27 @@ def write_text(path: Path, text: str) -> None:
 
 def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
     """Reads a table whose file has the `expected` hash. Raises InputError, without a remedy, if it fails."""
+    with reading(path, expected):
+        return pd.read_parquet(path)
+
+
+@contextlib.contextmanager
+def reading(path: Path, expected: str | None = None) -> Iterator[None]:
+    """Turns the errors of reading a file in the block into InputErrors without a remedy.
+
+    Raises InputError at once if the file has another hash than the `expected` one.
+    """
     try:
         if expected is not None and file_hash(path) != expected:
-            raise InputError(f"{path} was altered or cut short: its hash is not the manifest's")
-        return pd.read_parquet(path)
+            raise InputError(f"{path} was altered or cut short: its hash is not the recorded one")
+        yield
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or 'it is not a table'}") from None
-    except ValueError:
-        raise InputError(f"{path} cannot be read: it was altered or cut short") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it was altered or cut short, or is of another kind"
+        raise InputError(f"{path} cannot be read: {why}") from None
 
 
 def file_hash(path: Path) -> str:
@@ -92,14 +103,18 @@ def file_hash(path: Path) -> str:
 
 @contextlib.contextmanager
 def appearing_whole(path: Path) -> Iterator[Path]:
-    """A temporary path that replaces `path` at the end of the block.
+    """A new temporary path that replaces `path` at the end of the block, and is removed if the block fails.
 
-    Even after a power cut, `path` is the old file or the whole new one.
+    Even after a power cut, `path` is the old file or the whole new one. If several processes write it at
+    once, it is the file of the last one.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    _sync(temporary, os.O_RDWR)
-    os.replace(temporary, path)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _sync(path.parent, os.O_RDONLY)
 

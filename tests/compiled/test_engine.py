@@ -12,15 +12,15 @@ import optax
 import pytest
 from jax import random
 
-from envs import FrozenLake, GridWorld
+from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import grid, registry
-from jaxrl.algorithms import QLearning
-from jaxrl.compiled.engine import advance, engine_for, initialise
+from jaxrl.algorithms import PPO, QLearning
+from jaxrl.compiled.engine import PRECISIONS, advance, engine_for, initialise
 from jaxrl.compiled.mesh import lane_mesh
 from jaxrl.run.loop import advance_chunk
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Chunk, Run
-from tests.lanes import ITERATIONS, SMALL, batch_of, bits, equal, small, start, trained
+from tests.lanes import ITERATIONS, SMALL, batch_of, bits, equal, equations, small, start, trained
 from tests.learners import Cloning, Idle, Rising
 
 SEEDS = (3, 1, 4, 15, 9, 2)
@@ -278,6 +278,19 @@ def test_classes_alike_in_every_field_are_different_programs():
     """The structures of two jax dataclasses would compare equal (see jaxrl.config)."""
     assert jax.tree.structure(FrozenLake()) != jax.tree.structure(OtherLake())
     assert jax.tree.structure(FrozenLake()) == jax.tree.structure(FrozenLake(success_rate=0.5))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_matrix_products_have_the_precision_of_the_study(precision):
+    """A processor computes all of them in float32, so the traced program is looked at."""
+    lanes, state = start(batch_of([PPO()], CartPole(), [0]))
+    engine = engine_for(lane_mesh(jax.local_devices()[:1]), 1, precision)
+    arguments = (lanes.algorithm, lanes.environment, state)
+    traced = jax.make_jaxpr(engine.advance)(*arguments, lanes.keys.steps, lanes.shared, 0, 1, 1)
+    products = [eqn for eqn in equations(traced.jaxpr) if eqn.primitive.name == "dot_general"]
+    assert products
+    names = {"float32": "HIGHEST", "tensorfloat32": "HIGH"}
+    assert {str(eqn.params["precision"][0]) for eqn in products} == {names[precision]}
 
 
 def test_long_chunks_lose_no_digits():

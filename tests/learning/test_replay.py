@@ -9,13 +9,12 @@ from scipy import stats
 
 from jaxrl import InputError
 from jaxrl.compiled.engine import advance, initialise, iterate
-from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning import replay
 from jaxrl.learning.returns import n_step_return
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Experience
 from jaxrl.mdp.spaces import Box, Discrete
-from tests.lanes import batch_of, small
+from tests.lanes import batch_of, equations, small
 
 ROWS, ENVS, TOGETHER, LENGTH = 12, 3, 2, 3
 DISCOUNT = 0.9
@@ -198,14 +197,6 @@ def test_no_copy_of_the_buffer_in_the_loop(name):
     (algorithm, env, keys, shared), state = shapes(name)
     lowered = advance.lower(algorithm, env, state, keys.steps, shared, 0, 10, 100)
     assert lowered.compile().memory_analysis().temp_size_in_bytes < LANES * CAPACITY
-
-
-def equations(jaxpr):
-    """The equations of a jaxpr and of all within it."""
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for inner in inner_jaxprs(eqn):
-            yield from equations(inner)
 
 
 @pytest.mark.parametrize("name", ["dqn", "sac", "discrete_sac"])

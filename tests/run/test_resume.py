@@ -238,6 +238,15 @@ def test_extensions_that_do_not_fit(copy):
     assert load(copy.path).curves.equals(copy.curves)
 
 
+def test_unfinished_files_of_killed_processes_are_removed(copy):
+    names = ("manifest.json", "runs.parquet", "checkpoints/batch-00000.json", "notes")
+    left = [copy.path / f"{name}.{'0f' * 8}.tmp" for name in names]
+    for path in left:
+        path.touch()
+    resume(copy.path, more_seeds=1)
+    assert [path.name for path in left if path.exists()] == [left[-1].name]  # it is none of ours
+
+
 def test_a_damaged_checkpoint_is_named_and_can_be_trained_again(copy, whole):
     (file,) = copy.path.glob("checkpoints/batch-00001-*")
     file.write_bytes(file.read_bytes()[:-40])
@@ -357,7 +366,9 @@ def test_a_note_of_progress_with_values_of_other_types(changes, copy):
 def test_an_altered_table_is_found_by_its_hash(copy, name):
     table = pd.read_parquet(copy.path / name)
     table.iloc[::-1].to_parquet(copy.path / name, index=False)
-    with pytest.raises(InputError, match=rf"{name} was altered or cut short: its hash is not the manifest's"):
+    with pytest.raises(
+        InputError, match=rf"{name} was altered or cut short: its hash is not the recorded one"
+    ):
         load(copy.path)
 
 

@@ -212,11 +212,11 @@ def altered(policy, file, change):
         ),
         (
             lambda _, described: described["environment"]["parameters"].update(size=3),
-            r"does not fit its algorithm: it has float32\[1, 16, 4\], expected float32\[1, 9, 4\]",
+            r"holds another state: \.q is float32\[1, 16, 4\], expected float32\[1, 9, 4\]",
         ),
         (
             lambda _, described: described["algorithm"].update(name="dqn", parameters={}),
-            r"does not fit its algorithm: it has nothing, expected float32\[4\]",
+            r"holds another state: \.\S+ is missing, expected float32\[4\]",
         ),
         (
             lambda _, described: described["algorithm"]["parameters"].update(discount=2.0),
@@ -235,12 +235,14 @@ def test_what_is_no_policy_is_refused(table, tmp_path):
     content = path.read_bytes()
     for damaged in (content[:-1], content[:20], b"", b"no policy"):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
+        with pytest.raises(
+            InputError, match=rf"^{path} cannot be read: it was altered or cut short, or is of"
+        ):
             Policy.load(path)
     save_file({"weights": np.zeros(3)}, path)
     with pytest.raises(InputError, match=rf"^{path} is not a policy that jaxrl has saved"):
         Policy.load(path)
-    with pytest.raises(InputError, match="nowhere cannot be read: "):
+    with pytest.raises(InputError, match="nowhere is missing"):
         Policy.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"below/policy cannot be written: "):
         table.save(tmp_path / "policy" / "below" / "policy")

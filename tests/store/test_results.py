@@ -349,6 +349,7 @@ def test_the_same_study_is_read_and_not_trained_again(study):
         ({"width": 6}, "width"),
         ({"evaluate_every": 80, "evaluation_episodes": 4}, "evaluate_every, evaluation_episodes"),
         ({"prng": "threefry2x32"}, "prng"),
+        ({"precision": "tensorfloat32"}, "precision"),
         ({"algorithm": ALGORITHMS[:3]}, "algorithms"),
         ({"algorithm": [ALGORITHMS[0].replace(discount=0.5), *ALGORITHMS[1:]]}, "q_learning's discount"),
         (

@@ -206,6 +206,7 @@ class Continuous(FrozenLake):
         ({"evaluation_episodes": 0}, "evaluation_episodes must be an integer of at least 1, got 0"),
         ({"prng": "rbg"}, "would depend on its neighbours"),
         ({"prng": "threefri"}, "unknown prng 'threefri'"),
+        ({"precision": "float64"}, "unknown precision 'float64'.*float32"),
         ({"algorithms": (PPO(minibatches=3),)}, "must divide num_envs x num_steps = 512, got 3"),
         ({"algorithms": (PPO(learning_rate=-1.0),)}, "learning_rate must be at least 0, got -1.0"),
         ({"algorithms": (PPO(discount=1.2),)}, r"discount must be in \[0, 1\], got 1.2"),
