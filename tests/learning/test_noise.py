@@ -57,5 +57,5 @@ def test_a_learner_explores_by_noise_alone_and_then_needs_less_of_it():
 
 
 def test_an_algorithm_that_gives_no_key_refuses_the_network():
-    with pytest.raises(InputError, match="^PPO cannot use a network that draws noise such as Noisy$"):
+    with pytest.raises(InputError, match=r"^PPO cannot use a network that draws noise such as Noisy$"):
         PPO(network=Noisy()).validate_for(CartPole())
