@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import random
+from jax import lax, random
 
 from envs import CartPole, Pendulum
 from jaxrl import InputError, registry, train
@@ -68,9 +68,10 @@ def test_the_update_sees_what_the_rollout_saw(env):
 
     @jax.jit
     def run(key):
-        state = SMALL.init(env, key)
-        for t in range(2):
-            state, _ = SMALL.step(env, state, random.fold_in(key, t), t, 10)
+        def iterate(t, state):
+            return SMALL.step(env, state, random.fold_in(key, t), t, 10)[0]
+
+        state = lax.fori_loop(0, 2, iterate, SMALL.init(env, key))
         _, transitions, drawn = SMALL.collect(env, state, key)
         _, _, samples = SMALL.samples(env, state, transitions, drawn)
         memory = state.episodes.memory, state.critic_memory
@@ -142,9 +143,11 @@ def test_bits_are_independent_of_lane_and_neighbours():
     assert not equal(bits(state, 0), bits(state, 1))
 
 
-@pytest.mark.parametrize("env", [CartPole(), Pendulum()], ids=lambda env: env.title)
-def test_the_contract_holds(env):
-    state, _ = check_algorithm(PPO(network=GRU()), env)
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "gymnax:Breakout-MinAtar"])
+def test_the_contract_holds(name):
+    env, learner = registry.environment(name), PPO(network=GRU())
+    learner.validate_for(env)
+    state, _ = check_algorithm(learner, env)
     memory = jax.tree.leaves(state.episodes.memory)
     assert [leaf.shape for leaf in memory] == [(4, 64)]
 
