@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jax import Array, lax, random
 
-from jaxrl.environment import Box, Discrete, Environment
+from jaxrl.environment import Composite, Discrete, Environment, Space
 from jaxrl.errors import InputError, unknown
 
 # Gymnasium's wrappers read the render modes and the frames per second of a video. FromGymnasium reads
@@ -211,7 +211,9 @@ def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
     return actions.astype(np.int32)
 
 
-def _translated(space: Discrete | Box) -> spaces.Space:
+def _translated(space: Space) -> spaces.Space:
+    if isinstance(space, Composite):
+        raise InputError(f"the adapter to Gymnasium cannot translate a space with parts, got {space}")
     if isinstance(space, Discrete):
         return spaces.Discrete(space.n)
     low, high = (np.broadcast_to(bound, space.shape).astype(space.dtype) for bound in (space.low, space.high))

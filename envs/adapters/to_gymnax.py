@@ -8,7 +8,8 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from jax import Array
 
-from jaxrl.environment import Box, Discrete, Environment
+from jaxrl.environment import Composite, Discrete, Environment, Space
+from jaxrl.errors import InputError
 
 
 @struct.dataclass
@@ -79,7 +80,9 @@ class ToGymnax(environment.Environment):
         return (state.time >= params.max_steps_in_episode) & ~state.terminated
 
 
-def _translated(space: Discrete | Box) -> spaces.Space:
+def _translated(space: Space) -> spaces.Space:
+    if isinstance(space, Composite):
+        raise InputError(f"the adapter to gymnax cannot translate a space with parts, got {space}")
     if isinstance(space, Discrete):
         return spaces.Discrete(space.n)
     return spaces.Box(space.low, space.high, space.shape, space.dtype)

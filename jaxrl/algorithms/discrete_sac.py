@@ -15,7 +15,7 @@ from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.distributions import Categorical
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, Linear, Network, features
+from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
 from jaxrl.learning.returns import td_target
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.updates import updates_if
@@ -60,6 +60,7 @@ class DiscreteSAC(Collector):
         replay.require_capacity("DiscreteSAC", self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
+        require_network(self, self.network, env)
         num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:

@@ -19,7 +19,7 @@ from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, Dueling, Linear, Network, features
+from jaxrl.learning.networks import MLP, Dueling, Linear, Network, features, require_network
 from jaxrl.learning.returns import n_step_return
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.schedules import linear
@@ -70,6 +70,7 @@ class DQN(Collector):
         replay.require_capacity("DQN", self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
+        require_network(self, self.network, env)
         num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:

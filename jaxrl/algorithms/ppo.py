@@ -14,39 +14,40 @@ from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar, component, static, traced
-from jaxrl.errors import InputError
-from jaxrl.learning.actor_critic import ActorCritic, actor_critic
+from jaxrl.learning.actor_critic import ActorCritic, Pair, actor_critic
 from jaxrl.learning.algorithm import Collector
+from jaxrl.learning.memory import repeated, sequences
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
-from jaxrl.learning.networks import MLP, Network, features
+from jaxrl.learning.networks import MLP, Network, features, require_network
 from jaxrl.learning.normalise import Scales, standardised
 from jaxrl.learning.returns import generalised_advantage, td_target
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.schedules import linear
-from jaxrl.learning.updates import clipped_adam
+from jaxrl.learning.updates import clipped_adam, require_minibatches
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Memory, Transition
 from jaxrl.random.shuffle import permutation
 
-Params = tuple[Any, Any]  # of the actor and of the critic
 Drawn = tuple[Array, Array]  # actions as drawn, before they are clipped to the action space, and their log π
 
 
 class State(struct.PyTreeNode):
-    params: Params
+    params: Pair
     optimiser: Any  # optax state over params
     scales: Scales  # of inputs and rewards; unused unless they are normalised
-    episodes: Episode  # [num_envs]
+    episodes: Episode  # [num_envs], with the actor's memory
+    critic_memory: Memory  # [num_envs], before the critic sees the episodes' observations
 
 
 class Sample(struct.PyTreeNode):
-    """What the update learns from. Each transition has one entry."""
+    """What the update learns from: [num_steps * num_envs], with memory [num_envs, num_steps]."""
 
     x: Array  # [*inputs] float32, the observation as the networks' input
     action: Array  # [] or [d], as drawn
     log_prob: Array  # [] float32, of the action when it was drawn
     value: Array  # [] float32, of the observation when it was seen
     advantage: Array  # [] float32
+    done: Array  # [] bool, whether the episode ended
 
 
 class PPO(Collector):
@@ -72,48 +73,58 @@ class PPO(Collector):
 
     def validate(self) -> None:
         super().validate()
-        if self.steps_per_iteration % self.minibatches:
-            raise InputError(
-                f"PPO.minibatches must divide num_envs x num_steps = {self.steps_per_iteration}, "
-                f"got {self.minibatches}"
-            )
+        require_minibatches(self, self.minibatches, "num_envs x num_steps", self.steps_per_iteration)
+
+    def validate_for(self, env: Environment) -> None:
+        require_network(self, self.network, env, memory=True)
+        if jax.tree.leaves(self.memory(env)):  # a minibatch holds whole sequences, one per environment
+            require_minibatches(self, self.minibatches, "num_envs", self.num_envs)
 
     def init(self, env: Environment, key: Array) -> State:
         key_network, key_episodes = random.split(key)
-        episodes = start_episodes(env, key_episodes, self.num_envs)
+        networks = self.networks(env)
+        actor_memory, critic_memory = networks.memory()
+        episodes = start_episodes(env, key_episodes, self.num_envs, actor_memory)
         x = features(env.observation_space, episodes.obs[0])
-        params = self.networks(env).init(key_network, x)
+        params = networks.init(key_network, x)
         optimiser = clipped_adam(self.learning_rate, self.max_grad_norm, eps=1e-5).init(params)
-        return State(params, optimiser, Scales.create(x.shape, self.num_envs), episodes)
+        scales = Scales.create(x.shape, self.num_envs)
+        return State(params, optimiser, scales, episodes, repeated(critic_memory, self.num_envs))
 
     def step(
         self, env: Environment, state: State, key: Array, t: Array, total: Array
     ) -> tuple[State, Metrics]:
         key_rollout, key_update = random.split(key)
         episodes, transitions, drawn = self.collect(env, state, key_rollout)
-        scales, samples = self.samples(env, state, transitions, drawn)
+        scales, critic_memory, samples = self.samples(env, state, transitions, drawn)
+        memory = (state.episodes.memory, state.critic_memory)  # at the start of the samples' sequences
         fraction_left = linear(1.0, 0.0, 1.0, t, total) if self.anneal_learning_rate else 1.0
         optimiser = clipped_adam(self.learning_rate * fraction_left, self.max_grad_norm, eps=1e-5)
 
-        def update(carry: tuple[Params, Any], indices: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
+        def update(carry: tuple[Pair, Any], indices: Array) -> tuple[tuple[Pair, Any], dict[str, Array]]:
             params, opt_state = carry
-            minibatch = jax.tree.map(lambda x: x[indices], samples)
-            grads, metrics = jax.grad(self.loss, has_aux=True)(params, env, minibatch)
+            start, minibatch = jax.tree.map(lambda leaf: leaf[indices], (memory, samples))
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, env, start, minibatch)
             updates, opt_state = optimiser.update(grads, opt_state)
             return (optax.apply_updates(params, updates), opt_state), metrics
 
         keys = random.split(key_update, self.epochs)
-        shuffled = jax.vmap(permutation, (0, None))(keys, self.steps_per_iteration)
+        shuffled = jax.vmap(permutation, (0, None))(keys, samples.done.shape[0])
         minibatches = shuffled.reshape(self.epochs * self.minibatches, -1)
         (params, opt_state), metrics = lax.scan(update, (state.params, state.optimiser), minibatches)
-        state = state.replace(params=params, optimiser=opt_state, scales=scales, episodes=episodes)
+        state = state.replace(
+            params=params, optimiser=opt_state, scales=scales, episodes=episodes, critic_memory=critic_memory
+        )
         return state, episode_metrics(transitions) | mean_metrics(**metrics)
+
+    def memory(self, env: Environment) -> Memory:
+        return self.networks(env).memory()[0]
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
     ) -> tuple[Array, Memory]:
         networks = self.networks(env)
-        policy = networks.policy(state.params, self.input(env, state.scales, obs))
+        policy, memory = networks.policy(state.params, memory, self.input(env, state.scales, obs))
         return networks.executed(policy.sample(key) if explore else policy.mode()), memory
 
     def collect(self, env: Environment, state: State, key: Array) -> tuple[Episode, Transition, Drawn]:
@@ -121,33 +132,32 @@ class PPO(Collector):
         networks = self.networks(env)
 
         def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, Drawn]:
-            policy = networks.policy(state.params, self.input(env, state.scales, obs))
+            policy, memory = networks.policy(state.params, memory, self.input(env, state.scales, obs))
             action = policy.sample(key)
             return networks.executed(action), memory, (action, policy.log_prob(action))
 
-        return rollout(env, state.episodes, key, self.num_steps, act)
+        return rollout(env, state.episodes, key, self.num_steps, act, memory=self.memory(env))
 
     def samples(
         self, env: Environment, state: State, transitions: Transition, drawn: Drawn
-    ) -> tuple[Scales, Sample]:
-        """The scales with the transitions added, and the transitions as samples [num_steps * num_envs]."""
-        scales, reward = state.scales, transitions.reward
+    ) -> tuple[Scales, Memory, Sample]:
+        """The scales with the transitions added, the critic's memory after them, and the samples."""
+        scales, reward, done = state.scales, transitions.reward, transitions.done
         x, next_x = (self.input(env, scales, obs) for obs in (transitions.obs, transitions.next_obs))
         if self.normalise_rewards:
-            scales = scales.with_rewards(reward, transitions.done, self.discount)
+            scales = scales.with_rewards(reward, done, self.discount)
             reward = scales.returns.scaled(reward)
         if self.normalise_observations:
             scales = scales.with_inputs(features(env.observation_space, transitions.obs))
-        value, next_value = (self.networks(env).value(state.params, each) for each in (x, next_x))
+        memory, networks = state.critic_memory, self.networks(env)
+        value, next_value, memory = networks.values_of_rollout(state.params, memory, done, x, next_x)
         delta = td_target(reward, self.discount, transitions.terminated, next_value) - value
-        advantage = generalised_advantage(delta, transitions.done, self.discount, self.gae_lambda)
-        sample = Sample(x, *drawn, value, advantage)
-        return scales, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sample)
+        advantage = generalised_advantage(delta, done, self.discount, self.gae_lambda)
+        return scales, memory, sequences(memory, Sample(x, *drawn, value, advantage, done))
 
-    def loss(self, params: Params, env: Environment, samples: Sample) -> tuple[Array, dict[str, Array]]:
-        """The loss of a minibatch of samples (Schulman et al. 2017, eq. 9), and metrics."""
-        networks = self.networks(env)
-        policy, value = networks.policy(params, samples.x), networks.value(params, samples.x)
+    def loss(self, params: Pair, env: Environment, memory: Pair, samples: Sample) -> tuple[Array, Any]:
+        """The loss of a minibatch (Schulman et al. 2017, eq. 9), and metrics."""
+        policy, value = self.networks(env).unrolled(params, memory, samples.done, samples.x)
         log_ratio = policy.log_prob(samples.action) - samples.log_prob
         ratio = jnp.exp(log_ratio)
         advantage = standardised(samples.advantage) if self.normalise_advantage else samples.advantage

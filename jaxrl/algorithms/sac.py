@@ -22,13 +22,13 @@ from jaxrl.learning.algorithm import Collector
 from jaxrl.learning.distributions import TanhGaussian
 from jaxrl.learning.exploration import repeated_uniform
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, Linear, Network, features
+from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
 from jaxrl.learning.returns import td_target
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.updates import updates_if
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
-from jaxrl.mdp.spaces import Box, Discrete
+from jaxrl.mdp.spaces import Box
 
 
 class Learned(struct.PyTreeNode):
@@ -70,8 +70,9 @@ class SAC(Collector):
         replay.require_capacity("SAC", self.capacity, self.steps_per_iteration, **least)
 
     def validate_for(self, env: Environment) -> None:
+        require_network(self, self.network, env)
         space, name = env.action_space, env.title
-        if isinstance(space, Discrete):
+        if not isinstance(space, Box):
             raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use discrete_sac")
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")

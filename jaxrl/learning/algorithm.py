@@ -9,7 +9,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
-from jaxrl.mdp.spaces import Discrete
+from jaxrl.mdp.spaces import Discrete, is_simple
 
 State = Any  # a pytree of arrays; each algorithm names its own
 
@@ -71,8 +71,19 @@ class Collector(Algorithm):
         return self.num_envs * self.num_steps
 
 
+def require_one_agent(algorithm: Algorithm, env: Environment) -> None:
+    """Raises InputError if an environment has several agents, or spaces that are not single arrays."""
+    name = type(algorithm).__name__
+    if env.num_agents > 1:
+        raise InputError(f"{name} learns for one agent; {env.title} has {env.num_agents}")
+    for what, space in (("observations", env.observation_space), ("actions", env.action_space)):
+        if not is_simple(space):
+            raise InputError(f"{name} needs {what} that are single arrays; those of {env.title} have parts")
+
+
 def num_actions(algorithm: Algorithm, env: Environment) -> int:
     """The number of discrete actions. Raises InputError if they are continuous."""
+    require_one_agent(algorithm, env)
     space = env.action_space
     if isinstance(space, Discrete):
         return space.n
@@ -84,6 +95,7 @@ def num_actions(algorithm: Algorithm, env: Environment) -> int:
 
 def num_observations(algorithm: Algorithm, env: Environment) -> int:
     """The number of discrete observations. Raises InputError if they are real numbers."""
+    require_one_agent(algorithm, env)
     space = env.observation_space
     if isinstance(space, Discrete):
         return space.n

@@ -16,6 +16,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.branches import OTHER, deciding_inputs
 from jaxrl.mdp.environment import Environment, described
+from jaxrl.mdp.spaces import zeros
 
 
 def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, ClosedJaxpr]:
@@ -92,7 +93,7 @@ def without_arrays(
 
 def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
     """Raises InputError unless `act` returns an action and a memory of the same structure as `memory`'s."""
-    name, space = type(algorithm).__name__, env.action_space
+    name = type(algorithm).__name__
     attached, shared = without_arrays(algorithm, env)
 
     def acted(state: State, shared: Any, explore: bool) -> Any:
@@ -106,8 +107,7 @@ def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
 
     for explore in (False, True):
         memory, action, after = jax.eval_shape(partial(acted, explore=explore), state, shared)
-        element = jax.ShapeDtypeStruct(space.shape, space.dtype)
-        _require_same(f"{name}.act must return an action of {env.title},", action, element)
+        _require_same(f"{name}.act must return an action of {env.title},", action, zeros(env.action_space))
         _require_same(f"{name}.act must return a memory like memory's,", after, memory)
 
 

@@ -10,8 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from jaxrl.config import Config, static
+from jaxrl.config import Config, component, static
 from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import Algorithm, require_one_agent
+from jaxrl.learning.memory import needs
+from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.spaces import Discrete, Space
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh}
@@ -24,6 +27,7 @@ class Network(Config):
         """A flax module (x, action=None) -> features [..., m] float32, for observations of a space.
 
         x is [..., *inputs] float32 as `features` makes it. A critic's action is a further input, [..., n].
+        A module that remembers, in variables of the collection "memory", gets one step: x [*inputs].
         """
         raise InputError(f"{type(self).__name__} must define module")
 
@@ -37,6 +41,31 @@ class MLP(Network):
 
     def module(self, space: Space) -> nn.Module:
         return DenseLayers(self.hidden, self.activation, self.initialiser, is_image(space))
+
+
+class GRU(Network):
+    """A gated recurrent unit (Cho et al. 2014) over the features of another network."""
+
+    units: int = static(64, "numbers that are remembered", low=1)
+    torso: Network = component(MLP(hidden=(64,)), "network before the unit")
+
+    def module(self, space: Space) -> nn.Module:
+        return RecurrentLayer(self.torso.module(space), self.units)
+
+
+class RecurrentLayer(nn.Module):
+    """A torso and a gated recurrent unit."""
+
+    torso: nn.Module
+    units: int
+
+    @nn.compact
+    def __call__(self, x: Array, *action: Array) -> Array:
+        """x [*inputs] float32, a critic's action [n]; returns [units] float32."""
+        cell = nn.GRUCell(self.units, recurrent_kernel_init=Orthogonal(1.0))
+        memory = self.variable("memory", "hidden", jnp.zeros, (self.units,))
+        memory.value, features = cell(memory.value, self.torso(x, *action))
+        return features
 
 
 class DenseLayers(nn.Module):
@@ -126,6 +155,13 @@ def is_image(space: Space) -> bool:
     return len(space.shape) == 3 and min(space.shape[:2]) >= 3
 
 
+def input_shape(space: Space) -> tuple[int, ...]:
+    """The shape of `features` of one observation."""
+    if isinstance(space, Discrete):
+        return (space.n,)
+    return tuple(space.shape) if is_image(space) else (math.prod(space.shape),)
+
+
 def features(space: Space, obs: Array) -> Array:
     """Observations [..., *obs] as a network's input, [..., *inputs] float32.
 
@@ -139,6 +175,22 @@ def features(space: Space, obs: Array) -> Array:
     if not is_image(space):
         return obs.reshape(*lead, -1).astype(jnp.float32)
     return obs.astype(jnp.float32) / (255 if space.dtype == jnp.uint8 else 1)
+
+
+def require_network(
+    algorithm: Algorithm, network: Network, env: Environment, memory: bool = False, noise: bool = False
+) -> None:
+    """Raises InputError unless an algorithm for one agent can use a network in an environment.
+
+    `memory` and `noise` say whether the algorithm carries the network's memory and gives it keys for noise.
+    """
+    require_one_agent(algorithm, env)
+    space, learner, name = env.observation_space, type(algorithm).__name__, type(network).__name__
+    needed = needs(network.module(space), input_shape(space))
+    if jax.tree.leaves(needed.memory) and not memory:
+        raise InputError(f"{learner} cannot use a network with memory such as {name}; ppo can")
+    if needed.noise and not noise:
+        raise InputError(f"{learner} cannot use a network that draws noise such as {name}")
 
 
 class Orthogonal:
@@ -177,4 +229,4 @@ def gram_schmidt(matrix: Array) -> Array:
     return lax.fori_loop(0, matrix.shape[1], orthonormalise, matrix)
 
 
-NETWORKS: dict[str, Network] = {"mlp": MLP()}
+NETWORKS: dict[str, Network] = {"gru": GRU(), "mlp": MLP()}

@@ -13,6 +13,7 @@ from jax import Array, lax, random
 from jaxrl.errors import InputError
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Experience
+from jaxrl.mdp.spaces import zeros
 
 Replay = Experience  # with leaves [rows, num_envs, ...]
 
@@ -37,12 +38,12 @@ def require_capacity(name: str, capacity: int, multiple_of: int, **least: int) -
 
 def create(env: Environment, rows: int, num_envs: int) -> Replay:
     """An empty ring for transitions of an environment: [rows, num_envs, ...]."""
-    lead, observation, action = (rows, num_envs), env.observation_space, env.action_space
+    lead, agents = (rows, num_envs), () if env.num_agents == 1 else (env.num_agents,)
     return Experience(
-        obs=jnp.zeros((*lead, *observation.shape), observation.dtype),
-        action=jnp.zeros((*lead, *action.shape), action.dtype),
-        reward=jnp.zeros(lead, jnp.float32),
-        next_obs=jnp.zeros((*lead, *observation.shape), observation.dtype),
+        obs=zeros(env.observation_space, *lead),
+        action=zeros(env.action_space, *lead),
+        reward=jnp.zeros((*lead, *agents), jnp.float32),
+        next_obs=zeros(env.observation_space, *lead),
         terminated=jnp.zeros(lead, jnp.bool_),
         truncated=jnp.zeros(lead, jnp.bool_),
     )
@@ -65,7 +66,7 @@ def uniform_segments(replay: Replay, key: Array, steps: Array, batch: int, lengt
 
     `steps` ([] int32) is the number of rows written so far, at least `length`.
     """
-    rows, num_envs = replay.reward.shape
+    rows, num_envs = replay.terminated.shape
     filled = jnp.minimum(steps, rows)
     key_row, key_env = random.split(key)
     oldest = steps - filled

@@ -7,9 +7,17 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jaxrl.config import Scalar
+from jaxrl.config import Config, Scalar
+from jaxrl.errors import InputError
 
 Carry = TypeVar("Carry")
+
+
+def require_minibatches(algorithm: Config, minibatches: int, what: str, number: int) -> None:
+    """Raises InputError unless a number of minibatches divides the number of what they are made of."""
+    if number % minibatches:
+        name = type(algorithm).__name__
+        raise InputError(f"{name}.minibatches must divide {what} = {number}, got {minibatches}")
 
 
 def clipped_adam(

@@ -13,7 +13,7 @@ from jax import Array, random
 
 from jaxrl.config import Config, traced
 from jaxrl.errors import InputError
-from jaxrl.mdp.spaces import Box, Discrete, Space
+from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple, zeros
 
 State = Any  # a pytree of arrays; each environment names its own
 
@@ -34,6 +34,11 @@ class Environment(Config):
         Only traced fields may change. Evaluation uses the environment of t = total.
         """
         return self
+
+    @property
+    def num_agents(self) -> int:
+        """Agents with rewards of their own. Their episodes end together."""
+        return 1
 
     @property
     def observation_space(self) -> Space:
@@ -57,7 +62,7 @@ class Environment(Config):
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         """One transition: (next state, reward [] float32, terminated [] bool).
 
-        Reward and terminated may also be Python numbers.
+        Reward and terminated may also be Python numbers. With several agents the reward is [num_agents].
         """
         raise self._missing("step")
 
@@ -86,22 +91,22 @@ def check_contract(env: Environment) -> None:
 
     def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
         _check_space(f"{name}.observation_space", env.observation_space)
-        space = _check_space(f"{name}.action_space", env.action_space)
+        _check_space(f"{name}.action_space", env.action_space)
         state = env.reset(key)
         if not jax.tree.leaves(state):
             raise InputError(f"{name}.reset must return a state, got {state!r}")
         if described(env.at(jnp.int32(0), jnp.int32(1))) != described(env):
             raise InputError(f"{name}.at must return an environment that differs only in traced fields")
-        outcome = env.step(key, state, jnp.zeros(space.shape, space.dtype))
+        outcome = env.step(key, state, zeros(env.action_space))
         if not isinstance(outcome, tuple) or len(outcome) != 3:
             raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")
         return state, env.observe(state), *outcome
 
     state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
-    space = env.observation_space
+    rewards = () if env.num_agents == 1 else (env.num_agents,)
     promises = (
-        ("observe must return an observation", obs, jax.ShapeDtypeStruct(space.shape, space.dtype)),
-        ("step must return a reward", reward, jax.ShapeDtypeStruct((), jnp.float32)),
+        ("observe must return an observation", obs, zeros(env.observation_space)),
+        ("step must return a reward", reward, jax.ShapeDtypeStruct(rewards, jnp.float32)),
         ("step must return terminated", terminated, jax.ShapeDtypeStruct((), jnp.bool_)),
         ("step must return a state like reset's,", successor, state),
     )
@@ -110,14 +115,17 @@ def check_contract(env: Environment) -> None:
             raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
 
 
-def _check_space(what: str, space: Any) -> Space:
-    if not isinstance(space, Discrete | Box):
+def _check_space(what: str, space: Any) -> None:
+    if isinstance(space, Composite):
+        for path, part in jax.tree.leaves_with_path(space.parts, is_leaf=is_simple):
+            _check_space(f"{what}{jax.tree_util.keystr(path)}", part)
+        return
+    if not is_simple(space):
         raise InputError(f"{what} must be a Discrete or a Box, got {space!r}; it may lack @property")
     if isinstance(space, Discrete) and space.shape:
         raise InputError(f"{what} must be one number, a Discrete of shape (), got shape {space.shape}")
     if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
         raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
-    return space
 
 
 def described(tree: Any) -> str:

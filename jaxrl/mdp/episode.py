@@ -20,7 +20,7 @@ class Experience(struct.PyTreeNode):
 
     obs: Array  # [*obs]
     action: Array  # [*action]
-    reward: Array  # [] float32
+    reward: Array  # [] float32, [num_agents] with several agents
     next_obs: Array  # [*obs], the true successor's observation, before any reset
     terminated: Array  # [] bool, the MDP ended: nothing follows, do not bootstrap
     truncated: Array  # [] bool, the time limit cut the episode: bootstrap from next_obs
@@ -34,7 +34,7 @@ class Experience(struct.PyTreeNode):
 class Transition(Experience):
     """One step with the episode's totals."""
 
-    episode_return: Array  # [] float32, undiscounted return so far, this reward included
+    episode_return: Array  # [] float32, undiscounted return so far, this reward included; mean over agents
     episode_length: Array  # [] int32, steps so far, this one included
 
     @property
@@ -70,6 +70,7 @@ class Episode(struct.PyTreeNode):
         state, *outcome = env.step(key_step, self.state, action)
         reward, terminated = map(jnp.asarray, outcome)  # an environment may return Python numbers
         length = self.episode_length + 1
+        shared = jnp.mean(reward) if reward.ndim else reward
         transition = Transition(
             obs=self.obs,
             action=action,
@@ -77,7 +78,7 @@ class Episode(struct.PyTreeNode):
             next_obs=env.observe(state),
             terminated=terminated,
             truncated=(length >= env.max_steps) & ~terminated,
-            episode_return=self.episode_return + reward,
+            episode_return=self.episode_return + shared,
             episode_length=length,
         )
         # The selection comes before `observe`, so that a reset which is dropped costs no observation.

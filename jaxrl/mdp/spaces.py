@@ -2,8 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, random
+
+from jaxrl.errors import InputError
 
 
 class Discrete(NamedTuple):
@@ -47,7 +50,52 @@ class Box(NamedTuple):
         return ~jnp.any((element < self.low) | (element > self.high))
 
 
-Space = Discrete | Box
+class Composite(NamedTuple):
+    """Several spaces side by side. An element is the same tree with an element of each space.
+
+    The parts are, for instance, the spaces of several agents, or an observation and a mask of legal actions.
+    """
+
+    parts: Any  # a dict, list or tuple of Discrete and Box
+
+    def sample(self, key: Array) -> Any:
+        """A uniform draw from each part."""
+        spaces, structure = jax.tree.flatten(self.parts, is_leaf=is_simple)
+        keys = jax.tree.unflatten(structure, list(random.split(key, len(spaces))))
+        return jax.tree.map(lambda space, key: space.sample(key), self.parts, keys, is_leaf=is_simple)
+
+    def clip(self, action: Any) -> Any:
+        """The nearest element of each part."""
+        return jax.tree.map(lambda space, part: space.clip(part), self.parts, action, is_leaf=is_simple)
+
+    def contains(self, element: Any) -> Array:
+        """Whether every part lies in its space: [] bool."""
+        inside = jax.tree.map(
+            lambda space, part: space.contains(part), self.parts, element, is_leaf=is_simple
+        )
+        return jnp.all(jnp.stack(jax.tree.leaves(inside)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise InputError(f"{self} has parts, so it has no shape; this needs a Discrete or a Box")
+
+    @property
+    def dtype(self) -> Any:
+        raise InputError(f"{self} has parts, so it has no type; this needs a Discrete or a Box")
+
+
+Space = Discrete | Box | Composite
+
+
+def is_simple(space: Any) -> bool:
+    """Whether the elements of a space are single arrays."""
+    return isinstance(space, Discrete | Box)
+
+
+def zeros(space: Space, *lead: int) -> Any:
+    """Zeros in the shape and type of elements of a space, [*lead, *shape]: an array, or a tree of them."""
+    parts = space.parts if isinstance(space, Composite) else space
+    return jax.tree.map(lambda each: jnp.zeros((*lead, *each.shape), each.dtype), parts, is_leaf=is_simple)
 
 
 def draw_below(key: Array, n: int) -> Array:

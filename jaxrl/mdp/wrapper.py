@@ -35,6 +35,10 @@ class Wrapper(Environment):
         )
 
     @property
+    def num_agents(self) -> int:
+        return self.env.num_agents
+
+    @property
     def observation_space(self) -> Space:
         return self.env.observation_space
 

@@ -191,9 +191,9 @@ def test_actions_are_learned_from_as_drawn_and_executed_within_bounds():
         key_init, key_rollout = random.split(key)
         state = algorithm.init(env, key_init)
         _, transitions, drawn = algorithm.collect(env, state, key_rollout)
-        _, samples = algorithm.samples(env, state, transitions, drawn)
-        _, metrics = algorithm.loss(state.params, env, samples)
-        policy = algorithm.networks(env).policy(state.params, transitions.obs)
+        *_, samples = algorithm.samples(env, state, transitions, drawn)
+        _, metrics = algorithm.loss(state.params, env, ((), ()), samples)
+        policy, _ = algorithm.networks(env).policy(state.params, (), transitions.obs)
         return transitions, drawn, policy, samples, metrics
 
     transitions, (drawn, log_prob), policy, samples, metrics = jax.device_get(run(KEY))

@@ -115,7 +115,7 @@ def values(algorithm, env, state):
             return algorithm.values(env).apply(state.params, x).max(axis=-1)
         if isinstance(algorithm, PPO):
             seen = algorithm.input(env, state.scales, np.arange(env.num_states))
-            return algorithm.networks(env).value(state.params, seen)
+            return algorithm.networks(env).value(state.params, (), seen)[0]
         critics, action = state.learned.critics, algorithm.policy(env, state.learned.actor, x).mode()
         if isinstance(algorithm, DiscreteSAC):
             of_all = algorithm.values(env, critics, x).mean(axis=0)

@@ -44,7 +44,7 @@ def begun(request):
     @jax.jit
     def begin(key):
         params = networks.init(key, x[0, 0])
-        return params, networks.policy(params, x), networks.value(params, x)
+        return params, networks.policy(params, (), x)[0], networks.value(params, (), x)[0]
 
     return networks, *begin(random.key(0))
 

@@ -1,0 +1,171 @@
+"""PPO with a network that remembers: a task that needs memory, and the sequences that it learns from."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, random
+
+from envs import CartPole, Pendulum
+from jaxrl import InputError, registry, train
+from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
+from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.networks import GRU, MLP
+from jaxrl.random.generators import DEFAULT, GENERATORS
+from jaxrl.run.reproduce import replay
+from jaxrl.study.study import make_study
+from tests.lanes import batch_of, bits, equal, trained
+from tests.memory_tasks import Recall
+
+KEY = random.key(5, impl=GENERATORS[DEFAULT])
+SMALL = PPO(
+    num_envs=4,
+    num_steps=10,  # no multiple of an episode's three steps
+    minibatches=2,
+    epochs=2,
+    learning_rate=1e-2,
+    anneal_learning_rate=False,
+    entropy_coefficient=0.0,
+    network=GRU(units=8, torso=MLP(hidden=(8,))),
+)
+
+
+@pytest.fixture(scope="module")
+def remembered(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.environments(), "Recall", Recall())
+        learner = SMALL.replace(num_envs=16)
+        yield train(
+            [learner, learner.replace(network=MLP(hidden=(8, 8)))],
+            Recall(),
+            seeds=16,
+            steps=160 * 60,
+            evaluate_every=160 * 60,
+            evaluation_episodes=64,
+            out=tmp_path_factory.mktemp("memory") / "study",
+        )
+
+
+def test_ppo_recalls_with_a_memory_and_guesses_without(remembered):
+    final = remembered.final().groupby(remembered.runs["network"].to_numpy())
+    assert final.min()["gru"] > 0.95
+    assert 0.3 < final.mean()["mlp"] < 0.7
+
+
+def test_a_recurrent_run_is_replayed_and_its_policy_remembers(remembered):
+    run = int(remembered.runs.index[remembered.runs["network"] == "gru"][0])
+    assert replay(remembered, run).first is None
+    policy, cues = remembered.policy(run), np.array([1, 2])
+    _, memory = policy.predict(cues)
+    for _ in range(2):
+        action, memory = policy.predict(np.zeros(2, int), memory, np.zeros(2, bool))
+    np.testing.assert_array_equal(action, cues - 1)
+
+
+@pytest.mark.parametrize("env", [Recall(), Pendulum(max_steps=7)], ids=lambda env: env.title)
+def test_the_update_sees_what_the_rollout_saw(env):
+    """The third rollout begins within episodes. Unrolled from its true memory, nothing has changed yet."""
+
+    @jax.jit
+    def run(key):
+        def iterate(t, state):
+            return SMALL.step(env, state, random.fold_in(key, t), t, 10)[0]
+
+        state = lax.fori_loop(0, 2, iterate, SMALL.init(env, key))
+        _, transitions, drawn = SMALL.collect(env, state, key)
+        _, _, samples = SMALL.samples(env, state, transitions, drawn)
+        memory = state.episodes.memory, state.critic_memory
+        _, metrics = SMALL.loss(state.params, env, memory, samples)
+        _, forgetful = SMALL.loss(state.params, env, jax.tree.map(jnp.zeros_like, memory), samples)
+        values = SMALL.networks(env).unrolled(state.params, memory, samples.done, samples.x)[1]
+        return state, samples, values, metrics, forgetful
+
+    state, samples, values, metrics, forgetful = jax.device_get(run(KEY))
+    assert samples.done.shape == (4, 10)
+    assert samples.done[:, :-1].any(axis=1).all()
+    assert not (state.episodes.episode_length == 0).all()
+    np.testing.assert_allclose(values, samples.value, rtol=1e-5, atol=1e-5)
+    assert metrics["approx_kl"] == pytest.approx(0, abs=1e-6)
+    assert metrics["clip_fraction"] == 0
+    assert forgetful["approx_kl"] > 1e-6
+
+
+def test_the_critics_memory_goes_on_where_the_rollout_ended():
+    """A run of two rollouts has the values of one rollout of both, as long as nothing is learned."""
+    env, still = Recall(), SMALL.replace(learning_rate=0.0)
+
+    @jax.jit
+    def run(key):
+        state = still.init(env, key)
+        after, _ = still.step(env, state, random.fold_in(key, 0), 0, 10)
+        key_rollouts = [random.split(random.fold_in(key, t))[0] for t in range(2)]
+        first = still.collect(env, state, key_rollouts[0])[1]
+        second = still.collect(env, after, key_rollouts[1])[1]
+        both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), first, second)
+        networks, x = still.networks(env), still.input(env, state.scales, both.obs)
+        whole, *_ = networks.values_of_rollout(state.params, state.critic_memory, both.done, x, x)
+        part, *_ = networks.values_of_rollout(state.params, after.critic_memory, second.done, x[10:], x[10:])
+        return whole[10:], part, both.done
+
+    whole, part, done = jax.device_get(run(KEY))
+    np.testing.assert_allclose(part, whole, rtol=1e-6)
+    assert not done[9].all()  # some sequences go on
+
+
+def test_the_value_of_a_truncated_step_is_that_of_its_true_successor():
+    """It is seen with the memory of the episode that was cut, not with a fresh one."""
+    env = Pendulum(max_steps=4)
+
+    @jax.jit
+    def run(key):
+        state, networks = SMALL.init(env, key), SMALL.networks(env)
+        _, transitions, _ = SMALL.collect(env, state, key)
+        x, next_x = (SMALL.input(env, state.scales, obs) for obs in (transitions.obs, transitions.next_obs))
+        never = jnp.zeros_like(transitions.done)
+        memory = state.critic_memory
+        _, found, _ = networks.values_of_rollout(state.params, memory, transitions.done, x, next_x)
+        longer = jnp.concatenate([x[:4], next_x[3:4]])
+        expected, *_ = networks.values_of_rollout(state.params, memory, never[:5], longer, longer)
+        return transitions.truncated, found[3], expected[4]
+
+    truncated, found, expected = jax.device_get(run(KEY))
+    assert truncated[3].all()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_bits_are_independent_of_lane_and_neighbours():
+    env, seeds = CartPole(max_steps=15), [3, 4, 5, 6]
+    learners = [SMALL.replace(learning_rate=1e-3 * seed) for seed in seeds]
+    state = trained(batch_of(learners, env, seeds), 4)
+    moved = trained(batch_of([*learners[2:], learners[0], learners[2]], env, [5, 6, 3, 9]), 4)
+    assert equal(bits(state, 2), bits(moved, 0))
+    assert equal(bits(state, 0), bits(moved, 2))
+    assert not equal(bits(state, 0), bits(state, 1))
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "gymnax:Breakout-MinAtar"])
+def test_the_contract_holds(name):
+    env, learner = registry.environment(name), PPO(network=GRU())
+    learner.validate_for(env)
+    state, _ = check_algorithm(learner, env)
+    memory = jax.tree.leaves(state.episodes.memory)
+    assert [leaf.shape for leaf in memory] == [(4, 64)]
+
+
+def test_minibatches_are_made_of_environments():
+    learner = PPO(network=GRU(), num_envs=6, minibatches=4)
+    learner.validate()
+    with pytest.raises(InputError, match=r"^PPO\.minibatches must divide num_envs = 6, got 4$"):
+        make_study(learner, CartPole(), seeds=1, steps=10_000)
+    make_study(learner.replace(network=MLP()), CartPole(), seeds=1, steps=10_000)
+
+
+@pytest.mark.parametrize(
+    ("learner", "env"),
+    [(DQN(), CartPole()), (DiscreteSAC(), CartPole()), (SAC(), Pendulum())],
+    ids=lambda each: type(each).__name__,
+)
+def test_learners_without_memory_refuse_a_network_that_has_one(learner, env):
+    name = type(learner).__name__
+    with pytest.raises(InputError, match=f"^{name} cannot use a network with memory such as GRU; ppo can$"):
+        make_study(learner.replace(network=GRU()), env, seeds=1, steps=10_000)
