@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxrl.analysis.console import pairs_as_text, print_comparisons
+from jaxrl.analysis.console import pairs_as_text
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics import compare_all, describe
@@ -53,11 +53,6 @@ def compare(
     rng = np.random.default_rng(RESAMPLING_SEED)
     pairs = compare_all(table, rng, effects)
     return Comparisons(describe(table, rng), pairs, _write(pairs, Path(out or studies[0].path)))
-
-
-def show(comparisons: Comparisons) -> None:
-    """Prints the comparisons."""
-    print_comparisons(*comparisons)
 
 
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:

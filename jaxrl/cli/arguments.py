@@ -54,19 +54,14 @@ def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) 
 
     Raises InputError for an unknown field or a bad value.
     """
-    return [changed for config in configs for changed in _grid(config, option, assignments)]
-
-
-def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
-    """The copies of a config with every combination of the assignments "field=value,value"."""
     values: dict[str, list[str]] = {}
     for assignment in assignments:
         name, texts = _split(option, assignment)
         if name in values:
             raise InputError(f"{option} {name} was given twice; join the values by commas")
         values[name] = texts.split(",")
-    combinations = itertools.product(*values.values())
-    return [_parsed(config, dict(zip(values, texts, strict=True))) for texts in combinations]
+    combinations = [dict(zip(values, texts, strict=True)) for texts in itertools.product(*values.values())]
+    return [_parsed(config, texts) for config in configs for texts in combinations]
 
 
 def evaluations(environments: Sequence["Config"], options: Sequence[str]) -> dict[str, Any]:

@@ -83,8 +83,9 @@ def compare(
         out (FOLDER): the folder of the three files; the first results folder if not given.
     """
     from jaxrl.analysis import compare as comparing
+    from jaxrl.analysis.console import print_comparisons
 
-    comparing.show(comparing.compare(folders, metric, arg.effects(smallest_effect), out))
+    print_comparisons(*comparing.compare(folders, metric, arg.effects(smallest_effect), out))
 
 
 def export(

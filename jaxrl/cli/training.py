@@ -160,9 +160,10 @@ def select(
             folder if not given.
     """
     from jaxrl.analysis import select as selecting
+    from jaxrl.analysis.console import print_selection
 
     prepare()
-    selecting.show(selecting.select(folder, metric, seeds, out))
+    print_selection(selecting.select(folder, metric, seeds, out))
 
 
 def _train(
