@@ -50,10 +50,9 @@ def print_comparisons(settings: pd.DataFrame, pairs: pd.DataFrame, files: Iterab
     headers = ("a", "b", *(TWO_LINES.get(name, name) for name in text.columns[3:]))
     for environment, rows in settings.groupby("environment", sort=False):
         numbers = {setting: str(place) for place, setting in enumerate(rows["setting"], start=1)}
-        means = _intervals(rows, "mean", estimate)
-        cells = (
-            (numbers[row["setting"]], row["setting"], with_failed(row["runs"], row["failed"]), mean)
-            for mean, row in zip(means, rows.to_dict("records"), strict=True)
+        counts = map(with_failed, rows["runs"], rows["failed"])
+        cells = zip(
+            numbers.values(), rows["setting"], counts, _intervals(rows, "mean", estimate), strict=True
         )
         print_table(("", str(environment), "runs", "mean [95 %]"), cells, WIDTH)
         here = pairs["environment"] == environment

@@ -11,7 +11,7 @@ wandb        a folder of offline runs of Weights & Biases
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,10 @@ def export_transitions(
     """
     results = load(folder)
     path = Path(out or results.path / "transitions.npz")
-    arrays: dict[str, Any] = results.transitions(run, steps, explore=explore)
+    arrays = results.transitions(run, steps, explore=explore)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            appearing_whole(path) as temporary,
-            temporary.open("wb") as file,
-        ):  # given a path, it would add .npz
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        _write_arrays(arrays, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
@@ -148,9 +144,13 @@ def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
 
 def _write_rliable(studies: Sequence[Results], path: Path) -> None:
     scores, environments = rliable_scores(studies)
-    # An open file, because np.savez would add .npz to a path.
+    _write_arrays({"environments": np.array(environments)} | scores, path)
+
+
+def _write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    # An open file, because numpy would add .npz to a path.
     with appearing_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, environments=np.array(environments), **scores)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:

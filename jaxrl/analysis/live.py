@@ -13,7 +13,6 @@ from typing import Any
 from jaxrl import registry
 from jaxrl.analysis.sinks import SINKS
 from jaxrl.errors import unknown
-from jaxrl.fields import shown
 from jaxrl.run.callbacks import Callback, ChunkReport
 
 MOST = 100  # runs that are logged, the first ones: each keeps a file open
@@ -35,16 +34,9 @@ def log_to(to: str, folder: str | os.PathLike[str]) -> Iterator[Callback]:
             if run.id >= MOST:
                 continue
             if run.id not in started:
-                name = (
-                    registry.label_of(run.environment),
-                    registry.label_of(run.algorithm),
-                    f"seed-{run.seed}",
-                )
-                fields = registry.plain_parameters(run.algorithm).items()
-                parameters = {
-                    key: shown(value) if isinstance(value, tuple) else value for key, value in fields
-                }
-                started[run.id] = sink.start(name, parameters)
+                labels = registry.label_of(run.environment), registry.label_of(run.algorithm)
+                parameters = registry.plain_parameters(run.algorithm)
+                started[run.id] = sink.start((*labels, f"seed-{run.seed}"), parameters)
             values = {name: float(each[place]) for name, each in report.metrics.items()}
             sink.write(started[run.id], report.step, values)
 

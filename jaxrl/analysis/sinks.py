@@ -11,13 +11,12 @@ from jaxrl.errors import InputError
 from jaxrl.text import file_name
 
 Name = tuple[str, str, str]  # environment, setting and seed of a run; no other run has the same three
-Parameters = Mapping[str, bool | int | float | str]
 
 
 class Sink(Protocol):
     """Writes runs into a folder. Each call about a run takes what `start` returned for it."""
 
-    def start(self, name: Name, parameters: Parameters) -> Any:
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         """Begins a run. Several runs may be open at the same time."""
 
     def write(self, run: Any, step: int, values: Mapping[str, float]) -> None:
@@ -31,7 +30,7 @@ class Sink(Protocol):
 
 
 class TensorBoard:
-    """Event files in the folder environment/setting/seed of each run.
+    """Event files in the folder environment/setting/seed of each run, without parameters that are tuples.
 
     live: whether each value is in the file as soon as it is written.
     """
@@ -40,7 +39,7 @@ class TensorBoard:
         self.folder, self.live = folder, live
         self.package = imported("tensorboardX", "tensorboard")
 
-    def start(self, name: Name, parameters: Parameters) -> Any:
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         writer = self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name))))
         # add_hparams would put the parameters into another run than the curves. The first part describes all
         # runs; TensorBoard finds more by itself than one run knows.
@@ -72,7 +71,7 @@ class WeightsAndBiases:
         self.folder, self.mode = folder, os.environ.get("WANDB_MODE", "offline") if live else "offline"
         self.package = imported("wandb", "wandb")
 
-    def start(self, name: Name, parameters: Parameters) -> Any:
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.package.init(
             project="jaxrl",

@@ -27,23 +27,6 @@ def effects(text: str | None) -> float | dict[str, float] | None:
         ) from None
 
 
-def settings(
-    algorithm: str, set: Sequence[str], environment: str, env: Sequence[str], evaluate_in: Sequence[str]
-) -> dict[str, Any]:
-    """The arguments algorithm, environment and evaluate_in of `jaxrl.train`, from options of those names.
-
-    Raises InputError for an unknown name or field, or a bad value.
-    """
-    from jaxrl import registry
-
-    environments = grids(named(environment, registry.environment), "--env", env)
-    return {
-        "algorithm": grids(named(algorithm, registry.algorithm), "--set", set),
-        "environment": environments,
-        "evaluate_in": evaluations(environments, evaluate_in),
-    }
-
-
 def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
     """The registered configs with the names "a,b". Raises InputError for an unknown name."""
     return [look_up(name) for name in names.split(",")]

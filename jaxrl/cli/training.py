@@ -49,8 +49,7 @@ def train(
         out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every (INT): environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes (INT): episodes of one evaluation.
-        evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation, by its name and the fields in
-            which it differs from the training environment.
+        evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
         memory (SIZE): the memory for the lanes of one device, such as 4GB; if not given, 0.9 of a GPU's
             memory, or an equal share of half of a processor's free memory.
@@ -59,10 +58,15 @@ def train(
         log (tensorboard|wandb): logs the first 100 runs into the results folder after every chunk.
         dry_run: prints the plan and trains nothing.
     """
+    from jaxrl import registry
     from jaxrl.run import train as run
 
     prepare()
-    study = arg.settings(algorithm, set, environment, env, evaluate_in) | {
+    environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
+    study: dict[str, Any] = {
+        "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
+        "environment": environments,
+        "evaluate_in": arg.evaluations(environments, evaluate_in),
         "seeds": seeds,
         "steps": steps,
         "evaluate_every": evaluate_every,

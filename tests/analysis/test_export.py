@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_the_earlier_file(form, folder, tmp_path, monkeypatch
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     monkeypatch.setattr(Path, "write_text", full_after_half)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         export(folder / "all", form, tmp_path / "file")
