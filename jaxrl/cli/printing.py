@@ -19,14 +19,14 @@ def print_list() -> None:
     """Lists the environments, algorithms and components, such as networks and wrappers."""
     from jaxrl import registry
 
-    kinds: dict[str, dict[str, type]] = {
-        "environment": {name: type(config) for name, config in registry.environments().items()}
-        | {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()},
-        "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
-        "component": {name: type(config) for name, config in registry.components().items()},
+    adapters = {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()}
+    kinds: dict[str, Mapping[str, object]] = {
+        "environment": registry.environments() | adapters,
+        "algorithm": registry.algorithms(),
+        "component": registry.components(),
     }
     for kind, registered in kinds.items():
-        print_table((kind, ""), [(name, _summary(cls)) for name, cls in sorted(registered.items())])
+        print_table((kind, ""), [(name, _summary(registered[name])) for name in sorted(registered)])
     print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
 
 
@@ -46,7 +46,7 @@ def print_fields(names: Sequence[str]) -> None:
         for name in joined.split(",")
     ]
     for name, option, config in chosen:
-        print(f"{name}: {_summary(type(config))}\n\n{type(config).__doc__}\n")
+        print(f"{name}: {_summary(config)}\n\n{config.__doc__}\n")
         texts, values = meanings(config), registry.plain_parameters(config)
         rows = [(field, shown(value), texts[field]) for field, value in values.items()]
         print_table((f"{option} field", "default", "meaning"), rows)
@@ -118,6 +118,6 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
     return code
 
 
-def _summary(cls: type) -> str:
-    """The first line of the docstring of a class's module, or else of the class."""
-    return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]
+def _summary(config: object) -> str:
+    """The first line of the docstring of the module that defines a config or a class, or else of its own."""
+    return (sys.modules[config.__module__].__doc__ or config.__doc__ or "").partition("\n")[0]
