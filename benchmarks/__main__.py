@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from jaxrl.cli.arguments import Flag, Name, OptionalFolder, Text
 from jaxrl.cli.usage import run
 
 
-def benchmark(name: Name, /, only: Text = "", smoke: Flag = False, out: OptionalFolder = None) -> None:
+def benchmark(name: str, /, only: str = "", smoke: bool = False, out: str | None = None) -> None:
     """Runs a benchmark on this machine: prints a table, writes a figure and every raw time.
 
     Args:
@@ -20,9 +19,9 @@ def benchmark(name: Name, /, only: Text = "", smoke: Flag = False, out: Optional
             - reporting: seconds of reports of 1,000 runs.
             - seeds: time and memory by the number of seeds, and the time until CartPole is solved.
             - training: steps per second.
-        only: measures only what has this text in its name; then nothing is written without --out.
+        only (TEXT): measures only what has this text in its name; then nothing is written without --out.
         smoke: measures little and only once, to see that it runs; then nothing is written without --out.
-        out: the folder of the figure and the times; benchmarks/results/<device> if not given.
+        out (FOLDER): the folder of the figure and the times; benchmarks/results/<device> if not given.
     """
     from benchmarks import command  # loads jax and matplotlib, which --help does not need
 

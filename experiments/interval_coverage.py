@@ -10,21 +10,21 @@ The tolerance interval exists from 46 runs on.
 
 from collections.abc import Callable
 from json import dumps
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from jaxrl.cli.arguments import if_given, integer, optional
-from jaxrl.cli.script import Json, Quick, writable
+from jaxrl.cli.script import OPTIONS, writable
 from jaxrl.cli.usage import run
 from jaxrl.statistics import RESAMPLES, mean_interval, share_interval, tolerance_interval
+from jaxrl.study.seeds import require_count
 
 RUNS = (10, 30, 100, 300)
 FAILING = 0.1  # share of runs that learn nothing
 SIMULATIONS, FEW_SIMULATIONS = 10_000, 100
-Simulations = Annotated[str | None, optional("INT", f"studies of each kind; {SIMULATIONS:,} if not given")]
+SIMULATIONS_OPTION = f"    simulations (INT): studies of each kind; {SIMULATIONS:,} if not given\n"
 
 
 class Population(NamedTuple):
@@ -64,8 +64,9 @@ def simulate(name: str, runs: int, simulations: int, rng: np.random.Generator) -
     return row
 
 
-def main(simulations: Simulations = None, json: Json = None, quick: Quick = False) -> None:
-    number = if_given(integer, "simulations", simulations) or (FEW_SIMULATIONS if quick else SIMULATIONS)
+def main(simulations: int | None = None, json: str | None = None, quick: bool = False) -> None:
+    default = FEW_SIMULATIONS if quick else SIMULATIONS
+    number = require_count("simulations", default if simulations is None else simulations)
     file = writable(json)
     rng = np.random.default_rng(0)
     rows = [simulate(name, runs, number, rng) for name in POPULATIONS for runs in RUNS]
@@ -76,4 +77,4 @@ def main(simulations: Simulations = None, json: Json = None, quick: Quick = Fals
 
 
 if __name__ == "__main__":
-    run(main, "experiments/interval_coverage.py", description=__doc__)
+    run(main, "experiments/interval_coverage.py", text=__doc__ + OPTIONS + SIMULATIONS_OPTION)

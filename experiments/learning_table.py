@@ -4,9 +4,10 @@ python experiments/learning_table.py, an hour and a half on two cores. A row tha
 from the folder of the results.
 """
 
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,7 @@ import pandas as pd
 from envs import Acrobot, CartPole, FrozenLake, MountainCar, MountainCarContinuous, Pendulum
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
-from jaxrl.cli.arguments import optional
-from jaxrl.cli.script import Json, Options, Out, Quick, Seeds, Steps, writable
+from jaxrl.cli.script import OPTIONS, Options, writable
 from jaxrl.cli.usage import run
 from jaxrl.errors import unknown
 from jaxrl.learning.algorithm import Algorithm
@@ -83,9 +83,7 @@ ROWS: dict[str, Row] = {
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "ppo Breakout-MinAtar": Row(PPO(num_envs=16), "gymnax:Breakout-MinAtar", 1_000_000, 5, seeds=4),
 }
-
-
-Rows = Annotated[tuple[str, ...], optional("[ROW ...]", f"each in quotes, all by default: {', '.join(ROWS)}")]
+ROWS_OPTION = f"    rows (ROW): each in quotes, all by default: {', '.join(ROWS)}\n"
 
 
 def study(name: str, options: Options) -> Results:
@@ -130,13 +128,13 @@ def summary(name: str, results: Results) -> dict[str, Any]:
 
 
 def main(
-    rows: Rows = (),
+    rows: Sequence[str] = (),
     /,
-    seeds: Seeds = None,
-    steps: Steps = None,
-    out: Out = None,
-    json: Json = None,
-    quick: Quick = False,
+    seeds: str | None = None,
+    steps: int | None = None,
+    out: str | None = None,
+    json: str | None = None,
+    quick: bool = False,
 ) -> None:
     for name in rows:
         if name not in ROWS:
@@ -154,4 +152,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main, "experiments/learning_table.py", description=__doc__)
+    run(main, "experiments/learning_table.py", text=__doc__ + OPTIONS + ROWS_OPTION)

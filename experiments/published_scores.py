@@ -9,7 +9,7 @@ from envs import CartPole, FrozenLake, GridWorld
 from envs.tabular import enumerate_mdp, finite_horizon
 from jaxrl import enable_compilation_cache, train, use_all_cores
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.cli.script import Options, Out, Quick, Seeds, Steps
+from jaxrl.cli.script import OPTIONS, Options
 from jaxrl.cli.usage import run
 from jaxrl.mdp.finite import FiniteEnvironment
 from jaxrl.statistics import mean_interval
@@ -27,7 +27,9 @@ def describe(what: str, scores: np.ndarray, reference: str) -> None:
     print(f"{what}: {mean:.4g} [{low:.4g}, {high:.4g}] over {len(scores)} seeds; {reference}")
 
 
-def main(seeds: Seeds = None, steps: Steps = None, out: Out = None, quick: Quick = False) -> None:
+def main(
+    seeds: str | None = None, steps: int | None = None, out: str | None = None, quick: bool = False
+) -> None:
     options = Options(seeds, steps, out, quick)
     folder = options.folder("published_scores")
     enable_compilation_cache()
@@ -59,4 +61,4 @@ def main(seeds: Seeds = None, steps: Steps = None, out: Out = None, quick: Quick
 
 
 if __name__ == "__main__":
-    run(main, "experiments/published_scores.py", description=__doc__)
+    run(main, "experiments/published_scores.py", text=__doc__ + OPTIONS)

@@ -8,12 +8,14 @@ import numpy as np
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import enable_compilation_cache, train, use_all_cores, write_report
 from jaxrl.algorithms import PPO, QLearning
-from jaxrl.cli.script import Options, Out, Quick, Seeds, Steps
+from jaxrl.cli.script import OPTIONS, Options
 from jaxrl.cli.usage import run
 from jaxrl.statistics import mean_interval
 
 
-def main(seeds: Seeds = None, steps: Steps = None, out: Out = None, quick: Quick = False) -> None:
+def main(
+    seeds: str | None = None, steps: int | None = None, out: str | None = None, quick: bool = False
+) -> None:
     options = Options(seeds, steps, out, quick)
     folder = options.folder("quickstart")
     enable_compilation_cache()
@@ -50,4 +52,4 @@ def main(seeds: Seeds = None, steps: Steps = None, out: Out = None, quick: Quick
 
 
 if __name__ == "__main__":
-    run(main, "experiments/quickstart.py", description=__doc__)
+    run(main, "experiments/quickstart.py", text=__doc__ + OPTIONS)

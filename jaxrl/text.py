@@ -1,10 +1,10 @@
-"""Numbers and names as text."""
+"""Numbers, names and tables as text."""
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
-
-import numpy as np
+import textwrap
+from collections.abc import Iterable, Sequence
 
 LONGEST = 80  # characters of a `file_name`
 
@@ -14,9 +14,9 @@ def number(value: float) -> str:
 
     NaN becomes "none". -inf, the score by which a failed run is ordered, becomes "failed".
     """
-    if np.isnan(value):
+    if math.isnan(value):
         return "none"
-    if np.isneginf(value):
+    if value == -math.inf:
         return "failed"
     if abs(value) >= 1e6:
         return f"{value / 1e6:.2f} M"
@@ -25,9 +25,15 @@ def number(value: float) -> str:
 
 def bounds(low: float, high: float) -> str:
     """The bounds of an interval: "[476.7, 487.4]", or "(no interval)" if `low` is NaN."""
-    if np.isnan(low):
+    if math.isnan(low):
         return "(no interval)"
     return f"[{number(low)}, {number(high)}]"
+
+
+def estimate(interval: tuple[float, float, float]) -> str:
+    """An estimate with the bounds of its interval: "482.1 [476.7, 487.4]"."""
+    value, low, high = interval
+    return f"{number(value)} {bounds(low, high)}"
 
 
 def percent(share: tuple[float, float, float]) -> str:
@@ -40,6 +46,11 @@ def counted(count: int, noun: str) -> str:
     """A count with its noun: "1 run", "1,000 runs", "2 batches"."""
     plural = noun + ("es" if noun.endswith("ch") else "s")
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def with_failed(count: int | str, failed: int) -> str:
+    """A count, or another text, with the number of failed runs if there are any: "30, 2 failed"."""
+    return f"{count}, {failed} failed" if failed else str(count)
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -63,14 +74,8 @@ def wrapped(name: str, newline: str, width: int = 20) -> str:
 
     A word that is longer than a line is cut and ends in "…".
     """
-    lines: list[str] = []
-    for word in name.split(" "):
-        word = word if len(word) <= width else f"{word[: width - 1]}…"
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return newline.join(lines)
+    words = (word if len(word) <= width else f"{word[: width - 1]}…" for word in name.split(" "))
+    return newline.join(textwrap.wrap(" ".join(words), width, break_on_hyphens=False))
 
 
 def file_name(label: str) -> str:
@@ -84,3 +89,18 @@ def file_name(label: str) -> str:
         return name
     ending = hashlib.sha256(label.encode()).hexdigest()[:8]
     return f"{name[: LONGEST - 9]}-{ending}"
+
+
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], width: int | None = None) -> None:
+    """Prints a table without lines, and an empty line after it.
+
+    width: characters of a printed line; those of the terminal if None.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*map(escape, headings), box=None)
+    for cells in rows:
+        table.add_row(*map(escape, cells))
+    Console(width=width).print(table, "")

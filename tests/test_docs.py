@@ -11,7 +11,7 @@ from benchmarks.command import BENCHMARKS
 from jaxrl import registry
 from jaxrl.cli.arguments import evaluations, grids, named
 from jaxrl.cli.commands import COMMANDS, main
-from jaxrl.cli.usage import check_usage
+from jaxrl.cli.usage import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
@@ -76,8 +76,10 @@ def commands(page):
 def check(words):
     """Raises InputError unless the command takes these arguments, and `train` their fields and values."""
     command, *rest = words
-    check_usage(COMMANDS[command], f"jaxrl {command}", rest)
-    if command != "train" or "--help" in rest:
+    if "--help" in rest:
+        return
+    parse(COMMANDS[command], f"jaxrl {command}", rest)
+    if command != "train":
         return
     given = {option: [] for option in ("--set", "--env", "--evaluate-in")}
     for option, value in itertools.pairwise(rest):
@@ -85,7 +87,7 @@ def check(words):
     grids(named(rest[0], registry.algorithm), "--set", given["--set"])
     if not rest[1].startswith("gymnasium:"):  # some of Gymnasium's need a package of their own
         worlds = grids(named(rest[1], registry.environment), "--env", given["--env"])
-        evaluations(worlds[0], given["--evaluate-in"])
+        evaluations(worlds, given["--evaluate-in"])
 
 
 @every_page

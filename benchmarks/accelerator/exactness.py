@@ -1,4 +1,4 @@
-"""Which bits are equal on this device: repeated, in other lanes, beside others, in other processes, killed."""
+"""Which bits are equal on this device: in other lanes, beside others, in other processes, after a kill."""
 
 import hashlib
 import subprocess

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from jaxrl.analysis.console import pairs_as_text, print_comparisons
+from jaxrl.analysis.console import pairs_as_text
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics import compare_all, describe
@@ -55,26 +55,17 @@ def compare(
     return Comparisons(describe(table, rng), pairs, _write(pairs, Path(out or studies[0].path)))
 
 
-def show(comparisons: Comparisons) -> None:
-    """Prints the comparisons."""
-    print_comparisons(*comparisons)
-
-
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:
     """Raises InputError unless the studies have the same budget and environments, and settings to compare."""
     first = studies[0]
     environments = table.groupby("study")["environment"].unique().map(lambda names: ", ".join(sorted(names)))
+    described = {"budgets": _budget, "environments": lambda study: environments[str(study.path)]}
     for other in studies[1:]:
-        ours, theirs = (_budget(study.manifest["study"]) for study in (first, other))
-        if ours != theirs:
-            raise InputError(
-                f"the budgets differ: {first.path} has {ours:,} steps, but {other.path} has {theirs:,}"
-            )
-        ours, theirs = (environments[str(study.path)] for study in (first, other))
-        if ours != theirs:
-            raise InputError(
-                f"the environments differ: {first.path} has {ours}, but {other.path} has {theirs}"
-            )
+        for what, of in described.items():
+            if of(first) != of(other):
+                raise InputError(
+                    f"the {what} differ: {first.path} has {of(first)}, but {other.path} has {of(other)}"
+                )
     sizes = table.groupby(["environment", "setting"], sort=False).size()
     if (sizes.groupby("environment").size() < 2).all():
         raise InputError(
@@ -88,9 +79,10 @@ def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None
         )
 
 
-def _budget(spec: Mapping[str, Any]) -> int:
-    """The budget of a study in environment steps, with its extensions. spec: `study` in its manifest."""
-    return int([spec["steps"], *spec["more_steps"]][-1])
+def _budget(study: Results) -> str:
+    """The budget of a study with its extensions: "100,000 steps"."""
+    spec = study.manifest["study"]
+    return f"{[spec['steps'], *spec['more_steps']][-1]:,} steps"
 
 
 def _by_label(effects: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:

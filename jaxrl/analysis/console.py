@@ -6,12 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from jaxrl.statistics import Interval
-from jaxrl.text import bounds, number, percent
+from jaxrl.text import estimate, number, percent, print_table, with_failed
 
 WIDTH = 200  # characters of a printed line, so that no cell is cut off
 SHOWN = 10  # settings of an algorithm that `print_selection` prints
@@ -36,7 +33,7 @@ TWO_LINES = {
 def pairs_as_text(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `jaxrl.statistics.compare_all` as text: effects first, then p-values, then the verdict."""
     shown: dict[str, Any] = {name: pairs[name] for name in ("environment", "a", "b")}
-    shown["a - b [95 %]"] = _intervals(pairs, "difference", _estimate)
+    shown["a - b [95 %]"] = _intervals(pairs, "difference", estimate)
     shown["P(a beats b) [95 %]"] = _intervals(pairs, "improvement", percent)
     shown |= {name: pairs[column].map(_p_value) for column, name in TESTS.items()}
     shown["verdict"] = pairs["verdict"]
@@ -53,17 +50,14 @@ def print_comparisons(settings: pd.DataFrame, pairs: pd.DataFrame, files: Iterab
     headers = ("a", "b", *(TWO_LINES.get(name, name) for name in text.columns[3:]))
     for environment, rows in settings.groupby("environment", sort=False):
         numbers = {setting: str(place) for place, setting in enumerate(rows["setting"], start=1)}
-        means = _intervals(rows, "mean", _estimate)
-        _print_table(
-            ("", str(environment), "runs", "mean [95 %]"),
-            (
-                (numbers[row["setting"]], row["setting"], _runs(row["runs"], row["failed"]), mean)
-                for mean, row in zip(means, rows.to_dict("records"), strict=True)
-            ),
+        counts = map(with_failed, rows["runs"], rows["failed"])
+        cells = zip(
+            numbers.values(), rows["setting"], counts, _intervals(rows, "mean", estimate), strict=True
         )
+        print_table(("", str(environment), "runs", "mean [95 %]"), cells, WIDTH)
         here = pairs["environment"] == environment
-        cells = text[here].drop(columns="environment").itertuples(index=False)
-        _print_table(headers, ((numbers[a], numbers[b], *rest) for a, b, *rest in cells))
+        pairs_here = text[here].drop(columns="environment").itertuples(index=False)
+        print_table(headers, ((numbers[a], numbers[b], *rest) for a, b, *rest in pairs_here), WIDTH)
         print(f"smallest effect that matters: {number(pairs.loc[here, 'smallest_effect'].iloc[0])}\n")
     if settings["failed"].any():
         print(
@@ -86,7 +80,7 @@ def print_selection(ranking: pd.DataFrame) -> None:
     columns = ("selection score", "P(best)", "optimism up to", "fresh score [95 %]", "fresh runs")
     for (environment, _), settings in ranking.groupby(["environment", "algorithm"], sort=False):
         best = settings.head(SHOWN).to_dict("records")
-        _print_table((str(environment), *columns), map(_ranked, best))
+        print_table((str(environment), *columns), map(_ranked, best), WIDTH)
         if len(settings) > SHOWN:
             print(f"and {len(settings) - SHOWN} more settings\n")
     if ranking["failed"].any():
@@ -99,32 +93,16 @@ def print_selection(ranking: pd.DataFrame) -> None:
 
 def _ranked(row: dict[Any, Any]) -> Sequence[str]:
     """The cells of a setting in `print_selection`. Only a chosen setting has a fresh score."""
-    failed = f", {row['failed']} failed" if row["failed"] else ""
-    cells = [row["setting"], f"{number(row['mean'])}{failed}", f"{100 * row['probability_best']:.3g} %"]
+    score = with_failed(number(row["mean"]), row["failed"])
+    cells = [row["setting"], score, f"{100 * row['probability_best']:.3g} %"]
     if np.isnan(row["fresh_runs"]):
         return cells
-    fresh = _estimate(Interval.of(row, "fresh"))
-    return [*cells, number(row["optimism"]), fresh, _runs(int(row["fresh_runs"]), int(row["fresh_failed"]))]
-
-
-def _print_table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Prints a table without lines, and an empty line after it."""
-    table = Table(*map(escape, headers), box=None)
-    for cells in rows:
-        table.add_row(*map(escape, cells))
-    Console(width=WIDTH).print(table, "")
-
-
-def _runs(runs: int, failed: int) -> str:
-    return f"{runs}, {failed} failed" if failed else str(runs)
+    runs = with_failed(int(row["fresh_runs"]), int(row["fresh_failed"]))
+    return [*cells, number(row["optimism"]), estimate(Interval.of(row, "fresh")), runs]
 
 
 def _intervals(table: pd.DataFrame, name: str, text: Callable[[Interval], str]) -> list[str]:
     return [text(Interval.of(row, name)) for row in table.to_dict("records")]
-
-
-def _estimate(value: Interval) -> str:
-    return f"{number(value.estimate)} {bounds(value.low, value.high)}"
 
 
 def _p_value(p: float) -> str:

@@ -11,7 +11,7 @@ wandb        a folder of offline runs of Weights & Biases
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
-from jaxrl.analysis.sinks import Sink, TensorBoard, WeightsAndBiases
+from jaxrl.analysis.sinks import SINKS, Sink
 from jaxrl.errors import InputError, unknown
 from jaxrl.store.results import Results, load
 from jaxrl.store.tables import appearing_whole, write_text
 
-SINKS: Mapping[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
 # Names for marl-eval, which finds the metrics to normalise by itself only if their names have no underscore.
 MARL_EVAL_METRICS = {"return": "eval_return", "length": "eval_length"}
@@ -50,7 +49,7 @@ def export(
         if to in SINKS:
             if path.exists():
                 raise InputError(f"{path} exists already: remove it or choose another folder")
-            _stream(studies, SINKS[to](path))
+            _stream(studies, SINKS[to](path, False))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             (_write_rliable if to == "rliable" else _write_marl_eval)(studies, path)
@@ -74,14 +73,10 @@ def export_transitions(
     """
     results = load(folder)
     path = Path(out or results.path / "transitions.npz")
-    arrays: dict[str, Any] = results.transitions(run, steps, explore=explore)
+    arrays = results.transitions(run, steps, explore=explore)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            appearing_whole(path) as temporary,
-            temporary.open("wb") as file,
-        ):  # given a path, it would add .npz
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        _write_arrays(arrays, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
@@ -149,9 +144,13 @@ def _marl_eval_run(curves: pd.DataFrame) -> dict[str, Any]:
 
 def _write_rliable(studies: Sequence[Results], path: Path) -> None:
     scores, environments = rliable_scores(studies)
-    # An open file, because np.savez would add .npz to a path.
+    _write_arrays({"environments": np.array(environments)} | scores, path)
+
+
+def _write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    # An open file, because numpy would add .npz to a path.
     with appearing_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, environments=np.array(environments), **scores)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:
@@ -168,8 +167,11 @@ def _stream(studies: Sequence[Results], sink: Sink) -> None:
             for name, value in row.items()
             if name not in ("study", "run") and not pd.isna(value)
         }
-        name = (run["environment"], run["setting"], f"seed-{run['seed']}")
-        sink.write(name, parameters, curves[run["study"], run["run"]])
+        started = sink.start((run["environment"], run["setting"], f"seed-{run['seed']}"), parameters)
+        values: Any = curves[run["study"], run["run"]].to_dict("index")
+        for step in sorted(values):
+            sink.write(started, step, values[step])
+        sink.finish(started)
     sink.close()
 
 

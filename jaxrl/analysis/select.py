@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxrl.analysis.console import print_selection
 from jaxrl.analysis.scores import score_table
 from jaxrl.errors import InputError
 from jaxrl.run.train import resume, train
@@ -73,11 +72,6 @@ def select(
     ]
     joined = score_table([searched, *fresh], metric)
     return ranking.merge(_fresh(joined, joined["study"] != str(searched.path)), how="left")
-
-
-def show(ranking: pd.DataFrame) -> None:
-    """Prints the table of `select`."""
-    print_selection(ranking)
 
 
 def _rank(table: pd.DataFrame) -> pd.DataFrame:

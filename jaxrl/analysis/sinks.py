@@ -1,84 +1,100 @@
-"""Writers of runs in the files of TensorBoard and Weights & Biases, whose packages are optional."""
+"""Writers of runs for TensorBoard and Weights & Biases, whose packages are optional."""
 
 import importlib
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-
-import pandas as pd
 
 from jaxrl.errors import InputError
 from jaxrl.text import file_name
 
-Parameters = Mapping[str, bool | int | float | str]
+Name = tuple[str, str, str]  # environment, setting and seed of a run; no other run has the same three
 
 
 class Sink(Protocol):
-    """Writes runs, one after the other."""
+    """Writes runs into a folder. Each call about a run takes what `start` returned for it."""
 
-    def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
-        """Writes one run.
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
+        """Begins a run. Several runs may be open at the same time."""
 
-        name: environment, setting and seed; no other run has the same three. curves: indexed by step, one
-        column per metric, NaN where a metric has no value.
-        """
+    def write(self, run: Any, step: int, values: Mapping[str, float]) -> None:
+        """Writes metrics that a run has after some environment steps. NaN is left out."""
+
+    def finish(self, run: Any) -> None:
+        """Ends a run."""
 
     def close(self) -> None:
-        """Returns when all runs are on disk."""
+        """Returns when all runs are on disk. All of them have ended before."""
 
 
 class TensorBoard:
-    """Event files in the folder environment/setting/seed of each run."""
+    """Event files in the folder environment/setting/seed of each run, without parameters that are tuples.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    live: whether each value is in the file as soon as it is written.
+    """
+
+    def __init__(self, folder: Path, live: bool) -> None:
+        self.folder, self.live = folder, live
         self.package = imported("tensorboardX", "tensorboard")
 
-    def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
-        summary = importlib.import_module("tensorboardX.summary")
-        with self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name)))) as writer:
-            # add_hparams would put the parameters into another run than the curves.
-            for part in summary.hparams(dict(parameters), dict.fromkeys(curves.columns, 0.0)):
-                writer.file_writer.add_summary(part)
-            for step, values in _rows(curves):
-                for metric, value in values.items():
-                    writer.add_scalar(metric, value, step)
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
+        writer = self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name))))
+        # add_hparams would put the parameters into another run than the curves. The first part describes all
+        # runs; TensorBoard finds more by itself than one run knows.
+        for part in importlib.import_module("tensorboardX.summary").hparams(parameters, {})[1:]:
+            writer.file_writer.add_summary(part)
+        return writer
+
+    def write(self, run: Any, step: int, values: Mapping[str, float]) -> None:
+        for metric, value in values.items():
+            if not math.isnan(value):
+                run.add_scalar(metric, value, step)
+        if self.live:
+            run.flush()
+
+    def finish(self, run: Any) -> None:
+        run.close()
 
     def close(self) -> None:
-        pass  # `write` has closed each file
+        pass  # `finish` has closed each file
 
 
 class WeightsAndBiases:
-    """Offline runs for `wandb sync`, grouped by environment and setting."""
+    """Runs for `wandb sync`, grouped by environment and setting.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    live: whether the variable WANDB_MODE may say that runs are not offline.
+    """
+
+    def __init__(self, folder: Path, live: bool) -> None:
+        self.folder, self.mode = folder, os.environ.get("WANDB_MODE", "offline") if live else "offline"
         self.package = imported("wandb", "wandb")
 
-    def write(self, name: tuple[str, ...], parameters: Parameters, curves: pd.DataFrame) -> None:
+    def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
-        run = self.package.init(
+        return self.package.init(
             project="jaxrl",
             dir=str(self.folder),
             name=" ".join(name),
             group=" ".join(name[:-1]),
             config=dict(parameters),
-            mode="offline",
+            mode=self.mode,
+            reinit="create_new",  # leaves the other runs open
             settings=self.package.Settings(silent=True, console="off", x_disable_stats=True),
         )
-        for step, values in _rows(curves):
-            run.log(values, step=step)
+
+    def write(self, run: Any, step: int, values: Mapping[str, float]) -> None:
+        run.log({metric: value for metric, value in values.items() if not math.isnan(value)}, step=step)
+
+    def finish(self, run: Any) -> None:
         run.finish()
 
     def close(self) -> None:
         self.package.teardown()  # waits for the process that writes the files, as finish() does not
 
 
-def _rows(curves: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
-    """Each step in order, with the metrics that have a value there."""
-    rows: Any = curves.sort_index().to_dict("index").items()
-    return [(int(step), {str(k): v for k, v in row.items() if not math.isnan(v)}) for step, row in rows]
+SINKS: Mapping[str, Callable[[Path, bool], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 
 
 def imported(package: str, extra: str) -> Any:

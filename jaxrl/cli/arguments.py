@@ -1,80 +1,13 @@
-"""The types of command-line arguments, and their conversion from text to values.
+"""The conversion of command-line arguments from text to values."""
 
-Every argument is read as text, so that a bad argument ends in one sentence like any other bad input.
-"""
-
-import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import tyro
+from typing import TYPE_CHECKING, Any
 
 from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
     from jaxrl.config import Config
-
-T = TypeVar("T")
-
-Algorithm = Annotated[str, tyro.conf.arg(metavar="ALGORITHM")]
-Environment = Annotated[str, tyro.conf.arg(metavar="ENVIRONMENT")]
-Folder = Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-Folders = Annotated[
-    tuple[str, ...], tyro.conf.arg(metavar="FOLDER [FOLDER ...]", help_behavior_hint="(at least one)")
-]
-Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
-Seeds = Annotated[str, tyro.conf.arg(metavar="N or A:B")]
-Count = Annotated[str, tyro.conf.arg(metavar="INT")]
-Assignments = tyro.conf.UseAppendAction[
-    Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE,...", help_behavior_hint="(repeatable)")]
-]
-Flag = tyro.conf.FlagCreatePairsOff[Annotated[bool, tyro.conf.arg(help_behavior_hint="")]]
-
-
-def optional(metavar: str, text: str | None = None) -> object:
-    """The help of an option that may be left out: a text, or the docstring's if None; no "None" default."""
-    return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint="")
-
-
-Form = Annotated[str, tyro.conf.arg(metavar="rliable|marl-eval|npz|tensorboard|wandb")]
-
-Text = Annotated[str, optional("TEXT")]
-OptionalLog = Annotated[str | None, optional("tensorboard|wandb")]
-Evaluations = tyro.conf.UseAppendAction[
-    Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="NAME:FIELD=VALUE,...", help_behavior_hint="(repeatable)")
-    ]
-]
-OptionalName = Annotated[str | None, optional("NAME")]
-OptionalFolder = Annotated[str | None, optional("FOLDER")]
-OptionalFile = Annotated[str | None, optional("FILE")]
-OptionalSeeds = Annotated[str | None, optional("N or A:B")]
-OptionalCount = Annotated[str | None, optional("INT")]
-OptionalSeconds = Annotated[str | None, optional("SECONDS")]
-OptionalSize = Annotated[str | None, optional("SIZE")]
-OptionalEffects = Annotated[str | None, optional("RETURN or ENVIRONMENT=RETURN,...")]
-
-
-def integer(name: str, text: str, low: int = 1) -> int:
-    """An integer of at least `low` from a text. Raises InputError for anything else."""
-    with contextlib.suppress(ValueError):
-        if (value := int(text)) >= low:
-            return value
-    raise InputError(f"{name} must be an integer of at least {low}, got {text!r}")
-
-
-def seconds(name: str, text: str) -> float:
-    """A number of seconds of at least 0 from a text. Raises InputError for anything else."""
-    with contextlib.suppress(ValueError):
-        if (value := float(text)) >= 0:
-            return value
-    raise InputError(f"{name} must be a number of seconds of at least 0, got {text!r}")
-
-
-def if_given(convert: Callable[[str, str], T], name: str, text: str | None) -> T | None:
-    """The converted text of an option; None if the option is not given."""
-    return None if text is None else convert(name, text)
 
 
 def effects(text: str | None) -> float | dict[str, float] | None:
@@ -104,26 +37,23 @@ def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) 
 
     Raises InputError for an unknown field or a bad value.
     """
-    return [changed for config in configs for changed in _grid(config, option, assignments)]
-
-
-def _grid(config: "Config", option: str, assignments: Sequence[str]) -> list[Any]:
-    """The copies of a config with every combination of the assignments "field=value,value"."""
     values: dict[str, list[str]] = {}
     for assignment in assignments:
         name, texts = _split(option, assignment)
         if name in values:
             raise InputError(f"{option} {name} was given twice; join the values by commas")
         values[name] = texts.split(",")
-    combinations = itertools.product(*values.values())
-    return [_parsed(config, dict(zip(values, texts, strict=True))) for texts in combinations]
+    combinations = [dict(zip(values, texts, strict=True)) for texts in itertools.product(*values.values())]
+    return [_parsed(config, texts) for config in configs for texts in combinations]
 
 
-def evaluations(base: "Config", options: Sequence[str]) -> dict[str, Any]:
-    """Copies of an environment by name, from options "name:field=value,field=value".
+def evaluations(environments: Sequence["Config"], options: Sequence[str]) -> dict[str, Any]:
+    """Copies of the only environment by name, from options "name:field=value,field=value".
 
-    Raises InputError for an option of another form, an unknown field or a bad value.
+    Raises InputError for several environments, an option of another form, an unknown field or a bad value.
     """
+    if options and len(environments) > 1:
+        raise InputError(f"--evaluate-in needs one training environment, got {len(environments)}")
     named: dict[str, Any] = {}
     for option in options:
         name, colon, assignments = option.partition(":")
@@ -132,7 +62,7 @@ def evaluations(base: "Config", options: Sequence[str]) -> dict[str, Any]:
         if name in named:
             raise InputError(f"--evaluate-in {name} was given twice")
         pairs = (_split("--evaluate-in", assignment) for assignment in assignments.split(","))
-        named[name] = _parsed(base, dict(pairs))
+        named[name] = _parsed(environments[0], dict(pairs))
     return named
 
 

@@ -1,15 +1,14 @@
 """The command line `jaxrl`."""
 
+import inspect
 import itertools
 import sys
 from collections.abc import Callable, Sequence
 
-import tyro
-
 from jaxrl.cli import reading, training
 from jaxrl.cli.printing import print_fields, print_list
-from jaxrl.cli.usage import HELP, check_usage, errors_in_one_sentence
-from jaxrl.errors import InputError, unknown
+from jaxrl.cli.usage import HELP, Parser, errors_in_one_sentence, parse, require_options
+from jaxrl.errors import unknown
 from jaxrl.version import VERSION
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -28,27 +27,26 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. Bad input ends it with one sentence and exit code 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if arguments is None else arguments
     with errors_in_one_sentence("jaxrl"):
-        if [*arguments[:1]] == ["--version"]:
-            print(f"jaxrl {VERSION}")
-            return
-        _check(arguments)
-        if HELP & {*arguments} and arguments[0] == "train":
-            print_fields([*itertools.takewhile(lambda name: not name.startswith("-"), arguments[1:])])
-            arguments = ["train", "--help"]
-        description = "Reinforcement learning research in JAX. jaxrl --version prints its version."
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="jaxrl", description=description, args=arguments)
+        name, rest = _command(words[:1]), words[1:]
+        if name == "train" and HELP & {*rest}:
+            print_fields([*itertools.takewhile(lambda word: not word.startswith("-"), rest)])
+        positional, options = parse(COMMANDS[name], f"jaxrl {name}", rest)
+        COMMANDS[name](*positional, **options)
 
 
-def _check(arguments: Sequence[str]) -> None:
-    """Raises InputError if there is no such command or it cannot take the arguments."""
-    if not arguments:
-        raise InputError(f"a command must be given: {', '.join(COMMANDS)}; see jaxrl --help")
-    name, *rest = arguments
-    if name in COMMANDS:
-        check_usage(COMMANDS[name], f"jaxrl {name}", rest)
-    elif not name.startswith("-"):
-        raise unknown("command", name, COMMANDS)
-    elif name not in HELP:
-        raise unknown("option", name, ["--help", "--version"])
+def _command(first: Sequence[str]) -> str:
+    """The name of the command that the first argument, if there is one, stands for.
+
+    --help and --version end the process. Raises InputError for anything else.
+    """
+    parser = Parser(prog="jaxrl", description="Reinforcement learning research in JAX.")
+    parser.add_argument("--version", action="version", version=f"jaxrl {VERSION}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
+    for name, function in COMMANDS.items():
+        commands.add_parser(name, help=str(inspect.getdoc(function)).partition("\n")[0])
+    if first and not first[0].startswith("-") and first[0] not in COMMANDS:
+        raise unknown("command", first[0], COMMANDS)
+    require_options(first, ["--version"])
+    return str(parser.parse_args(first).command)

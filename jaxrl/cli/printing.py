@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.errors import InputError
+from jaxrl.text import counted, estimate, number, print_table, with_failed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,15 +19,14 @@ def print_list() -> None:
     """Lists the environments, algorithms and components, such as networks and wrappers."""
     from jaxrl import registry
 
-    kinds: dict[str, dict[str, type]] = {
-        "environment": {name: type(config) for name, config in registry.environments().items()}
-        | {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()},
-        "algorithm": {name: type(config) for name, config in registry.algorithms().items()},
-        "component": {name: type(config) for name, config in registry.components().items()},
+    adapters = {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()}
+    kinds: dict[str, Mapping[str, object]] = {
+        "environment": registry.environments() | adapters,
+        "algorithm": registry.algorithms(),
+        "component": registry.components(),
     }
     for kind, registered in kinds.items():
-        _print_table((kind, ""), [(name, _summary(cls)) for name, cls in sorted(registered.items())])
-        print()
+        print_table((kind, ""), [(name, _summary(registered[name])) for name in sorted(registered)])
     print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
 
 
@@ -46,11 +46,10 @@ def print_fields(names: Sequence[str]) -> None:
         for name in joined.split(",")
     ]
     for name, option, config in chosen:
-        print(f"{name}: {_summary(type(config))}\n\n{type(config).__doc__}\n")
+        print(f"{name}: {_summary(config)}\n\n{config.__doc__}\n")
         texts, values = meanings(config), registry.plain_parameters(config)
         rows = [(field, shown(value), texts[field]) for field, value in values.items()]
-        _print_table((f"{option} field", "default", "meaning"), rows)
-        print()
+        print_table((f"{option} field", "default", "meaning"), rows)
 
 
 def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) -> None:
@@ -68,9 +67,8 @@ def print_summary(results: "Results") -> None:
 
     from jaxrl.report.page import share
     from jaxrl.report.summary import throughput
-    from jaxrl.statistics import describe, final_scores
+    from jaxrl.statistics import Interval, describe, final_scores
     from jaxrl.statistics.intervals import RESAMPLING_SEED
-    from jaxrl.text import bounds, counted, number
 
     plan = results.manifest["plan"]
     parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
@@ -80,10 +78,9 @@ def print_summary(results: "Results") -> None:
     for environment, settings in described.groupby("environment", sort=False):
         rows = []
         for row in settings.to_dict("records"):
-            runs = f"{row['runs']}, {row['failed']} failed" if row["failed"] else str(row["runs"])
-            final = f"{number(row['mean'])} {bounds(row['mean_low'], row['mean_high'])}"
+            runs, final = with_failed(row["runs"], row["failed"]), estimate(Interval.of(row, "mean"))
             rows.append((row["setting"], runs, final, share(row)))
-        _print_table((str(environment), "runs", "final mean [95 %]", "solved [95 %]"), rows)
+        print_table((str(environment), "runs", "final mean [95 %]", "solved [95 %]"), rows)
         speed = throughput(results, scores[scores["environment"] == environment])
         print(f"{number(speed)} training steps/s\n")
     print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")
@@ -96,24 +93,20 @@ def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None)
     from jaxrl.statistics import final_scores, mean_interval
     from jaxrl.statistics.intervals import RESAMPLING_SEED
     from jaxrl.store.tables import write_text
-    from jaxrl.text import bounds, number
 
     rng = np.random.default_rng(RESAMPLING_SEED)
     labels = final_scores(results.runs, results.curves).set_index("run")["setting"]
     rows = []
     for (environment, setting), runs in table.groupby(["environment", table["run"].map(labels)], sort=False):
-        mean, low, high = mean_interval(runs["return"], rng)
-        length = number(float(runs["length"].mean()))
-        rows.append(
-            (str(environment), str(setting), str(len(runs)), f"{number(mean)} {bounds(low, high)}", length)
-        )
-    _print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows, width=200)
+        mean, length = estimate(mean_interval(runs["return"], rng)), number(float(runs["length"].mean()))
+        rows.append((str(environment), str(setting), str(len(runs)), mean, length))
+    print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows, width=200)
     if out is not None:
         try:
             write_text(Path(out), table.to_csv(index=False))
         except OSError as error:
             raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
-        print(f"\n{out} has a row for each run and environment")
+        print(f"{out} has a row for each run and environment")
 
 
 def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
@@ -125,17 +118,6 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
     return code
 
 
-def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*map(escape, headings), box=None)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console(width=width).print(table)
-
-
-def _summary(cls: type) -> str:
-    """The first line of the docstring of a class's module, or else of the class."""
-    return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").partition("\n")[0]
+def _summary(config: object) -> str:
+    """The first line of the docstring of the module that defines a config or a class, or else of its own."""
+    return (sys.modules[config.__module__].__doc__ or config.__doc__ or "").partition("\n")[0]

@@ -3,6 +3,8 @@
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
 
+from collections.abc import Sequence
+
 from jaxrl.cli import arguments as arg
 from jaxrl.cli import training
 from jaxrl.cli.printing import print_evaluation
@@ -10,26 +12,26 @@ from jaxrl.errors import InputError
 
 
 def evaluate(
-    folder: arg.Folder,
+    folder: str,
     /,
-    environment: arg.OptionalName = None,
-    env: arg.Assignments = (),
-    episodes: arg.Count = "100",
-    runs: arg.OptionalSeeds = None,
-    explore: arg.Flag = False,
-    out: arg.OptionalFile = None,
+    environment: str | None = None,
+    env: Sequence[str] = (),
+    episodes: int = 100,
+    runs: str | None = None,
+    explore: bool = False,
+    out: str | None = None,
 ) -> None:
     """Evaluates the final policies of a results folder in any environments that fit them.
 
     Args:
         folder: the results folder.
-        environment: a name from `jaxrl list`, or several joined by commas; the training environments if not
-            given.
-        env: field=value, or field=value,value,... for several environments.
-        episodes: episodes of each run in each environment.
-        runs: the runs 0 to N - 1, or A to B - 1; all if not given.
+        environment (NAME): a name from `jaxrl list`, or several joined by commas; the training environments
+            if not given.
+        env (FIELD=VALUE,...): a field of the environment; several values make several environments.
+        episodes (INT): episodes of each run in each environment.
+        runs (N or A:B): the runs 0 to N - 1, or A to B - 1; all if not given.
         explore: acts as at the end of training, not greedily.
-        out: a CSV file with a row for each run and environment.
+        out (FILE): a CSV file with a row for each run and environment.
     """
     from jaxrl import registry
     from jaxrl.store.results import load
@@ -41,20 +43,21 @@ def evaluate(
     bases = trained_in if environment is None else arg.named(environment, registry.environment)
     table = results.evaluate(
         arg.grids(bases, "--env", env),
-        episodes=arg.integer("episodes", episodes),
+        episodes=episodes,
         runs=None if runs is None else parse_seeds(runs),
         explore=explore,
     )
     print_evaluation(results, table, out)
 
 
-def report(folder: arg.Folder, /, smallest_effect: arg.OptionalEffects = None) -> None:
+def report(folder: str, /, smallest_effect: str | None = None) -> None:
     """Writes report.html and figures/ into a results folder, or into a folder of results folders.
 
     Args:
         folder: the results folder, or the folder of results folders.
-        smallest_effect: the smallest difference of mean returns that matters, for all environments or for
-            each by its name or label; if not given, no two settings are called equivalent.
+        smallest_effect (RETURN or ENVIRONMENT=RETURN,...): the smallest difference of mean returns that
+            matters, for all environments or for each by its name or label; if not given, no two settings are
+            called equivalent.
     """
     from jaxrl.report import write_report
 
@@ -62,45 +65,48 @@ def report(folder: arg.Folder, /, smallest_effect: arg.OptionalEffects = None) -
 
 
 def compare(
-    folders: arg.Folders,
+    folders: Sequence[str],
     /,
-    metric: arg.Name = "eval_return",
-    smallest_effect: arg.OptionalEffects = None,
-    out: arg.OptionalFolder = None,
+    metric: str = "eval_return",
+    smallest_effect: str | None = None,
+    out: str | None = None,
 ) -> None:
     """Compares all pairs of settings in results folders; writes compare.csv, compare.md and compare.tex.
 
     Args:
-        folders: results folders of the same environments and budget.
-        metric: the score of a run: auc (area under the evaluations), training (mean return of training
+        folders (FOLDER): results folders of the same environments and budget.
+        metric (NAME): the score of a run: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        smallest_effect: the smallest difference of means that matters, for all environments or for each by
-            its name or label; half the standard deviation between the runs of a setting if not given.
-        out: the folder of the three files; the first results folder if not given.
+        smallest_effect (RETURN or ENVIRONMENT=RETURN,...): the smallest difference of means that matters, for
+            all environments or for each by its name or label; half the standard deviation between the runs of
+            a setting if not given.
+        out (FOLDER): the folder of the three files; the first results folder if not given.
     """
     from jaxrl.analysis import compare as comparing
+    from jaxrl.analysis.console import print_comparisons
 
-    comparing.show(comparing.compare(folders, metric, arg.effects(smallest_effect), out))
+    print_comparisons(*comparing.compare(folders, metric, arg.effects(smallest_effect), out))
 
 
 def export(
-    folders: arg.Folders,
+    folders: Sequence[str],
     /,
-    to: arg.Form,
-    out: arg.OptionalFile = None,
-    run: arg.Count = "0",
-    steps: arg.Count = "10000",
-    explore: arg.Flag = False,
+    to: str,
+    out: str | None = None,
+    run: int = 0,
+    steps: int = 10_000,
+    explore: bool = False,
 ) -> None:
     """Writes results folders in the format of another tool.
 
     Args:
-        folders: the results folders.
-        to: rliable (final scores as .npz), marl-eval (evaluations as .json), tensorboard (event files), wandb
-            (offline runs of Weights & Biases) or npz (transitions of one policy, a data set).
-        out: the file or the new folder; in the first results folder if not given.
-        run: npz: the run whose policy plays.
-        steps: npz: the number of transitions.
+        folders (FOLDER): the results folders.
+        to (rliable|marl-eval|npz|tensorboard|wandb): rliable (final scores as .npz), marl-eval (evaluations
+            as .json), tensorboard (event files), wandb (offline runs of Weights & Biases) or npz (transitions
+            of one policy, a data set).
+        out (FILE): the file or the new folder; in the first results folder if not given.
+        run (INT): npz: the run whose policy plays.
+        steps (INT): npz: the number of transitions.
         explore: npz: the policy acts as at the end of training, not greedily.
     """
     from jaxrl.analysis import export as exporting
@@ -110,5 +116,4 @@ def export(
         return
     if len(folders) > 1:
         raise InputError(f"npz holds transitions of one folder's policy, got {len(folders)} folders")
-    number, count = arg.integer("run", run, low=0), arg.integer("steps", steps)
-    print(exporting.export_transitions(folders[0], number, count, explore=explore, out=out))
+    print(exporting.export_transitions(folders[0], run, steps, explore=explore, out=out))

@@ -1,43 +1,40 @@
 """The options that all experiment scripts take, and how they change the scripts' studies."""
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import tyro
-
-from jaxrl.cli.arguments import Flag, integer, optional
 from jaxrl.errors import InputError
 
 QUICK_SEEDS = 4
 QUICK_SHARE = 20  # --quick divides the steps by this
-
-Seeds = Annotated[str | None, optional("N or A:B", "seeds of each study, a count or a range")]
-Steps = Annotated[str | None, optional("INT", "environment steps of each run")]
-Out = Annotated[str | None, optional("FOLDER", "the folder of the results")]
-Json = Annotated[str | None, optional("FILE", "where to write the table and the numbers behind it")]
-Quick = Annotated[
-    Flag, tyro.conf.arg(help="a short form with few steps and few seeds or simulations, to see that it runs")
-]
+# What they mean: a part of the text that `jaxrl.cli.usage.run` takes.
+OPTIONS = """
+Args:
+    seeds (N or A:B): seeds of each study, a count or a range
+    steps (INT): environment steps of each run
+    out (FOLDER): the folder of the results
+    json (FILE): where to write the table and the numbers behind it
+    quick: a short form with few steps and few seeds or simulations, to see that it runs
+"""
 
 
 class Options(NamedTuple):
     """The values of the options. A study keeps its own seeds or steps where they are None."""
 
     seeds: str | None
-    steps: str | None
+    steps: int | None
     out: str | None
     quick: bool
 
     def size(self, *, seeds: int, steps: int, evaluations: int = 50) -> dict[str, Any]:
         """The arguments seeds, steps and evaluate_every of `train`.
 
-        The options replace the given seeds and steps, but not the number of evaluations. Raises InputError
-        if --steps is not a count.
+        The options replace the given seeds and steps, but not the number of evaluations.
         """
         if self.quick:
             seeds, steps = QUICK_SEEDS, steps // QUICK_SHARE
         if self.steps is not None:
-            steps = integer("steps", self.steps)
+            steps = self.steps
         return {
             "seeds": self.seeds or seeds,
             "steps": steps,

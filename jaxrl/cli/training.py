@@ -6,7 +6,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,52 +15,48 @@ from jaxrl.cli.printing import print_outcomes, print_plan, print_summary
 from jaxrl.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxrl.run.callbacks import Callback
+    from jaxrl.store.results import Results
 
 
 def train(
-    algorithm: arg.Algorithm,
-    environment: arg.Environment,
+    algorithm: str,
+    environment: str,
     /,
-    seeds: arg.Seeds,
-    steps: arg.Count,
-    set: arg.Assignments = (),
-    env: arg.Assignments = (),
-    out: arg.OptionalFolder = None,
-    evaluate_every: arg.OptionalCount = None,
-    evaluation_episodes: arg.Count = "10",
-    evaluate_in: arg.Evaluations = (),
-    width: arg.OptionalCount = None,
-    memory: arg.OptionalSize = None,
-    checkpoint_every: arg.OptionalSeconds = None,
-    prng: arg.OptionalName = None,
-    precision: arg.Name = "float32",
-    log: arg.OptionalLog = None,
-    dry_run: arg.Flag = False,
+    seeds: str,
+    steps: int,
+    set: Sequence[str] = (),
+    env: Sequence[str] = (),
+    out: str | None = None,
+    evaluate_every: int | None = None,
+    evaluation_episodes: int = 10,
+    evaluate_in: Sequence[str] = (),
+    width: int | None = None,
+    memory: str | None = None,
+    checkpoint_every: float | None = None,
+    prng: str = "pcg4x32",
+    precision: str = "float32",
+    log: str | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
 
     Args:
         algorithm: a name from `jaxrl list`, or several joined by commas.
         environment: a name from `jaxrl list`, or several joined by commas.
-        seeds: a count (128 is 0 to 127) or a range (100:200).
-        steps: environment steps of each run.
-        set: field=value of the algorithm, or field=value,value,... for a grid; a tuple's parts are joined by
-            '/'.
-        env: the same for a field of the environment.
-        out: the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
-        evaluate_every: environment steps between two evaluations; a fiftieth of the steps if not given.
-        evaluation_episodes: episodes of one evaluation.
-        evaluate_in: a further environment of evaluation: its name, and the fields in which it differs from
-            the training environment.
-        width: lanes of a batch, on which the bits of a run depend; chosen to fit the memory if not given.
-        memory: the memory for the lanes of one device, such as 4GB; if not given, 0.9 of a GPU's memory, or
-            an equal share of half of a processor's free memory.
-        checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
-        prng: the random number generator, pcg4x32 or threefry2x32; pcg4x32 if not given.
-        precision: of matrix products on a GPU: float32 or tensorfloat32.
-        log: writes the metrics of the first 100 runs after every chunk into the results folder, for
-            TensorBoard or Weights & Biases.
+        seeds (N or A:B): a count (128 is 0 to 127) or a range (100:200).
+        steps (INT): environment steps of each run.
+        set (FIELD=VALUE,...): a field of the algorithm, several values for a grid; '/' joins a tuple's parts.
+        env (FIELD=VALUE,...): the same for a field of the environment.
+        out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
+        evaluate_every (INT): environment steps between two evaluations; a fiftieth of the steps if not given.
+        evaluation_episodes (INT): episodes of one evaluation.
+        evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
+        width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
+        memory (SIZE): of one device for its lanes, such as 4GB; by default 0.9 of a GPU's, half of the free one.
+        checkpoint_every (SECONDS): time between two checkpoints; if not given, they take 3 % of the time.
+        prng (NAME): the random number generator, pcg4x32 or threefry2x32.
+        precision (NAME): of matrix products on a GPU, float32 or tensorfloat32.
+        log (tensorboard|wandb): logs the first 100 runs into the results folder after every chunk.
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry
@@ -68,117 +64,93 @@ def train(
 
     prepare()
     environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
-    if evaluate_in and len(environments) > 1:
-        raise InputError(f"--evaluate-in needs one training environment, got {len(environments)}")
-    what: dict[str, Any] = {
+    study: dict[str, Any] = {
         "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
         "environment": environments,
-        "evaluate_in": arg.evaluations(environments[0], evaluate_in),
+        "evaluate_in": arg.evaluations(environments, evaluate_in),
         "seeds": seeds,
-        "steps": arg.integer("steps", steps),
-        "evaluate_every": arg.if_given(arg.integer, "evaluate_every", evaluate_every),
-        "evaluation_episodes": arg.integer("evaluation_episodes", evaluation_episodes),
-        **({} if prng is None else {"prng": prng}),
+        "steps": steps,
+        "evaluate_every": evaluate_every,
+        "evaluation_episodes": evaluation_episodes,
+        "prng": prng,
         "precision": precision,
     }
-    lanes = arg.if_given(arg.integer, "width", width)
     if dry_run:
-        print_plan(what, lanes, memory)
+        print_plan(study, width, memory)
         return
     folder = out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}"
-    with _logging(log, folder) as callbacks:
-        results = run.train(
-            **what,
-            out=folder,
-            width=lanes,
-            memory=memory,
-            checkpoint_every=arg.if_given(arg.seconds, "checkpoint_every", checkpoint_every),
-            callbacks=callbacks,
-        )
-    print_summary(results)
+    _train(run.train, folder, log, checkpoint_every, out=folder, width=width, memory=memory, **study)
 
 
 def resume(
-    folder: arg.Folder,
+    folder: str,
     /,
-    extend_seeds: arg.OptionalSeeds = None,
-    extend_steps: arg.OptionalCount = None,
-    rerun: arg.OptionalName = None,
-    force: arg.Flag = False,
-    checkpoint_every: arg.OptionalSeconds = None,
-    log: arg.OptionalLog = None,
+    extend_seeds: str | None = None,
+    extend_steps: int | None = None,
+    rerun: str | None = None,
+    force: bool = False,
+    checkpoint_every: float | None = None,
+    log: str | None = None,
 ) -> None:
     """Finishes the study in a results folder from its last checkpoints, or extends it.
 
     Args:
         folder: the results folder.
-        extend_seeds: further seeds to train: a range, or a count of seeds after the largest one. The
-            existing runs stay as they are.
-        extend_steps: a larger budget of environment steps, up to which all runs are trained.
-        rerun: the index of a batch to train again from its start, or all.
+        extend_seeds (N or A:B): further seeds to train: a range, or a count of seeds after the largest one.
+            The existing runs stay as they are.
+        extend_steps (INT): a larger budget of environment steps, up to which all runs are trained.
+        rerun (BATCH): the index of a batch to train again from its start, or all.
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
-        checkpoint_every: seconds between two checkpoints; if not given, checkpoints take 3 % of the time.
-        log: as for train.
+        checkpoint_every (SECONDS): as for train.
+        log (tensorboard|wandb): as for train.
     """
     from jaxrl.run import train as run
 
     prepare()
-    with _logging(log, folder) as callbacks:
-        results = run.resume(
-            folder,
-            more_seeds=extend_seeds,
-            steps=arg.if_given(arg.integer, "extend_steps", extend_steps),
-            rerun=int(rerun) if rerun and rerun.isdecimal() else rerun,
-            force=force,
-            checkpoint_every=arg.if_given(arg.seconds, "checkpoint_every", checkpoint_every),
-            callbacks=callbacks,
-        )
-    print_summary(results)
+    batch = int(rerun) if rerun and rerun.isdecimal() else rerun
+    extension = {"more_seeds": extend_seeds, "steps": extend_steps}
+    _train(run.resume, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
 
 
-def replay(folder: arg.Folder, /, run: arg.Count, gif: arg.OptionalFile = None) -> None:
+def replay(folder: str, /, run: int, gif: str | None = None) -> None:
     """Trains one run again and says whether its curve and final state are the same, bit for bit.
 
     The exit code is 1 if they are not. With --gif it draws the trained policy instead, and trains nothing.
 
     Args:
         folder: the results folder.
-        run: the run's number in runs.parquet.
-        gif: where to write a picture of the final policy playing one episode.
+        run (INT): the run's number in runs.parquet.
+        gif (FILE): where to write a picture of the final policy playing one episode.
     """
     from jaxrl.run import reproduce
     from jaxrl.store.results import load
 
     prepare()
-    results, number = load(folder), arg.integer("run", run, low=0)
+    results = load(folder)
     if gif is not None:
-        print(f"{reproduce.write_gif(results, number, gif)} shows the policy of run {number}")
+        print(f"{reproduce.write_gif(results, run, gif)} shows the policy of run {run}")
         return
-    sys.exit(print_outcomes([reproduce.replay(results, number)]))
+    sys.exit(print_outcomes([reproduce.replay(results, run)]))
 
 
-def verify(folder: arg.Folder, /, runs: arg.Count = "3") -> None:
+def verify(folder: str, /, runs: int = 3) -> None:
     """Checks all saved states, trains randomly chosen runs again and compares them with the saved ones.
 
     The exit code is 1 if a state is damaged, or if a run differs on the same machine with the same versions.
 
     Args:
         folder: the results folder.
-        runs: how many runs are trained again.
+        runs (INT): how many runs are trained again.
     """
     from jaxrl.run import reproduce
     from jaxrl.store.results import load
 
     prepare()
-    sys.exit(print_outcomes(reproduce.verify(load(folder), arg.integer("runs", runs))))
+    sys.exit(print_outcomes(reproduce.verify(load(folder), runs)))
 
 
 def select(
-    folder: arg.Folder,
-    /,
-    metric: arg.Name = "eval_return",
-    seeds: arg.OptionalSeeds = None,
-    out: arg.OptionalFolder = None,
+    folder: str, /, metric: str = "eval_return", seeds: str | None = None, out: str | None = None
 ) -> None:
     """Chooses the best setting of each algorithm and environment, and trains it again on fresh seeds.
 
@@ -186,29 +158,39 @@ def select(
 
     Args:
         folder: a results folder of several settings.
-        metric: the score of a run: auc (area under the evaluations), training (mean return of training
+        metric (NAME): the score of a run: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        seeds: the fresh seeds: a range, or a count of seeds after the largest one; as many as before if not
-            given.
-        out: a folder for the results folders of all environments; selected-<metric> in the results folder
-            if not given.
+        seeds (N or A:B): the fresh seeds: a range, or a count of seeds after the largest one; as many as
+            before if not given.
+        out (FOLDER): a folder for the results folders of all environments; selected-<metric> in the results
+            folder if not given.
     """
     from jaxrl.analysis import select as selecting
+    from jaxrl.analysis.console import print_selection
 
     prepare()
-    selecting.show(selecting.select(folder, metric, seeds, out))
+    print_selection(selecting.select(folder, metric, seeds, out))
 
 
-@contextlib.contextmanager
-def _logging(log: str | None, folder: str) -> "Iterator[list[Callback]]":
-    """The callbacks that --log asks for."""
-    if log is None:
-        yield []
-        return
+def _train(
+    function: "Callable[..., Results]",
+    folder: str,
+    log: str | None,
+    checkpoint_every: float | None,
+    **options: Any,
+) -> None:
+    """Calls `jaxrl.train` or `jaxrl.resume`, logs into the folder if --log asks for it, prints a summary."""
     from jaxrl.analysis.live import log_to
 
-    with log_to(log, Path(folder) / log) as callback:
-        yield [callback]
+    if checkpoint_every is not None and not checkpoint_every >= 0:
+        raise InputError(
+            f"checkpoint_every must be a number of seconds of at least 0, got {checkpoint_every}"
+        )
+    logged = log_to(log, Path(folder) / log) if log else contextlib.nullcontext()
+    with logged as callback:
+        callbacks = [callback] if callback else []
+        results = function(**options, checkpoint_every=checkpoint_every, callbacks=callbacks)
+    print_summary(results)
 
 
 def prepare() -> None:

@@ -1,35 +1,52 @@
 """Calls a function with the arguments of a command line. Every error ends in one sentence."""
 
+import argparse
 import contextlib
+import functools
 import inspect
 import os
+import re
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Iterator, Sequence
-
-import tyro
+from typing import Any, NoReturn
 
 from jaxrl.errors import InputError, unknown
 
 HELP = {"-h", "--help"}
 
 
+class Parser(argparse.ArgumentParser):
+    """Raises InputError for wrong usage."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print(message, end="", file=file)  # argparse's own does not raise BrokenPipeError
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of a description, and wraps each line of an argument's text by itself."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [line for part in text.splitlines() for line in textwrap.wrap(part.strip(), width)]
+
+
 def run(
-    function: Callable[..., None], prog: str, arguments: Sequence[str] | None = None, description: str = ""
+    function: Callable[..., None], prog: str, arguments: Sequence[str] | None = None, text: str | None = None
 ) -> None:
     """Calls a function with the arguments of a command line, by default those of this process.
 
-    Positional-only parameters are positional arguments; a tuple at their end takes any number of arguments.
-    All other parameters are options. An option of type bool is a flag without a value.
-
-    Args:
-        function: its docstring is the text of --help unless there is a `description`.
-        prog: the name of the program, with which every message begins.
+    `prog` is the name of the program, with which every message begins. `text` is as in `parse`.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
     with errors_in_one_sentence(prog):
-        check_usage(function, prog, arguments)
-        tyro.cli(function, prog=prog, description=description or None, args=arguments)
+        positional, options = parse(function, prog, sys.argv[1:] if arguments is None else arguments, text)
+        function(*positional, **options)
 
 
 @contextlib.contextmanager
@@ -55,53 +72,67 @@ def errors_in_one_sentence(prog: str) -> Iterator[None]:
         os._exit(130)  # at once, since a thread may still be in the middle of a compiled chunk
 
 
-def check_usage(function: Callable[..., None], prog: str, arguments: Sequence[str]) -> None:
-    """Raises InputError if arguments are missing, unknown or too many, unless they ask for help.
+def parse(
+    function: Callable[..., None], prog: str, arguments: Sequence[str], text: str | None = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """The positional arguments and the options with which a command line calls a function.
 
-    tyro finds the same mistakes but describes each in a box of many lines.
+    Positional-only parameters are positional arguments. All other parameters are options: a bool is a flag
+    without a value, and a sequence may be repeated. `text` describes them as a docstring does, by default
+    that of the function: a summary, and under "Args:" lines such as "steps (INT): steps of each run", where
+    INT stands for the value. Raises InputError for wrong usage. --help ends the process.
     """
-    if HELP & {*arguments}:
-        return
+    summary, described = _described(text or function.__doc__ or "")
+    kinds = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters.values()
-    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-    options = {_option(p.name): p for p in parameters if p.kind is not p.POSITIONAL_ONLY}
-    values, given = _split(prog, options, arguments)
-    types = typing.get_type_hints(function)
-    repeated = {name for name in positional if typing.get_origin(types[name]) is tuple}
-    missing = [name.upper() for name in positional[len(values) :] if name not in repeated]
-    missing += [name for name, p in options.items() if p.default is p.empty and name not in given]
-    if missing:
-        raise InputError(f"{', '.join(missing)} must be given; see {prog} --help")
-    if len(values) > len(positional) and not repeated:
-        raise InputError(f"unexpected argument {values[len(positional)]!r}; see {prog} --help")
+    parser = Parser(prog=prog, description=summary)
+    actions = [_added(parser, each, kinds[each.name], *described[each.name]) for each in parameters]
+    if HELP & {*arguments}:
+        parser.parse_args(["--help"])
+    spelled = [re.sub("^--[^=]+", lambda option: option[0].replace("_", "-"), each) for each in arguments]
+    require_options(spelled, [option for each in actions for option in each.option_strings])
+    values = vars(parser.parse_args(spelled))
+    return [values.pop(each.name) for each in parameters if each.kind is each.POSITIONAL_ONLY], values
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def require_options(arguments: Sequence[str], known: Sequence[str]) -> None:
+    """Raises InputError for an unknown option, with the closest known one, which argparse does not name."""
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if re.match("--?[a-z]", option) and option not in (*known, *HELP):
+            raise unknown("option", option, [*known, "--help"])
 
 
-def _split(
-    prog: str, options: dict[str, inspect.Parameter], arguments: Sequence[str]
-) -> tuple[list[str], set[str]]:
-    """The positional arguments, and the names of the options that are given.
+def _described(text: str) -> tuple[str, dict[str, tuple[str, str]]]:
+    """The summary of a docstring, and what stands for the value of each parameter with its meaning."""
+    summary, _, listed = inspect.cleandoc(text).partition("\n\nArgs:\n")
+    found = re.findall(r"^ {4}(\w+)(?: \((.+?)\))?: (.*(?:\n {8}.*)*)", listed, re.MULTILINE)
+    joined = r"\n +(?![ -])"  # a line that is no item of a list
+    return summary, {name: (metavar, re.sub(joined, " ", meaning)) for name, metavar, meaning in found}
 
-    Raises InputError for an unknown option, an option without its value and a flag with one.
-    """
-    values: list[str] = []
-    given: set[str] = set()
-    rest = iter(arguments)
-    for argument in rest:
-        if not argument.startswith("-"):
-            values.append(argument)
-            continue
-        written, equals, value = argument.partition("=")
-        option = written.replace("_", "-")
-        if option not in options:
-            raise unknown("option", written, [*options, "--help"])
-        if isinstance(options[option].default, bool):
-            if equals:
-                raise InputError(f"{option} takes no value, got {value!r}; see {prog} --help")
-        elif not equals and next(rest, "--").startswith("--"):
-            raise InputError(f"{option} needs a value; see {prog} --help")
-        given.add(option)
-    return values, given
+
+def _added(
+    parser: Parser, parameter: inspect.Parameter, kind: Any, metavar: str, meaning: str
+) -> argparse.Action:
+    """The argument that sets a parameter of a type, added to a parser."""
+    name, default, required = parameter.name, parameter.default, parameter.default is parameter.empty
+    settings: dict[str, Any] = {"help": meaning.replace("%", "%%")}
+    if kind is bool:
+        return parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", **settings)
+    repeated, value = typing.get_origin(kind) is Sequence, (*typing.get_args(kind), kind)[0]
+    settings |= {"metavar": metavar or name.upper(), "type": functools.partial(_value, value)}
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        return parser.add_argument(name, nargs=("+" if required else "*") if repeated else None, **settings)
+    settings |= {"action": "append", "default": [*default]} if repeated else {"default": default}
+    note = f"default: {default}" if default not in (None, "") else ""
+    note = "required" if required else "repeatable" if repeated else note
+    settings["help"] += f" ({note})" if note else ""
+    return parser.add_argument(f"--{name.replace('_', '-')}", required=required, **settings)
+
+
+def _value(kind: Callable[[str], Any], text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        expected = "an integer" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{expected} is expected, got {text!r}") from None

@@ -24,8 +24,8 @@ from jaxrl.mdp.environment import Environment
 Arrays = tuple[dict[str, Any], dict[str, Any]]  # shared arrays of the algorithm and of the environment
 
 
-# Of a float32 matrix product. On a GPU jax itself would choose tensorfloat32, which keeps 10 of the 23 bits of
-# each factor's fraction. A processor always computes in float32.
+# Of a float32 matrix product. On a GPU jax itself would choose tensorfloat32, which keeps 10 of the 23 bits
+# of each factor's fraction. A processor always computes in float32.
 PRECISIONS = ("float32", "tensorfloat32")
 
 

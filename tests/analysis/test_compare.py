@@ -183,7 +183,7 @@ def test_the_printed_tables(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "name at least one results folder"),
+        ([], "the following arguments are required: FOLDER; see jaxrl compare --help"),
         (["rates", "rates/../rates"], "rates was given twice"),
         (["nowhere"], "nowhere is not a results folder"),
         (["single"], "nothing to compare: single holds a single setting, q_learning; add a folder"),
@@ -258,3 +258,8 @@ def test_a_full_disk_leaves_the_earlier_tables(folder, tmp_path, monkeypatch):
         compare(folder / "rates", out=tmp_path, smallest_effect=7)
     names = ("compare.csv", "compare.md", "compare.tex")
     assert [(tmp_path / name).read_bytes() for name in names] == before
+
+
+def test_no_folder_is_refused():
+    with pytest.raises(InputError, match="name at least one results folder"):
+        compare([])

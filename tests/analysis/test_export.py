@@ -91,33 +91,41 @@ def events(file):
         position += length + 16
 
 
+def values(file):
+    """Each event of a TensorBoard file with each of its values, without those that hold parameters."""
+    for event in events(file):
+        for value in event.summary.value:
+            if not value.tag.startswith("_hparams_/"):
+                yield event, value
+
+
+def parameters(file):
+    """The parameters of the run in a TensorBoard file."""
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    (start,) = [
+        value.metadata.plugin_data.content
+        for event in events(file)
+        for value in event.summary.value
+        if value.tag == "_hparams_/session_start_info"
+    ]
+    return HParamsPluginData.FromString(start).session_start_info.hparams
+
+
 def test_tensorboard_files_hold_every_value_and_parameter(folder, tmp_path):
     path = export(folder / "all", "tensorboard", tmp_path / "board")
     files = {file.parent.relative_to(path).as_posix(): file for file in path.rglob("events.*")}
     assert len(files) == 12
     results = load(folder / "all")
-    read = list(events(files["GridWorld-v0/q_learning-learning_rate=0.5/seed-2"]))
-    found = [
-        (event.step, value.tag, value.simple_value)
-        for event in read
-        for value in event.summary.value
-        if not value.tag.startswith("_hparams_")
-    ]
+    file = files["GridWorld-v0/q_learning-learning_rate=0.5/seed-2"]
+    found = [(event.step, value.tag, value.simple_value) for event, value in values(file)]
     curves = results.curves[results.curves.run == 11].dropna().sort_values(["step", "metric"])
     expected = [(row.step, row.metric, pytest.approx(row.value)) for row in curves.itertuples()]
     assert sorted(found, key=lambda each: each[:2]) == expected
-    (start,) = [
-        value.metadata.plugin_data.content
-        for event in read
-        for value in event.summary.value
-        if value.tag == "_hparams_/session_start_info"
-    ]
-    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
-
-    parameters = HParamsPluginData.FromString(start).session_start_info.hparams
-    assert parameters["learning_rate"].number_value == 0.5
-    assert parameters["environment"].string_value == "GridWorld-v0"
-    assert "env.is_slippery" not in parameters  # a field of the other environment
+    written = parameters(file)
+    assert written["learning_rate"].number_value == 0.5
+    assert written["environment"].string_value == "GridWorld-v0"
+    assert "env.is_slippery" not in written  # a field of the other environment
 
 
 def test_wandb_runs_are_offline(folder, tmp_path):
@@ -184,7 +192,7 @@ def test_a_full_disk_leaves_the_earlier_file(form, folder, tmp_path, monkeypatch
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     monkeypatch.setattr(Path, "write_text", full_after_half)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         export(folder / "all", form, tmp_path / "file")

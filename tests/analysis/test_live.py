@@ -10,7 +10,7 @@ from jaxrl import InputError, load, train
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.export import export_transitions
 from jaxrl.analysis.live import log_to
-from tests.analysis.test_export import events
+from tests.analysis.test_export import parameters, values
 
 SETTINGS = {"seeds": 2, "steps": 200, "evaluate_every": 100, "evaluation_episodes": 2}
 
@@ -31,10 +31,11 @@ def test_every_value_of_every_run_is_logged(logged):
         file = next(
             (folder / "board" / "GridWorld-v0-size=3" / "q_learning" / f"seed-{run}").glob("events.*")
         )
-        found = {(e.step, v.tag): v.simple_value for e in events(file) for v in e.summary.value}
+        found = {(event.step, value.tag): value.simple_value for event, value in values(file)}
         curves = results.curves[results.curves.run == run].dropna()
         expected = {(row.step, row.metric): row.value for row in curves.itertuples()}
         assert found == pytest.approx(expected)
+        assert parameters(file)["discount"].number_value == np.float32(0.99)
 
 
 def test_it_is_logged_while_the_training_runs(logged):

@@ -7,7 +7,7 @@ import pytest
 from envs import GridWorld
 from jaxrl import InputError, grid, load, registry, resume, select, train
 from jaxrl.algorithms import QLearning
-from jaxrl.analysis.select import show
+from jaxrl.analysis.console import print_selection
 from jaxrl.cli.commands import main
 from jaxrl.statistics import expected_optimism, mean_interval
 from jaxrl.statistics import select as rank
@@ -200,7 +200,7 @@ def test_a_failed_run_makes_the_selection_use_ranks_but_means_are_printed(folder
         eval_return=lambda rows: 200.0 + rows.seed + 100 * (rows.learning_rate == 0.5),
     )
     ranking = select(search, "auc", out=tmp_path / "fresh")
-    show(ranking)
+    print_selection(ranking)
     printed = capsys.readouterr().out
     assert "207.5, 1 failed" in printed  # the mean of the seeds 6 to 9
     assert "307" in printed

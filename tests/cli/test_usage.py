@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -27,22 +28,35 @@ def exit_code(arguments):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "a command must be given: list, train, "),
+        ([], "the following arguments are required: COMMAND; see jaxrl --help"),
         (["trian"], "unknown command 'trian': did you mean 'train'? known are compare, "),
         (["bench"], "unknown command 'bench': known are compare, "),
         (["--versoin"], "unknown option '--versoin': did you mean '--version'? known are --help, --version"),
-        (["train"], "ALGORITHM, ENVIRONMENT, --seeds, --steps must be given; see jaxrl train --help"),
-        (["train", "ppo", *COUNTS], "ENVIRONMENT must be given; see jaxrl train --help"),
-        (["compare", "--metric", "auc"], "name at least one results folder"),
-        (["export", "folder"], "--to must be given; see jaxrl export --help"),
+        (["train"], "the following arguments are required: ALGORITHM, ENVIRONMENT, --seeds, --steps; see "),
+        (
+            ["train", "ppo", *COUNTS],
+            "the following arguments are required: ENVIRONMENT; see jaxrl train --help",
+        ),
+        (
+            ["compare", "--metric", "auc"],
+            "the following arguments are required: FOLDER; see jaxrl compare --help",
+        ),
+        (["export", "folder"], "the following arguments are required: --to; see jaxrl export --help"),
         ([*TRAIN, *COUNTS, "--sed", "3"], "unknown option '--sed': did you mean '--seeds'? known are "),
         ([*TRAIN, *COUNTS, "-s", "3"], "unknown option '-s': "),
-        ([*TRAIN, "--seeds"], "--seeds needs a value; see jaxrl train --help"),
-        ([*TRAIN, "--seeds", "--steps", "600"], "--seeds needs a value; see jaxrl train --help"),
-        ([*TRAIN, *COUNTS, "--dry-run", "yes"], "unexpected argument 'yes'; see jaxrl train --help"),
-        ([*TRAIN, *COUNTS, "--dry-run=yes"], "--dry-run takes no value, got 'yes'; see jaxrl train --help"),
-        (["report", "one", "two"], "unexpected argument 'two'; see jaxrl report --help"),
-        (["list", "ppo"], "unexpected argument 'ppo'; see jaxrl list --help"),
+        ([*TRAIN, "--seeds"], "argument --seeds: expected one argument; see jaxrl train --help"),
+        (
+            [*TRAIN, "--seeds", "--steps", "600"],
+            "argument --seeds: expected one argument; see jaxrl train --help",
+        ),
+        ([*TRAIN, *COUNTS, "--dry-run", "yes"], "unrecognized arguments: yes; see jaxrl train --help"),
+        ([*TRAIN, *COUNTS, "--dry-run=yes"], "argument --dry-run: ignored explicit argument 'yes'; see "),
+        (["report", "one", "two"], "unrecognized arguments: two; see jaxrl report --help"),
+        (["list", "ppo"], "unrecognized arguments: ppo; see jaxrl list --help"),
+        (
+            [*TRAIN, "--seeds", "2", "--steps", "many"],
+            "argument --steps: an integer is expected, got 'many'; see ",
+        ),
     ],
     ids=" ".join,
 )
@@ -89,38 +103,83 @@ def test_every_parameter_of_a_command_is_explained(name, capsys):
     for parameter in inspect.signature(COMMANDS[name]).parameters.values():
         if parameter.kind is not parameter.POSITIONAL_ONLY:
             assert f"--{parameter.name.replace('_', '-')}" in printed
-        assert f"        {parameter.name}: " in COMMANDS[name].__doc__
+        assert re.search(rf"^        {parameter.name}( \(.+\))?: ", COMMANDS[name].__doc__, re.MULTILINE)
     assert "None" not in printed
 
 
 def test_help_names_the_generators_and_every_command(capsys):
     assert exit_code(["train", "--help"]) == 0
-    printed = " ".join(re.sub("[│]", "", capsys.readouterr().out).split())
-    assert f"{DEFAULT} if not given" in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {DEFAULT})" in printed
     assert all(name in printed for name in GENERATORS)
     assert exit_code(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert all(f"• {name} " in printed for name in COMMANDS)
+    assert all(f"\n    {name} " in printed for name in COMMANDS)
 
 
 def test_version(capsys):
-    main(["--version"])
+    assert exit_code(["--version"]) == 0
     assert capsys.readouterr().out == f"jaxrl {__version__}\n"
 
 
-def greet(name: str, /, twice: bool = False) -> None:
-    """Greets."""
-    print(f"hello {name}" * (1 + twice))
+def greet(
+    names: Sequence[str],
+    /,
+    times: int = 1,
+    last: str | None = None,
+    title: Sequence[str] = (),
+    loud: bool = False,
+) -> None:
+    """Greets.
+
+    Args:
+        names (NAME): who is greeted: one or more.
+            - you: the reader of this text.
+            - all: everybody else, who may be many,
+            and more.
+        times (INT): how often, 100 % sure.
+        last: the last word
+            of all.
+        title (TEXT): what stands before.
+        loud: whether it is shouted.
+    """
+    print(names, times, last, title, loud)
 
 
 def test_a_function_becomes_a_program(capsys):
-    run(greet, "greet", ["you", "--twice"])
-    assert capsys.readouterr().out == "hello youhello you\n"
-    with pytest.raises(SystemExit) as stop:
-        run(greet, "greet", ["--help"], description="Says hello.")
-    assert stop.value.code == 0
-    assert "usage: greet" in (printed := capsys.readouterr().out)
-    assert "Says hello." in printed
+    run(greet, "greet", ["you", "all"])
+    assert capsys.readouterr().out == "['you', 'all'] 1 None [] False\n"
+    run(greet, "greet", ["you", "--title", "Dr", "--loud", "--times=-2", "--title", "Ms", "--last", "x"])
+    assert capsys.readouterr().out == "['you'] -2 x ['Dr', 'Ms'] True\n"
+
+
+HELP = """\
+usage: greet [-h] [--times INT] [--last LAST] [--title TEXT] [--loud]
+             NAME [NAME ...]
+
+Greets.
+
+positional arguments:
+  NAME          who is greeted: one or more.
+                - you: the reader of this text.
+                - all: everybody else, who may be many, and more.
+
+options:
+  -h, --help    show this help message and exit
+  --times INT   how often, 100 % sure. (default: 1)
+  --last LAST   the last word of all.
+  --title TEXT  what stands before. (repeatable)
+  --loud        whether it is shouted.
+"""
+
+
+def test_the_help_of_a_function_is_its_docstring_or_another_text(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for text in (None, greet.__doc__.replace("Greets.", "Says hello.")):
+        with pytest.raises(SystemExit) as stop:
+            run(greet, "greet", ["--help", "--tims"], text)
+        assert stop.value.code == 0
+        assert capsys.readouterr().out == HELP.replace("Greets.", "Says hello." if text else "Greets.")
 
 
 def test_an_error_of_the_program_is_not_hidden():

@@ -42,7 +42,7 @@ def test_the_help_begins_with_the_question_and_lists_the_options(name, monkeypat
     ("arguments", "sentence"),
     [
         (["--qick"], "unknown option '--qick': did you mean '--quick'? known are --help, "),
-        (["--quick=yes"], "--quick takes no value, got 'yes'; see experiments/"),
+        (["--quick=yes"], "argument --quick: ignored explicit argument 'yes'; see experiments/"),
     ],
 )
 @pytest.mark.parametrize("name", SCRIPTS)
