@@ -60,7 +60,7 @@ def train(
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry
-    from jaxrl.run import train as run
+    from jaxrl import train as run
 
     prepare()
     environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
@@ -68,18 +68,15 @@ def train(
         "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
         "environment": environments,
         "evaluate_in": arg.evaluations(environments, evaluate_in),
-        "seeds": seeds,
-        "steps": steps,
         "evaluate_every": evaluate_every,
         "evaluation_episodes": evaluation_episodes,
-        "prng": prng,
-        "precision": precision,
     }
+    study |= {"seeds": seeds, "steps": steps, "prng": prng, "precision": precision}
+    folder = out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}"
     if dry_run:
         print_plan(study, width, memory)
-        return
-    folder = out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}"
-    _train(run.train, folder, log, checkpoint_every, out=folder, width=width, memory=memory, **study)
+    else:
+        _train(run, folder, log, checkpoint_every, out=folder, width=width, memory=memory, **study)
 
 
 def resume(
@@ -104,12 +101,12 @@ def resume(
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
     """
-    from jaxrl.run import train as run
+    from jaxrl import resume as run
 
     prepare()
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
     extension = {"more_seeds": extend_seeds, "steps": extend_steps}
-    _train(run.resume, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
+    _train(run, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
 
 
 def replay(folder: str, /, run: int, gif: str | None = None) -> None:

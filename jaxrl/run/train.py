@@ -50,26 +50,22 @@ def train(
       steps: environment steps of each run, rounded down to whole iterations.
       out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
         folder that already holds the same study, complete, is read and nothing is trained.
-      evaluate_every: environment steps between two evaluations. Training metrics are means over these
-        steps, which are called a chunk. A fiftieth of `steps` if None.
+      evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
+        over it. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
-      evaluate_in: further environments of evaluation, by name. Their metrics are `eval_return/<name>` and
-        `eval_length/<name>`. `eval_return` is that of the training environment.
+      evaluate_in: further environments of evaluation by name, with metrics such as `eval_return/<name>`.
       width: lanes of a batch; the bits of a run depend on it. By default the smallest width with which the
         largest program has as few batches as memory, and a processor's caches, allow.
-      memory: the memory that the lanes of one device may take, such as "4GB". By default nine tenths of a
-        GPU's memory; on a processor half of the free memory is divided among its devices.
+      memory: of one device for its lanes, such as "4GB"; by default 0.9 of a GPU's, half of a processor's.
       checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
-      precision: of matrix products on a GPU: "float32", or "tensorfloat32", which is faster with large
-        networks.
-      callbacks: called on the host after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`.
-        If one returns a true value, training stops as after Ctrl-C.
+      precision: of matrix products on a GPU, "float32" or "tensorfloat32".
+      callbacks: called after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`. If one
+        returns a true value, training stops as after Ctrl-C.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
-      KeyboardInterrupt: after Ctrl-C, once the current chunk is finished and saved; `resume` continues
-        from there. A second Ctrl-C does not wait.
+      KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C does not wait.
     """
     study = make_study(
         algorithm,
@@ -87,8 +83,8 @@ def train(
         folder.require_same(study, width)
         _say(f"{folder.path} holds this study, complete: read, not trained")
         return load(folder.path)
-    limit = None if memory is None else parse_bytes(memory)
-    return _begin(study, make_plan(study, width, limit), folder, checkpoint_every, callbacks)
+    plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
+    return _begin(study, plan, folder, checkpoint_every, callbacks)
 
 
 def _begin(

@@ -318,7 +318,7 @@ def test_a_device_names_its_results(monkeypatch):
         (["trainig"], "unknown benchmark 'trainig': did you mean 'training'? known are compile, "),
         (["numpy", "--only", "chess"], "nothing in the benchmark numpy has 'chess' in its name"),
         (["numpy", "--smok"], "unknown option '--smok': did you mean '--smoke'? known are --help, "),
-        ([], "NAME must be given; see python -m benchmarks --help"),
+        ([], "the following arguments are required: NAME; see python -m benchmarks --help"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence, capsys):
