@@ -27,6 +27,7 @@ from jaxrl.study.study import make_study
 
 WIDTH, ITERATIONS = 64, 40
 CHECKED = ("none", "deterministic", "no autotuning")  # of the options
+LARGEST = float(np.finfo(np.float32).max)  # a learning rate with which runs fail
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(num_steps=32), CartPole()),
@@ -53,7 +54,7 @@ def checked(option: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     flags = {"XLA_FLAGS": FLAGS[option]}
     jobs = [Job(comparisons, (name,), flags, {"work": name}) for name in names for _ in range(2)]
     first: dict[str, dict[str, Any]] = {}
-    for row in side_by_side(jobs):
+    for row in side_by_side(jobs, at_once=8):
         name = row["work"]
         if "failed" in row:
             yield {"option": option} | row
@@ -71,14 +72,15 @@ def comparisons(name: str) -> dict[str, Any]:
     algorithm, env = WORK[name]
     seeds, stops, half = range(WIDTH), (ITERATIONS,), WIDTH // 2
     first = trained([algorithm], env, seeds, stops)
-    failing = algorithm.replace(learning_rate=float(np.finfo(np.float32).max))
     checks = {
         "again": trained([algorithm], env, seeds, stops) == first,
         "in other chunks": trained([algorithm], env, seeds, (1, 7, ITERATIONS)) == first,
         "in other lanes": trained([algorithm], env, seeds[::-1], stops) == first,
         "beside others": agree(trained([algorithm], env, range(half, half + WIDTH), stops), first),
-        "beside failing runs": agree(trained([algorithm, failing], env, seeds[:half], stops), first),
     }
+    if not isinstance(algorithm, QLearning):  # its learning rate is at most 1, and tables do not fail
+        pair = [algorithm, algorithm.replace(learning_rate=LARGEST)]
+        checks["beside failing runs"] = agree(trained(pair, env, seeds[:half], stops), first)
     return {"hashes": first, "checks": checks}
 
 

@@ -35,10 +35,10 @@ def training(rows: list[Row]) -> Figure:
 
 def profile(rows: list[Row]) -> Figure:
     """The milliseconds of an iteration: the kernels that take most of them, all others, and no kernel."""
-    figure, panels = _panels(len(rows), columns=2, height=3.2, width=6.0)
+    figure, panels = _panels(len(rows), columns=1, height=2.6, width=7.5)
     for axes, row in zip(panels, rows, strict=False):
         trace = row["profile"]
-        shown = [(kernel["name"][:60], kernel["milliseconds"]) for kernel in trace["kernels"][:10]]
+        shown = [(kernel["name"][:40], kernel["milliseconds"]) for kernel in trace["kernels"][:10]]
         rest = max(0.0, trace["busy_milliseconds"] - sum(value for _, value in shown))
         idle = trace["milliseconds"] - trace["busy_milliseconds"]
         bars = [*shown, ("all other kernels", rest), ("no kernel", idle)]

@@ -20,17 +20,9 @@ CHOSEN = (
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
     """One row: pytest's last line and the tests that failed. The log has everything as it comes."""
     chosen = ("tests/learning/test_returns.py",) if smoke else CHOSEN
-    options = [
-        "-q",
-        "-n",
-        "2" if smoke else "8",
-        "--timeout",
-        "120",
-        "-p",
-        "no:cacheprovider",
-        "--dist",
-        "load",
-    ]
+    options = (
+        f"-q -n {2 if smoke else 8} --dist load --timeout 120 -p no:cacheprovider -p no:benchmark".split()
+    )
     command = [sys.executable, "-m", "pytest", *options, *chosen]
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

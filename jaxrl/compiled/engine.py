@@ -44,16 +44,12 @@ def engine_for(mesh: Mesh, episodes: int, precision: str = PRECISIONS[0]) -> Eng
 
     Their matrix products have this precision.
     """
-    play = partial(evaluate, episodes=episodes)
-    if mesh.size == 1:  # needs none of the compiler options of `sharded`
-        engine = Engine(initialise, advance, play, keys_at)
-    else:
-        engine = Engine(
-            sharded(initialise, mesh, lanes=3, replicated=2),
-            sharded(advance, mesh, lanes=4, replicated=4, donate=(2,)),
-            sharded(play, mesh, lanes=4, replicated=2),
-            sharded(keys_at, mesh, lanes=1, replicated=1),
-        )
+    engine = Engine(
+        sharded(initialise, mesh, lanes=3, replicated=2),
+        sharded(advance, mesh, lanes=4, replicated=4, donate=(2,)),
+        sharded(partial(evaluate, episodes=episodes), mesh, lanes=4, replicated=2),
+        sharded(keys_at, mesh, lanes=1, replicated=1),
+    )
     return Engine(*(with_precision(function, precision) for function in engine))
 
 

@@ -11,7 +11,10 @@ LANES = PartitionSpec("lanes")
 # XLA's CPU compiler (jax 0.10 and 0.11) eliminates common subexpressions before it simplifies a program for
 # several devices, but after it simplifies a program for one. The results then differ in last bits. Without
 # the elimination they agree.
-SAME_BITS = {"xla_disable_hlo_passes": "cse"}
+ON_SEVERAL_PROCESSORS = {"xla_disable_hlo_passes": "cse"}
+# XLA's GPU compiler times several kernels for a matrix product and takes the fastest. Two processes may
+# choose differently, and then their last bits differ (seen on an H100). This option fixes the choice.
+ON_GPUS = {"xla_gpu_deterministic_ops": True}
 
 
 def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
@@ -22,16 +25,27 @@ def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
 def sharded(
     function: Callable[..., Any], mesh: Mesh, lanes: int, replicated: int = 0, donate: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
-    """A function from lanes to lanes, compiled for a mesh.
+    """A compiled function from lanes to lanes, for a mesh, whose bits are the same in every process.
 
     The leading axis [lanes] of its first `lanes` arguments is sharded. The next `replicated` arguments are
     the same on every device. Each device computes its own lanes; devices exchange nothing.
     """
+    options = compiler_options(mesh)
+    if mesh.size == 1:
+        return jax.jit(function, donate_argnums=donate, compiler_options=options) if options else function
     specs = (LANES,) * lanes + (PartitionSpec(),) * replicated
     # check_vma would refuse a loop whose carry begins as zeros, which are the same on every device, and ends
     # as sums, which differ.
     mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
-    return jax.jit(mapped, donate_argnums=donate, compiler_options=SAME_BITS)
+    return jax.jit(mapped, donate_argnums=donate, compiler_options=options)
+
+
+def compiler_options(mesh: Mesh) -> dict[str, Any]:
+    """The options with which XLA gives a run the same bits in every process and on any number of devices."""
+    platform = mesh.devices.flat[0].platform
+    if platform == "gpu":
+        return ON_GPUS
+    return ON_SEVERAL_PROCESSORS if platform == "cpu" and mesh.size > 1 else {}
 
 
 def side_by_side(parts: Sequence[Any], mesh: Mesh) -> Any:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,11 +14,14 @@ import pytest
 from envs import FrozenLake, GridWorld
 from jaxrl import grid, load, registry, resume, train
 from jaxrl.algorithms import QLearning
+from jaxrl.compiled import mesh
+from jaxrl.compiled.engine import engine_for
+from jaxrl.compiled.mesh import ON_GPUS, compiler_options
 from jaxrl.study import placement
 from jaxrl.study.placement import MeshBatches, batches_per_mesh, place_batches
-from jaxrl.study.plan import make_batches
+from jaxrl.study.plan import make_batches, make_plan
 from jaxrl.study.study import make_study
-from tests.lanes import bits, small
+from tests.lanes import bits, equal, small
 from tests.learners import Cloning
 
 pytestmark = pytest.mark.timeout(600)  # one process compiles all learners
@@ -234,6 +238,38 @@ def test_batches_of_one_program_that_are_equally_far_are_grouped(monkeypatch):
 )
 def test_the_size_of_groups_is_the_one_that_is_done_first(counts, devices, size):
     assert batches_per_mesh(counts, devices) == size
+
+
+@pytest.mark.parametrize(
+    ("platform", "devices", "options"),
+    [
+        ("cpu", 1, {}),
+        ("cpu", 2, {"xla_disable_hlo_passes": "cse"}),
+        ("gpu", 1, {"xla_gpu_deterministic_ops": True}),
+        ("gpu", 2, {"xla_gpu_deterministic_ops": True}),
+        ("tpu", 1, {}),
+    ],
+)
+def test_the_compiler_is_asked_for_equal_bits(platform, devices, options):
+    """On a GPU, two processes that choose the fastest kernels may choose different ones."""
+    device = SimpleNamespace(platform=platform)
+    assert compiler_options(SimpleNamespace(size=devices, devices=np.array([device] * devices))) == options
+
+
+def test_programs_run_with_the_options_of_a_gpu(monkeypatch):
+    """XLA knows their names, and they do not change what a processor computes."""
+    algorithm, env = small("ppo")
+    (batch,) = make_plan(make_study(algorithm, env, seeds=2, steps=64), 2).batches
+    group = MeshBatches.alone(batch)
+    (algorithm, env, keys, shared), outcomes = group.lanes(), []
+    for options in ({}, ON_GPUS):
+        monkeypatch.setattr(mesh, "compiler_options", lambda _, options=options: options)
+        engine_for.cache_clear()
+        engine = engine_for(group.mesh, 1)
+        state = engine.initialise(algorithm, env, keys.init, shared, 1)
+        outcomes.append(engine.advance(algorithm, env, state, keys.steps, shared, 0, 1, 1)[0])
+    engine_for.cache_clear()
+    assert equal(*map(bits, outcomes))
 
 
 def test_lanes_that_only_fill_hold_no_run():
