@@ -10,7 +10,7 @@ from jax.extend.core import Jaxpr, JaxprEqn
 
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.algorithm import Algorithm
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.check import trace_algorithm
 from jaxrl.mdp.environment import Environment
 
 ROUNDS = 15  # enough to meet a moment without other load
@@ -21,7 +21,7 @@ def iteration_flops(algorithm: Algorithm, env: Environment) -> int:
 
     Only matrix products and convolutions count, with two operations for each multiplication.
     """
-    _, iteration = check_algorithm(algorithm, env)
+    _, iteration = trace_algorithm(algorithm, env)
     return flops(iteration.jaxpr, trips=getattr(algorithm, "updates", 1))
 
 

@@ -109,7 +109,7 @@ def _read_arrays(path: str) -> Shared:
 def name_of(config: Config) -> str:
     """The registered name of a config's class, or the class's own name if it is not registered.
 
-    If a class is registered several times, the name whose entry differs in the fewest fields.
+    If a class has several names, it is the one whose entry is the most similar.
     """
     for prefix, adapter in adapters().items():
         if type(config) is adapter:

@@ -1,8 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017), for discrete and for continuous actions.
 
-Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with two differences. A time limit is
-not a termination: the value of the true last observation is bootstrapped (Pardo et al. 2018). The standard
-deviation of advantages divides by n, PyTorch's by n - 1.
+Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022), which has discrete actions alone, with
+two differences. A time limit is not a termination: the value of the true last observation is bootstrapped
+(Pardo et al. 2018). The standard deviation of advantages divides by n, PyTorch's by n - 1.
 """
 
 from typing import Any
@@ -57,10 +57,10 @@ class PPO(Collector):
     anneal_learning_rate: bool = static(True, "whether the learning rate falls linearly to 0 over the run")
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     gae_lambda: float = traced(0.95, "λ of generalised advantage estimation", low=0, high=1)
-    clip: float = traced(0.2, "clip range ε of the probability ratio, and of values", low=0)
+    clip: float = traced(0.2, "clip range ε, for the probability ratio and for the change of a value", low=0)
     clip_value_loss: bool = static(True, "whether the change of values is clipped too")
     normalise_advantage: bool = static(True, "whether advantages are normalised within each minibatch")
-    normalise_observations: bool = static(False, "whether by their running mean and deviation")
+    normalise_observations: bool = static(False, "whether by running mean and standard deviation")
     normalise_rewards: bool = static(False, "whether by the deviation of running returns")
     value_coefficient: float = traced(0.5, "weight of the value loss", low=0)
     entropy_coefficient: float = traced(0.01, "weight of the entropy bonus", low=0)

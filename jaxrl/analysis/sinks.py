@@ -42,7 +42,7 @@ class TensorBoard:
     def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         writer = self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name))))
         # add_hparams would put the parameters into another run than the curves. The first part describes all
-        # runs; TensorBoard finds more by itself than one run knows.
+        # runs, which TensorBoard collects by itself.
         for part in importlib.import_module("tensorboardX.summary").hparams(parameters, {})[1:]:
             writer.file_writer.add_summary(part)
         return writer
@@ -64,7 +64,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Runs for `wandb sync`, grouped by environment and setting.
 
-    live: whether the variable WANDB_MODE may say that runs are not offline.
+    live: whether the variable WANDB_MODE may put runs online.
     """
 
     def __init__(self, folder: Path, live: bool) -> None:

@@ -52,7 +52,7 @@ def train(
         evaluation_episodes (INT): episodes of one evaluation.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
-        memory (SIZE): of one device for its lanes, such as 4GB; by default 0.9 of a GPU's, half of the free.
+        memory (SIZE): limit per device, such as 4GB; 0.9 of a GPU's, or half of a CPU's by its devices.
         checkpoint_every (SECONDS): time between two checkpoints; if not given, they take 3 % of the time.
         prng (NAME): the random number generator, pcg4x32 or threefry2x32.
         precision (NAME): of matrix products on a GPU, float32 or tensorfloat32.

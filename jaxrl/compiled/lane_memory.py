@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jaxrl.compiled.evaluate import evaluate_run
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
-from jaxrl.learning.check import check_algorithm, without_arrays
+from jaxrl.learning.check import trace_algorithm, without_arrays
 from jaxrl.mdp.environment import Environment
 
 MAX_WIDTH = 256  # lanes of a batch on a processor; more lanes make a core no faster
@@ -50,9 +50,9 @@ def lane_needs(
     """The needs of a lane whose evaluations, in its environment and in others, have this many episodes.
 
     The total is an estimate, since the compiler fuses operations and adds copies. Raises InputError if the
-    algorithm breaks its contract, as `check_algorithm` does.
+    algorithm breaks its contract, as `trace_algorithm` does.
     """
-    state, iteration = check_algorithm(algorithm, environment)
+    state, iteration = trace_algorithm(algorithm, environment)
     evaluations = [evaluation_jaxpr(algorithm, env, state, episodes) for env in (environment, *evaluate_in)]
     jaxprs = [iteration.jaxpr, *evaluations]
     resident = sum(map(_size, jax.tree.leaves(state)))
@@ -100,12 +100,13 @@ def calls_host(jaxpr: Jaxpr) -> bool:
 def device_budget() -> int:
     """Bytes that the lanes of one device may take: nine tenths of a GPU's memory.
 
-    On a processor, half of the free memory is divided among its devices.
+    On a processor, half of its memory is divided among its devices. What is free at the moment does not
+    count, since the width of batches, and with it the bits, must not depend on that.
     """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] * 9 // 10
-    return psutil.virtual_memory().available // 2 // jax.local_device_count()
+    return psutil.virtual_memory().total // 2 // jax.local_device_count()
 
 
 def most_lanes(lane: LaneNeeds, limit: int) -> int:

@@ -1,5 +1,6 @@
-"""The check of an algorithm: whether its methods return what the contract says. Nothing is computed."""
+"""The check of an algorithm: whether its methods return what the contract says."""
 
+import operator
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -15,20 +16,61 @@ from jaxrl.config import attach, detach
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.branches import OTHER, deciding_inputs
-from jaxrl.mdp.environment import Environment, described
+from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.mdp.environment import Environment, check_contract, described
+from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import zeros
+
+TRIED = 16  # steps of a trial
 
 
 def check_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, ClosedJaxpr]:
-    """Raises InputError if a method is missing or returns another structure, shape or type than it must.
+    """Raises InputError unless an algorithm keeps its contract in an environment, which must keep its own.
 
     `step` must keep the state's structure and return metrics as pairs of [] float32. `act` must return an
-    element of the action space and keep the memory's structure. The methods are only traced, so the values
-    of actions are not checked here; evaluations check them. Warns of a `lax.cond` that a traced field
-    decides: under vmap both of its branches run.
+    element of the action space and keep the memory's structure. For this the methods are traced. Then a run
+    that has not learned plays a few steps, greedily and exploring, and its actions must lie in their space.
+    Warns of a `lax.cond` that a traced field decides: under vmap both of its branches run.
 
     Returns the shapes of the state and the jaxpr of an iteration.
     """
+    for config, kind in ((algorithm, Algorithm), (env, Environment)):
+        if not isinstance(config, kind):
+            raise InputError(f"check_algorithm needs an instance of {kind.__name__}, got {config!r}")
+    env.validate()
+    check_contract(env)
+    algorithm.validate()
+    algorithm.validate_for(env)
+    found = trace_algorithm(algorithm, env)
+    for explore in (False, True):
+        actions, valid = jax.device_get(_played(algorithm.arrays(), env.arrays(), random.key(0), explore))
+        if not valid.all():
+            first = np.argmin(valid)
+            wrong = jax.tree.map(operator.itemgetter(first), actions)
+            raise InputError(
+                f"{type(algorithm).__name__}.act with explore={explore} gave the action {wrong}, which "
+                f"{env.title} does not have"
+            )
+    return found
+
+
+@partial(jax.jit, static_argnames="explore")
+def _played(algorithm: Algorithm, env: Environment, key: Array, explore: bool) -> tuple[Any, Array]:
+    """The actions of TRIED steps ([TRIED, ...]) and whether each lies in its space ([TRIED])."""
+    key_init, key_start, key_steps = random.split(key, 3)
+    state, memory = algorithm.init(env, key_init), algorithm.memory(env)
+
+    def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, Any]:
+        action, memory = algorithm.act(env, state, memory, obs, key, explore)
+        return action, memory, (action, env.action_space.contains(action))
+
+    episodes = start_episodes(env, key_start, 1, memory)
+    _, _, kept = rollout(env, episodes, key_steps, TRIED, act, memory=memory)
+    return jax.tree.map(lambda leaf: leaf[:, 0], kept)
+
+
+def trace_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, ClosedJaxpr]:
+    """The part of `check_algorithm` that computes nothing, for an algorithm that fits the environment."""
     name = type(algorithm).__name__
     steps = algorithm.steps_per_iteration
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
@@ -70,7 +112,8 @@ def _warn_of_branches(name: str, jaxpr: ClosedJaxpr, arguments: tuple[Any, ...])
     if found := deciding_inputs(jaxpr.jaxpr, [*fields, *others, *[frozenset[str]()] * len(times)]):
         warnings.warn(
             f"{name}.step or its environment has a lax.cond on the traced field "
-            f"{', '.join(sorted(found))}: in a batch both branches run; mark it static, or decide by t",
+            f"{', '.join(sorted(found))}: in a batch both branches run; make the field static, or let the "
+            "condition depend on t alone",
             stacklevel=2,
         )
 

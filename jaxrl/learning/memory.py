@@ -83,7 +83,7 @@ def unroll(
         outputs, memory = step(memory, *inputs)
         return select(done, jax.tree.map(jnp.zeros_like, memory), memory), outputs
 
-    # Of the first two axes, one belongs to the steps and the other one, 1 - axis, to the sequences.
+    # Of the first two axes, `axis` is time and 1 - axis the sequence.
     along = jax.vmap(lambda *args: lax.scan(one, *args), in_axes=(0, 1 - axis), out_axes=(0, 1 - axis))
     memory, outputs = along(memory, (done, inputs))
     return outputs, memory

@@ -46,7 +46,7 @@ class MLP(Network):
 class GRU(Network):
     """A gated recurrent unit (Cho et al. 2014) over the features of another network."""
 
-    units: int = static(64, "numbers that are remembered", low=1)
+    units: int = static(64, "size of the hidden state", low=1)
     torso: Network = component(MLP(hidden=(64,)), "network before the unit")
 
     def module(self, space: Space) -> nn.Module:

@@ -20,7 +20,7 @@ class Moments(struct.PyTreeNode):
 
     @classmethod
     def create(cls, shape: tuple[int, ...]) -> Self:
-        """Before the first array: mean 0 and variance 1, with a weight that the first batch outweighs."""
+        """Before the first array: mean 0 and variance 1, which the first batch replaces."""
         return cls(jnp.zeros(shape), jnp.ones(shape), jnp.float32(1e-4))
 
     def updated(self, batch: Array) -> Self:

@@ -54,9 +54,9 @@ def train(
         over it. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
       evaluate_in: further environments of evaluation by name, with metrics such as `eval_return/<name>`.
-      width: lanes of a batch; the bits of a run depend on it. By default the smallest width with which the
-        largest program has as few batches as memory, and a processor's caches, allow.
-      memory: of one device for its lanes, such as "4GB"; by default 0.9 of a GPU's, half of a processor's.
+      width: lanes of a batch; the bits of a run depend on it. By default it is chosen so that the largest
+        program needs few batches and a batch fits memory and caches.
+      memory: limit per device, such as "4GB"; by default 0.9 of a GPU's, or half of a CPU's by its devices.
       checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
       precision: of matrix products on a GPU, "float32" or "tensorfloat32".

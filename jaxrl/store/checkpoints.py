@@ -56,7 +56,7 @@ class Checkpoints:
     )
 
     def abandon(self) -> None:
-        """Keeps threads that still train from writing. Waits for a write that has begun."""
+        """Forbids further writes, also to threads that still train. Waits for a write that has begun."""
         with self._writing:
             self._abandoned.set()
 

@@ -142,7 +142,7 @@ class Folder(Checkpoints):
         self._begin(manifest | {"status": "running"}, study)
 
     def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
-        """Writes what must exist before training, and first of all the manifest.
+        """Writes the manifest, then all else that training needs.
 
         Removes the unfinished files of processes that were killed.
         """

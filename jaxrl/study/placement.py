@@ -71,7 +71,7 @@ def place_batches(
 def batches_per_mesh(counts: Sequence[int], devices: int) -> int:
     """The number of batches in a group with which all batches are done in the fewest rounds.
 
-    Among equally good numbers the largest, which compiles the least. `counts` holds, for each program and
+    On a tie it is the largest number, because it compiles the least. `counts` holds, for each program and
     iteration reached, the number of batches.
     """
 

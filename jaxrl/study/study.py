@@ -13,7 +13,7 @@ from jaxrl.config import Config
 from jaxrl.errors import InputError, unknown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment, check_contract
-from jaxrl.mdp.spaces import Discrete, Space
+from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple
 from jaxrl.random.generators import DEFAULT, GENERATORS
 from jaxrl.study.seeds import parse_seeds, require_count
 
@@ -213,6 +213,8 @@ def require_same_spaces(what: str, environment: Environment, trained_in: Environ
 
 def _form(space: Space) -> str:
     """A space as text, without the bounds of a Box."""
+    if isinstance(space, Composite):
+        return str(jax.tree.map(_form, space.parts, is_leaf=is_simple))
     if isinstance(space, Discrete):
         return f"Discrete({space.n})"
     return f"Box{tuple(space.shape)} of {np.dtype(space.dtype)}"

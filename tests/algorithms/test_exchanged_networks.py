@@ -13,7 +13,7 @@ from envs import CartPole, Pendulum
 from jaxrl import InputError
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
 from jaxrl.config import static, traced
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import Network, features
 
 # Each learner with an environment and the number of networks that its state holds, targets among them.
@@ -60,7 +60,7 @@ def without_optimiser(state):
 def test_a_network_of_ones_own_takes_the_place_of_every_torso(name):
     algorithm, env, networks = LEARNERS[name]
     own = algorithm.with_values(network=Sines(), **{"network.units": 7})
-    state, _ = check_algorithm(own, env)
+    state, _ = trace_algorithm(own, env)
     shapes = kernels(without_optimiser(state))
     torsos = [shape for path, shape in shapes.items() if "torso" in path]
     assert len(torsos) == networks

@@ -8,7 +8,7 @@ from envs import Pendulum
 from jaxrl import registry
 from jaxrl.algorithms import QLearning
 from jaxrl.errors import InputError
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.check import trace_algorithm
 from jaxrl.mdp.spaces import Box
 from jaxrl.study.study import make_study
 
@@ -69,7 +69,7 @@ def test_every_pair_is_traced_or_refused(learner, name):
             algorithm.validate_for(env)
         return
     algorithm.validate_for(env)
-    state, _ = check_algorithm(algorithm, env)
+    state, _ = trace_algorithm(algorithm, env)
     assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state))
 
 

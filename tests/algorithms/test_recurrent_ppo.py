@@ -9,7 +9,7 @@ from jax import lax, random
 from envs import CartPole, Pendulum
 from jaxrl import InputError, registry, train
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU, MLP
 from jaxrl.random.generators import DEFAULT, GENERATORS
 from jaxrl.run.reproduce import replay
@@ -147,7 +147,7 @@ def test_bits_are_independent_of_lane_and_neighbours():
 def test_the_contract_holds(name):
     env, learner = registry.environment(name), PPO(network=GRU())
     learner.validate_for(env)
-    state, _ = check_algorithm(learner, env)
+    state, _ = trace_algorithm(learner, env)
     memory = jax.tree.leaves(state.episodes.memory)
     assert [leaf.shape for leaf in memory] == [(4, 64)]
 

@@ -8,9 +8,10 @@ import pytest
 from flax import struct
 from jax import Array, lax
 
+from envs import CartPole
 from jaxrl import InputError
 from jaxrl.algorithm import Algorithm, check_algorithm, static, traced
-from jaxrl.algorithms import DQN
+from jaxrl.algorithms import DQN, PPO, SAC
 from jaxrl.config import Config
 from jaxrl.learning.updates import updates_if
 from jaxrl.mdp.environment import Environment
@@ -287,7 +288,7 @@ def test_a_branch_by_a_traced_field_is_warned_of(by, inside):
         pytest.skip("jax 0.11 does not tell the constants of a scan from its carry")
     sentence = (
         f"Deciding.step or its environment has a lax.cond on the traced field {by}: "
-        "in a batch both branches run; mark it static, or decide by t"
+        "in a batch both branches run; make the field static, or let the condition depend on t alone"
     )
     with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$"):
         check_algorithm(Deciding(by=by, inside=inside), Corridor())
@@ -325,3 +326,31 @@ def test_nothing_is_computed():
     check_algorithm(broken(step=step), Corridor())
     jax.effects_barrier()
     assert called == []
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_an_action_that_the_space_does_not_have_is_found_in_a_trial(explore):
+    """Tracing sees its type alone."""
+
+    class Astray(Learner):
+        def act(self, env, state, memory, obs, key, explore_now):
+            return jnp.where(explore_now == explore, 7, 1), memory
+
+    with pytest.raises(
+        InputError, match=f"Astray.act with explore={explore} gave the action 7, which Corridor"
+    ):
+        check_algorithm(Astray(), Corridor())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "environment", "sentence"),
+    [
+        (SAC(), CartPole(), "SAC needs"),
+        (PPO, CartPole(), "check_algorithm needs an instance of Algorithm, got <class"),
+        (PPO(), CartPole, "check_algorithm needs an instance of Environment, got <class"),
+        (PPO(clip=-1.0), CartPole(), "clip must be at least 0, got -1.0"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(algorithm, environment, sentence):
+    with pytest.raises(InputError, match=sentence):
+        check_algorithm(algorithm, environment)
