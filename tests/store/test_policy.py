@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from envs import CartPole, GridWorld
+from envs.adapters.to_gymnasium import ToGymnasium
 from jaxrl import InputError
 from jaxrl.algorithms import DQN, QLearning
 from jaxrl.learning.networks import MLP
@@ -93,6 +94,16 @@ def test_a_policy_remembers_from_call_to_call():
     actions, memory = policy.predict([0, 0], memory, episode_start=[False, True])
     assert actions.tolist() == [2, 0]
     assert policy.predict([0, 0], memory)[0].tolist() == [3, 1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_stable_baselines_evaluates_it():
+    """Its function needs `predict` alone; it passes the memory on and says where episodes begin."""
+    evaluate_policy = pytest.importorskip("stable_baselines3.common.evaluation").evaluate_policy
+    world = GridWorld(size=2)  # Counting goes up, right and down, and forgets where an episode begins
+    policy = fresh(Counting(), world)
+    _, lengths = evaluate_policy(policy, ToGymnasium(world), 3, return_episode_rewards=True, warn=False)
+    assert lengths == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
