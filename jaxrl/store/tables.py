@@ -72,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
-    """Reads a table whose file has the `expected` hash. Raises InputError, to which the caller adds a remedy."""
+    """Reads a table whose file has the `expected` hash. Raises InputError without a remedy."""
     with reading(path, expected):
         return pd.read_parquet(path)
 

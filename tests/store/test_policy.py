@@ -100,10 +100,10 @@ def test_a_policy_remembers_from_call_to_call():
 def test_stable_baselines_evaluates_it():
     """Its function needs `predict` alone; it passes the memory on and says where episodes begin."""
     evaluate_policy = pytest.importorskip("stable_baselines3.common.evaluation").evaluate_policy
-    world = GridWorld(size=2)  # Counting goes up, right and down, and forgets where an episode begins
+    world = GridWorld(size=2)  # Counting goes up, down, left and right, and forgets where an episode begins
     policy = fresh(Counting(), world)
     _, lengths = evaluate_policy(policy, ToGymnasium(world), 3, return_episode_rewards=True, warn=False)
-    assert lengths == [3, 3, 3]
+    assert lengths == [4, 4, 4]
 
 
 @pytest.mark.parametrize(
