@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxrl.errors import InputError, unknown
-from jaxrl.fields import DTYPES, check_value, kind_of, redefined
+from jaxrl.fields import DTYPES, check_value, kind_of, plain, redefined
 from jaxrl.fields import Shared as Shared
 from jaxrl.fields import component as component
 from jaxrl.fields import shared as shared
@@ -53,6 +53,8 @@ class Config:
         jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
 
     def __post_init__(self) -> None:
+        for name in (*names_of(type(self), "traced"), *names_of(type(self), "static")):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         for name in names_of(type(self), "shared"):
             value = getattr(self, name)
             tracing = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
@@ -107,7 +109,7 @@ class Config:
 
         A component is followed by its own fields.
         """
-        return {name: _plain(value) for name, _, value in _all_fields(self)}
+        return {name: value for name, _, value in _all_fields(self)}
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
@@ -205,13 +207,6 @@ def _all_fields(config: Config) -> Iterator[tuple[str, dataclasses.Field, Any]]:
         if isinstance(value, Config):
             for name, inner, held in _all_fields(value):
                 yield f"{field.name}.{name}", inner, held
-
-
-def _plain(value: Any) -> Any:
-    """A value whose numpy numbers, also those in tuples, become Python numbers."""
-    if isinstance(value, tuple):
-        return tuple(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def names_of(cls: type, kind: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.errors import InputError, unknown
+from jaxrl.text import whole_number
 
 DTYPES = {float: np.float32, int: np.int32, bool: np.bool_}
 ACCEPTED = {float: (float, int, np.floating, np.integer), int: (int, np.integer), bool: (bool, np.bool_)}
@@ -184,6 +185,18 @@ def shown(value: Any) -> str:
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def plain(value: Any) -> Any:
+    """A value whose numpy numbers, also those in tuples, become Python numbers.
+
+    A float32 becomes the shortest number that rounds to it: 0.1, not 0.10000000149011612.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, np.float32 | np.float16):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def described_type(kind: Any) -> str:
     """A field's type in words."""
     if typing.get_origin(kind) is tuple:
@@ -219,7 +232,7 @@ def _parse_scalar(kind: type, text: str) -> Any:
         if text.lower() not in ("true", "false"):
             raise ValueError
         return text.lower() == "true"
-    return kind(text)
+    return whole_number(text) if kind is int else kind(text)
 
 
 def _described_range(low: float, high: float) -> str:

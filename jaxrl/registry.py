@@ -23,6 +23,7 @@ from jaxrl.errors import InputError, unknown
 from jaxrl.fields import Shared, nested, parse_value, shown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
+from jaxrl.text import rounded
 
 
 @functools.cache
@@ -129,7 +130,11 @@ def label_of(config: Config) -> str:
     name = name_of(config)
     registered = {**components(), **algorithms(), **environments()}.get(name)
     usual = {} if registered is None else plain_parameters(registered)
-    changed = {field: value for field, value in plain_parameters(config).items() if usual.get(field) != value}
+    changed = {
+        field: rounded(value) if isinstance(value, float) else value
+        for field, value in plain_parameters(config).items()
+        if usual.get(field) != value
+    }
     return " ".join([name, *(f"{field}={shown(value)}" for field, value in changed.items())])
 
 

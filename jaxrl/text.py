@@ -3,10 +3,11 @@
 import hashlib
 import math
 import re
+import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
-LONGEST = 80  # characters of a `file_name`
+LONGEST = 80  # bytes of a `file_name`
 
 
 def number(value: float) -> str:
@@ -21,6 +22,15 @@ def number(value: float) -> str:
     if abs(value) >= 1e6:
         return f"{value / 1e6:.2f} M"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def rounded(value: float) -> float:
+    """A number without the last bits that float64's rounding leaves: 0.3 for 0.1 + 0.2.
+
+    A number that has no such short neighbour, such as 1/3, stays as it is.
+    """
+    short = float(f"{value:.12g}")
+    return short if math.isclose(short, value, rel_tol=1e-15) else value
 
 
 def bounds(low: float, high: float) -> str:
@@ -78,17 +88,38 @@ def wrapped(name: str, newline: str, width: int = 20) -> str:
     return newline.join(textwrap.wrap(" ".join(words), width, break_on_hyphens=False))
 
 
-def file_name(label: str) -> str:
-    """A label as a part of a file name, of at most LONGEST characters.
+def file_name(label: str, also: str = "") -> str:
+    """A label as a part of a file name, of at most LONGEST bytes.
 
-    Characters other than letters, digits and "_.=+-" are replaced by "-". A longer name is cut and ends in a
-    hash of the label.
+    Characters other than letters, digits, "_.=+-" and those in `also` are replaced by "-". A longer name is
+    cut and ends in a hash of the label.
     """
-    name = re.sub(r"[^\w.=+-]+", "-", label).strip("-")
-    if len(name) <= LONGEST:
+    name = re.sub(rf"[^\w.=+{re.escape(also)}-]+", "-", label).strip("-")
+    if len(name.encode()) <= LONGEST:
         return name
     ending = hashlib.sha256(label.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST - 9]}-{ending}"
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{ending}"
+
+
+def command(*words: object) -> str:
+    """A command of this program as a shell takes it, with quotes around a path that needs them."""
+    return shlex.join(["jaxrl", *map(str, words)])
+
+
+def parts(text: str) -> list[str]:
+    """The parts of a text such as "a,b" or "a, b"."""
+    return [part.strip() for part in text.split(",")]
+
+
+def whole_number(text: str) -> int:
+    """The integer in a text such as "10000", "10_000" or "1e4". Raises ValueError for anything else."""
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)
+        if not value.is_integer():
+            raise
+        return int(value)
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], width: int | None = None) -> None:

@@ -158,6 +158,8 @@ def test_parameters_are_in_order_of_definition():
         ("rate", "1", 1.0),
         ("offset", "-1e-3", -1e-3),
         ("count", "12", 12),
+        ("count", "1e1", 10),
+        ("size", "0_5", 5),
         ("noisy", "true", True),
         ("noisy", "False", False),
         ("size", "5", 5),
@@ -180,6 +182,7 @@ def test_parse(field, text, value):
     [
         ("rate", "high", "Settings.rate must be a number, got 'high'"),
         ("rate", "", "Settings.rate must be a number, got ''"),
+        ("count", "inf", "Settings.count must be an integer, got 'inf'"),
         ("count", "1.5", "Settings.count must be an integer, got '1.5'"),
         ("noisy", "1", "Settings.noisy must be true or false, got '1'"),
         ("noisy", "yes", "Settings.noisy must be true or false, got 'yes'"),
@@ -473,3 +476,16 @@ def test_plain_values_give_the_config_back():
     ppo = PPO(network=MLP(hidden=(8,), activation="relu"), num_envs=2)
     assert registry.configured(PPO(), registry.plain_parameters(ppo), {}) == ppo
     assert registry.label_of(ppo) == "ppo num_envs=2 network.hidden=8 network.activation=relu"
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    """Also those of 32 bits, with the shortest text that gives the same bits."""
+    config = Settings(rate=np.float32(0.1), size=np.int64(3), layers=(np.int32(4), np.int8(5)))
+    assert config == Settings(rate=0.1, size=3, layers=(4, 5))
+    assert type(config.size) is int
+    assert registry.label_of(PPO(clip=np.float32(0.3))) == "ppo clip=0.3"
+
+
+def test_labels_have_no_digits_that_rounding_left():
+    assert registry.label_of(PPO(clip=0.1 + 0.2)) == "ppo clip=0.3"
+    assert registry.label_of(PPO(clip=1 / 3)) == f"ppo clip={1 / 3}"

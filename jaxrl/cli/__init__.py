@@ -1,3 +1,8 @@
-from jaxrl.cli.commands import main
+from jaxrl.cli.starting import ended_by_interrupts
 
-__all__ = ["main"]
+
+def main() -> None:
+    """The command `jaxrl`, with the arguments of this process."""
+    with ended_by_interrupts():
+        from jaxrl.cli import commands
+    commands.main()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.errors import InputError
+from jaxrl.text import parts
 
 if TYPE_CHECKING:
     from jaxrl.config import Config
@@ -20,7 +21,7 @@ def effects(text: str | None) -> float | dict[str, float] | None:
     try:
         if "=" not in text:
             return float(text)
-        return {name: float(value) for name, _, value in (part.rpartition("=") for part in text.split(","))}
+        return {name: float(value) for name, _, value in (part.rpartition("=") for part in parts(text))}
     except ValueError:
         raise InputError(
             f"smallest_effect must be a number or environment=number,..., got {text!r}"
@@ -29,7 +30,7 @@ def effects(text: str | None) -> float | dict[str, float] | None:
 
 def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
     """The registered configs with the names "a,b". Raises InputError for an unknown name."""
-    return [look_up(name) for name in names.split(",")]
+    return [look_up(name) for name in parts(names)]
 
 
 def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) -> list[Any]:
@@ -42,7 +43,7 @@ def grids(configs: Sequence["Config"], option: str, assignments: Sequence[str]) 
         name, texts = _split(option, assignment)
         if name in values:
             raise InputError(f"{option} {name} was given twice; join the values by commas")
-        values[name] = texts.split(",")
+        values[name] = parts(texts)
     combinations = [dict(zip(values, texts, strict=True)) for texts in itertools.product(*values.values())]
     return [_parsed(config, texts) for config in configs for texts in combinations]
 
@@ -61,13 +62,13 @@ def evaluations(environments: Sequence["Config"], options: Sequence[str]) -> dic
             raise InputError(f"--evaluate-in needs name:field=value,field=value,..., got {option!r}")
         if name in named:
             raise InputError(f"--evaluate-in {name} was given twice")
-        pairs = (_split("--evaluate-in", assignment) for assignment in assignments.split(","))
+        pairs = (_split("--evaluate-in", assignment) for assignment in parts(assignments))
         named[name] = _parsed(environments[0], dict(pairs))
     return named
 
 
 def _split(option: str, assignment: str) -> tuple[str, str]:
-    name, equals, text = assignment.partition("=")
+    name, equals, text = (part.strip() for part in assignment.partition("="))
     if not (name and equals and text):
         raise InputError(f"{option} needs field=value or field=value,value,..., got {assignment!r}")
     return name, text

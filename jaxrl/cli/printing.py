@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.errors import InputError
-from jaxrl.text import counted, estimate, number, print_table, with_failed
+from jaxrl.text import command, counted, estimate, number, parts, print_table, with_failed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def print_fields(names: Sequence[str]) -> None:
     chosen = [
         (name, option, find(name))
         for joined, (option, find) in zip(names[:2], finders, strict=False)
-        for name in joined.split(",")
+        for name in parts(joined)
     ]
     for name, option, config in chosen:
         print(f"{name}: {_summary(config)}\n\n{config.__doc__}\n")
@@ -71,8 +71,8 @@ def print_summary(results: "Results") -> None:
     from jaxrl.statistics.intervals import RESAMPLING_SEED
 
     plan = results.manifest["plan"]
-    parts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
-    print(f"{', '.join(counted(*part) for part in parts)} of width {plan['width']}\n")
+    counts = [(len(results.runs), "run"), (plan["programs"], "program"), (plan["batches"], "batch")]
+    print(f"{', '.join(counted(*each) for each in counts)} of width {plan['width']}\n")
     scores = final_scores(results.runs, results.curves)
     described = describe(scores, np.random.default_rng(RESAMPLING_SEED))
     for environment, settings in described.groupby("environment", sort=False):
@@ -83,7 +83,7 @@ def print_summary(results: "Results") -> None:
         print_table((str(environment), "runs", "final mean [95 %]", "solved [95 %]"), rows)
         speed = throughput(results, scores[scores["environment"] == environment])
         print(f"{number(speed)} training steps/s\n")
-    print(f"{results.path} holds manifest, tables and final states; next: jaxrl report {results.path}")
+    print(f"{results.path} holds manifest, tables and final states; next: {command('report', results.path)}")
 
 
 def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None) -> None:

@@ -6,8 +6,8 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 from collections.abc import Sequence
 
 from jaxrl.cli import arguments as arg
-from jaxrl.cli import training
 from jaxrl.cli.printing import print_evaluation
+from jaxrl.cli.starting import prepare
 from jaxrl.errors import InputError
 
 
@@ -29,7 +29,7 @@ def evaluate(
             if not given.
         env (FIELD=VALUE,...): a field of the environment; several values make several environments.
         episodes (INT): episodes of each run in each environment.
-        runs (N or A:B): the runs 0 to N - 1, or A to B - 1; all if not given.
+        runs (N, A:B or A,B,C): the runs 0 to N - 1, A to B - 1, or those listed; all if not given.
         explore: acts as at the end of training, not greedily.
         out (FILE): a CSV file with a row for each run and environment.
     """
@@ -37,7 +37,7 @@ def evaluate(
     from jaxrl.store.results import load
     from jaxrl.study.seeds import parse_seeds
 
-    training.prepare()
+    prepare()
     results = load(folder)
     trained_in = results.study.environments
     bases = trained_in if environment is None else arg.named(environment, registry.environment)

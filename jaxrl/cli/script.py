@@ -10,7 +10,7 @@ QUICK_SHARE = 20  # --quick divides the steps by this
 # What they mean: a part of the text that `jaxrl.cli.usage.run` takes.
 OPTIONS = """
 Args:
-    seeds (N or A:B): seeds of each study, a count or a range
+    seeds (N, A:B or A,B,C): seeds of each study: a count, a range or a list
     steps (INT): environment steps of each run
     out (FOLDER): the folder of the results
     json (FILE): where to write the table and the numbers behind it

@@ -4,7 +4,6 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 """
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.printing import print_outcomes, print_plan, print_summary
+from jaxrl.cli.starting import prepare
 from jaxrl.errors import InputError
+from jaxrl.text import file_name
 
 if TYPE_CHECKING:
     from jaxrl.store.results import Results
@@ -43,7 +44,7 @@ def train(
     Args:
         algorithm: a name from `jaxrl list`, or several joined by commas.
         environment: a name from `jaxrl list`, or several joined by commas.
-        seeds (N or A:B): a count (128 is 0 to 127) or a range (100:200).
+        seeds (N, A:B or A,B,C): a count (128 is 0 to 127), a range (100:200) or a list (3,5,8).
         steps (INT): environment steps of each run.
         set (FIELD=VALUE,...): a field of the algorithm, several values for a grid; '/' joins a tuple's parts.
         env (FIELD=VALUE,...): the same for a field of the environment.
@@ -60,7 +61,7 @@ def train(
         dry_run: prints the plan and trains nothing.
     """
     from jaxrl import registry
-    from jaxrl import train as run
+    from jaxrl.run.train import train as run
 
     prepare()
     environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
@@ -72,7 +73,7 @@ def train(
         "evaluation_episodes": evaluation_episodes,
     }
     study |= {"seeds": seeds, "steps": steps, "prng": prng, "precision": precision}
-    folder = out or f"runs/{re.sub('[:/]', '-', f'{algorithm}-{environment}')}"
+    folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"
     if dry_run:
         print_plan(study, width, memory)
     else:
@@ -93,15 +94,15 @@ def resume(
 
     Args:
         folder: the results folder.
-        extend_seeds (N or A:B): further seeds to train: a range, or a count of seeds after the largest one.
-            The existing runs stay as they are.
+        extend_seeds (N, A:B or A,B,C): further seeds to train, as for train; a count is that number of seeds
+            after the largest one. The existing runs stay as they are.
         extend_steps (INT): a larger budget of environment steps, up to which all runs are trained.
         rerun (BATCH): the index of a batch to train again from its start, or all.
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
     """
-    from jaxrl import resume as run
+    from jaxrl.run.train import resume as run
 
     prepare()
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
@@ -157,8 +158,8 @@ def select(
         folder: a results folder of several settings.
         metric (NAME): the score of a run: auc (area under the evaluations), training (mean return of training
             episodes), or the last value of any recorded metric. Greater is better.
-        seeds (N or A:B): the fresh seeds: a range, or a count of seeds after the largest one; as many as
-            before if not given.
+        seeds (N, A:B or A,B,C): the fresh seeds, as for train; a count is that number of seeds after the
+            largest one; as many as before if not given.
         out (FOLDER): a folder for the results folders of all environments; selected-<metric> in the results
             folder if not given.
     """
@@ -188,12 +189,3 @@ def _train(
         callbacks = [callback] if callback else []
         results = function(**options, checkpoint_every=checkpoint_every, callbacks=callbacks)
     print_summary(results)
-
-
-def prepare() -> None:
-    """Prepares jax for a command that compiles: its cache, and one device per core of a processor."""
-    from jaxrl.compiled.compilation_cache import enable_compilation_cache
-    from jaxrl.compiled.cores import use_all_cores
-
-    enable_compilation_cache()
-    use_all_cores()

@@ -2,19 +2,25 @@
 
 import argparse
 import contextlib
+import errno
 import functools
 import inspect
+import io
 import os
 import re
+import signal
 import sys
 import textwrap
+import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from jaxrl.errors import InputError, unknown
+from jaxrl.text import whole_number
 
 HELP = {"-h", "--help"}
+TRACEBACK = "--traceback"
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,32 +50,57 @@ def run(
 
     `prog` is the name of the program, with which every message begins. `text` is as in `parse`.
     """
-    with errors_in_one_sentence(prog):
-        positional, options = parse(function, prog, sys.argv[1:] if arguments is None else arguments, text)
+    words, with_traceback = without_traceback(sys.argv[1:] if arguments is None else arguments)
+    with errors_in_one_sentence(prog, with_traceback):
+        positional, options = parse(function, prog, words, text)
         function(*positional, **options)
 
 
+def without_traceback(words: Sequence[str]) -> tuple[list[str], bool]:
+    """A command line without --traceback, and whether it had it."""
+    return [word for word in words if word != TRACEBACK], TRACEBACK in words
+
+
 @contextlib.contextmanager
-def errors_in_one_sentence(prog: str) -> Iterator[None]:
+def errors_in_one_sentence(prog: str, with_traceback: bool = False) -> Iterator[None]:
     """Ends the process as a command should.
 
-    Bad input is printed as one sentence and ends it with exit code 2. A reader that closes the pipe, such as
-    `| head`, ends it silently with exit code 1. An interrupt ends it with exit code 130.
+    Bad input is printed as one sentence, if wanted after the traceback, and ends it with exit code 2, and so
+    does a full disk. A reader that closes the pipe, such as `| head`, ends it silently with exit code 1. A
+    signal ends it with 128 plus the signal's number, 130 for Ctrl-C. A character that the terminal cannot
+    show is printed as its code.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             yield
         finally:
             print(end="", flush=True)  # otherwise Python complains about the closed pipe when it exits
     except InputError as error:
+        if with_traceback:
+            error.__suppress_context__ = False
+            traceback.print_exception(error)
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is still in the buffer
+        _drop_output()
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"{prog}: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"{prog}: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
-        os._exit(130)  # at once, since a thread may still be in the middle of a compiled chunk
+        # At once, since a thread may still be in the middle of a compiled chunk.
+        os._exit(128 + getattr(interrupt, "signal", signal.SIGINT))
+
+
+def _drop_output() -> None:
+    """Sends what is still in the buffer of the standard output, and all that follows, to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(
@@ -132,7 +163,7 @@ def _added(
 
 def _value(kind: Callable[[str], Any], text: str) -> Any:
     try:
-        return kind(text)
+        return whole_number(text) if kind is int else kind(text)
     except ValueError:
         expected = "an integer" if kind is int else "a number"
         raise argparse.ArgumentTypeError(f"{expected} is expected, got {text!r}") from None

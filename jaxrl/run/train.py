@@ -36,7 +36,7 @@ def train(
     evaluation_episodes: int = 10,
     evaluate_in: Mapping[str, Environment] | None = None,
     width: int | None = None,
-    memory: str | None = None,
+    memory: str | float | None = None,
     checkpoint_every: float | None = None,
     prng: str = DEFAULT,
     precision: str = PRECISIONS[0],

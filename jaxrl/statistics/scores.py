@@ -138,8 +138,11 @@ def _score_table(runs: pd.DataFrame, scores: pd.Series) -> pd.DataFrame:
 
 
 def _short(value: Any) -> str:
-    """A value as text: a float in six significant digits if they are exact, otherwise in all digits."""
+    """A value as text: a float in six significant digits if they are exact, otherwise in all that matter."""
     if not isinstance(value, float):
         return str(value)
-    short = f"{value:g}"
-    return short if np.isnan(value) or float(short) == value else repr(float(value))
+    short, almost = f"{value:g}", float(f"{value:.12g}")
+    exact = (
+        almost if np.isclose(almost, value, rtol=1e-15, atol=0) else float(value)
+    )  # not 0.1 + 0.2's rounding
+    return short if np.isnan(value) or float(short) == exact else repr(exact)

@@ -136,7 +136,7 @@ class Study:
         Raises InputError for a seed that it has already, or a budget that gives no further iteration.
         """
         if steps is not None:
-            require_count("steps", steps)
+            steps = require_count("steps", steps)
         shared = {seed for known in (self.seeds, *self.more_seeds) for seed in known} & {*seeds}
         if shared:
             raise InputError(f"the study has seed {min(shared)} already; extend it by new seeds")

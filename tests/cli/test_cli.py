@@ -11,7 +11,7 @@ import pytest
 
 from jaxrl import load, registry
 from jaxrl.algorithms import QLearning
-from jaxrl.cli import training
+from jaxrl.cli import reading, training
 from jaxrl.cli.commands import main
 from jaxrl.config import Config, meanings
 from jaxrl.fields import shown
@@ -24,7 +24,8 @@ SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluat
 @pytest.fixture(autouse=True)
 def nothing_prepared(monkeypatch):
     """It would stay so for the tests that follow in this process."""
-    monkeypatch.setattr(training, "prepare", lambda: None)
+    for module in (reading, training):
+        monkeypatch.setattr(module, "prepare", lambda: None)
 
 
 def test_list_names_everything(capsys):
@@ -85,6 +86,31 @@ def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
     plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 828 B, 2,400 environment steps\n"
     assert re.fullmatch(plan, capsys.readouterr().out)
     assert not list(tmp_path.iterdir())
+
+
+def test_lists_may_have_blanks_after_their_commas(capsys):
+    names = ["train", "q_learning, q_learning", "FrozenLake-v1, GridWorld-v0", *SMALL]
+    with pytest.raises(SystemExit):
+        main([*names, "--dry-run"])
+    assert "the study has the algorithm QLearning" in capsys.readouterr().err
+    names[1] = "q_learning"
+    main([*names, "--set", "learning_rate = 0.1, 0.5", "--dry-run"])
+    assert capsys.readouterr().out.startswith("8 runs, 2 programs, ")
+
+
+def test_the_default_folder_has_a_name_of_bounded_length(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxrl.text.LONGEST", 30)
+    main(["train", "q_learning", "FrozenLake-v1, GridWorld-v0", *SMALL])
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert len(folder.name) == 30
+    assert f"jaxrl report runs/{folder.name}" in capsys.readouterr().out
+
+
+def test_commands_to_copy_quote_a_path_with_blanks(tmp_path, capsys):
+    out = tmp_path / "my lake"
+    main([*LAKE, *SMALL, "--out", str(out)])
+    assert f"next: jaxrl report '{out}'\n" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,10 @@ def exit_code(arguments):
         ([], "the following arguments are required: COMMAND; see jaxrl --help"),
         (["trian"], "unknown command 'trian': did you mean 'train'? known are compare, "),
         (["bench"], "unknown command 'bench': known are compare, "),
-        (["--versoin"], "unknown option '--versoin': did you mean '--version'? known are --help, --version"),
+        (
+            ["--versoin"],
+            "unknown option '--versoin': did you mean '--version'? known are --help, --traceback, --version",
+        ),
         (["train"], "the following arguments are required: ALGORITHM, ENVIRONMENT, --seeds, --steps; see "),
         (
             ["train", "ppo", *COUNTS],
@@ -82,6 +86,22 @@ def test_options_stand_anywhere_and_take_their_value_in_either_form(arguments, m
     monkeypatch.setitem(COMMANDS, "train", spy(train, called))
     main(arguments)
     assert called[0].items() >= {"algorithm": "ppo", "environment": "CartPole-v1", "seeds": "2"}.items()
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["--steps", "1e4"], {"steps": 10_000}),
+        (["--steps", "10_000"], {"steps": 10_000}),
+        (["--steps", "6e2", "--evaluate-every", "1e1"], {"steps": 600, "evaluate_every": 10}),
+    ],
+    ids=" ".join,
+)
+def test_whole_numbers_have_several_forms(words, values, monkeypatch):
+    called = []
+    monkeypatch.setitem(COMMANDS, "train", spy(train, called))
+    main([*TRAIN, "--seeds", "2", *words])
+    assert called[0].items() >= values.items()
 
 
 def spy(function, called):
@@ -185,6 +205,83 @@ def test_the_help_of_a_function_is_its_docstring_or_another_text(monkeypatch, ca
 def test_an_error_of_the_program_is_not_hidden():
     with pytest.raises(ValueError, match="a bug"), errors_in_one_sentence("program"):
         raise ValueError("a bug")
+
+
+def test_the_traceback_is_shown_on_request(capsys):
+    assert exit_code(["report", "/nowhere", "--traceback"]) == 2
+    error = capsys.readouterr().err
+    assert "in find_studies" in error
+    assert error.endswith(
+        "jaxrl: /nowhere holds no study: neither it nor a folder in it has a manifest.json\n"
+    )
+
+
+def started(arguments, stdout=subprocess.PIPE, **variables):
+    """A finished process of the command, with these environment variables."""
+    command = [sys.executable, "-m", "jaxrl", *arguments]
+    variables = {**os.environ, **variables}
+    return subprocess.run(
+        command, env=variables, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "sentence"),
+    [
+        (
+            [*TRAIN, *COUNTS, "--dry-run"],
+            {"JAX_PLATFORMS": "bogus"},
+            "jaxrl: jax cannot start its devices with JAX_PLATFORMS='bogus': Unable to initialize backend 'bogus'",
+        ),
+        (
+            ["list"],
+            {"JAX_NUM_CPU_DEVICES": "abc"},
+            'jaxrl: jax refuses an environment variable (Invalid value "abc" for JAX flag jax_num_cpu_devices)',
+        ),
+        (
+            ["train", "ppo", "--help"],
+            {"JAX_ENABLE_X64": "maybe"},
+            "jaxrl: jax refuses an environment variable (invalid truth value 'maybe'",
+        ),
+    ],
+)
+def test_settings_that_jax_refuses_are_one_sentence(arguments, variables, sentence):
+    done = started(arguments, **variables)
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+def test_characters_that_a_terminal_lacks_are_shown_as_codes():
+    done = started(["train", "ppo", "--help"], PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03b3, discount" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]], ids=" ".join)
+def test_a_full_disk_is_one_sentence(arguments):
+    with open("/dev/full", "w") as full:
+        done = started(arguments, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr == "jaxrl: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("module", ["jaxrl.cli.usage", "numpy", "jax", "pandas"])
+def test_an_interrupt_during_the_imports_ends_the_process_silently(module):
+    """numpy would turn it into an ImportError."""
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting)\n"
+        "sys.argv[1:] = ['list']\n"
+        "from jaxrl.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def with_closed_pipe(arguments):

@@ -88,6 +88,11 @@ def test_labels_name_the_fields_that_vary():
     assert list(table.environment) == [f"CartPole-v1 pole_length={x}" for x in (0.5, 0.5, 1, 0.5)]
 
 
+def test_labels_have_no_digits_that_rounding_left():
+    runs = runs_table(["complete", "complete"], clip=[0.1 + 0.2, 1 / 3])
+    assert list(label_settings(runs).setting) == ["ppo clip=0.3", f"ppo clip={1 / 3}"]
+
+
 def test_the_columns_of_failures_are_not_hyper_parameters():
     runs = runs_table(
         ["complete", "failed"],

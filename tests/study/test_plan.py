@@ -1,3 +1,4 @@
+import math
 import re
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_byte
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
 from jaxrl.learning.networks import MLP
 from jaxrl.study.plan import make_batches, make_plan
-from jaxrl.study.seeds import parse_seeds
+from jaxrl.study.seeds import parse_seeds, require_count
 from jaxrl.study.study import Chunk, Study, make_study, require_same_spaces
 from tests.learners import Cloning, Paying
 
@@ -150,6 +151,11 @@ def test_memory_of_states_is_that_of_the_arrays():
         (range(2, 4), (2, 3)),
         ([9, 1], (9, 1)),
         (np.array([2, 4]), (2, 4)),
+        (np.int64(2), (0, 1)),
+        ("3,5,8", (3, 5, 8)),
+        ("5, 3", (5, 3)),
+        ("1e1", tuple(range(10))),
+        ("1_0:12", (10, 11)),
     ],
 )
 def test_seeds(seeds, expected):
@@ -168,6 +174,12 @@ def test_seeds(seeds, expected):
         "a",
         "3:1",
         "1:2:3",
+        "1,",
+        "1,1",
+        "1,a",
+        "1:3,5",
+        "inf",
+        "1.5",
         [],
         [1, 1],
         [-1],
@@ -201,7 +213,7 @@ class Continuous(FrozenLake):
         ({"steps": 10**10}, "steps must be at most 2147483647, got 10000000000"),
         ({"prng": None}, "unknown prng 'None'"),
         ({"steps": 511}, "one iteration of PPO, 512 steps, got 511"),
-        ({"steps": 1e5}, "steps must be an integer of at least 1, got 100000.0"),
+        ({"steps": 1.5}, "steps must be an integer of at least 1, got 1.5"),
         ({"evaluate_every": 0}, "evaluate_every must be an integer of at least 1, got 0"),
         ({"evaluation_episodes": 0}, "evaluation_episodes must be an integer of at least 1, got 0"),
         ({"prng": "rbg"}, "would depend on its neighbours"),
@@ -424,13 +436,27 @@ def test_what_a_processor_works_on_stays_near_its_caches():
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("4GB", 4 * 10**9), ("500 mb", 5 * 10**8), ("1.5KB", 1500), ("7B", 7)]
+    ("text", "size"),
+    [
+        ("4GB", 4 * 10**9),
+        ("500 mb", 5 * 10**8),
+        ("1.5KB", 1500),
+        ("7B", 7),
+        ("4G", 4 * 10**9),
+        ("1.5GiB", 3 * 2**29),
+        ("2 kib", 2048),
+        (4e9, 4 * 10**9),
+        (np.int64(4096), 4096),
+        (1e17, 10**17),
+    ],
 )
 def test_sizes(text, size):
     assert parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["4", "GB", "-4GB", "4XB", "1.2.3GB", "0GB", ""])
+@pytest.mark.parametrize(
+    "text", ["4", "GB", "-4GB", "4XB", "1.2.3GB", "0GB", "", "4BB", "1E999B", 0, -4e9, math.nan, math.inf]
+)
 def test_bad_sizes(text):
     with pytest.raises(InputError, match="memory must be a size such as 4GB or 500MB, got"):
         parse_bytes(text)
@@ -466,3 +492,15 @@ def test_shared_arrays_count_in_the_memory():
     ):
         make_plan(study, memory=50_000)
     assert make_plan(study, memory=100_000).width == 2
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), 3.0, np.float32(3)])
+def test_counts_may_be_any_whole_number(value):
+    count = require_count("steps", value)
+    assert (type(count), count) == (int, 3)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, math.nan, math.inf, "3", None, [3]])
+def test_bad_counts(value):
+    with pytest.raises(InputError, match="steps must be an integer of at least 1, got"):
+        require_count("steps", value)
