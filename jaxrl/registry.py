@@ -10,6 +10,7 @@ a class of environments with a field `name`, which holds the rest of the name, a
 `from_name(name)`.
 """
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -83,6 +84,40 @@ def component(kind: type[Config], name: str) -> Any:
     if name not in known:
         raise unknown(kind.__name__.lower(), name, known)
     return known[name]
+
+
+def recorded(kind: type[Config], name: str) -> Any:
+    """The config of this name in a results folder, for `configured`: registered or defined by this process.
+
+    The newest class of this name counts. Nothing is imported for a name of another class. Raises InputError
+    if there is none.
+    """
+    try:
+        return component(kind, name)
+    except InputError as error:
+        if ":" in name:
+            raise
+        defined = [each for each in _subclasses(kind) if each.__name__ == name]
+        if not defined:
+            raise InputError(
+                f"{error}; if a script defines {name}, call jaxrl.load or jaxrl.resume in that script, or "
+                "let a package register it"
+            ) from None
+    fields = dataclasses.fields(defined[-1])  # type: ignore[arg-type]
+    return defined[-1](**{each.name: None for each in fields if each.default is dataclasses.MISSING})
+
+
+def unregistered(config: Config) -> list[str]:
+    """The names of those classes, of a config and of its components, that are not registered."""
+    registered = {**components(), **algorithms(), **environments()}
+    known = {*map(type, registered.values()), *adapters().values()}
+    configs = [config, *(value for value in config.parameters().values() if isinstance(value, Config))]
+    return [type(each).__name__ for each in configs if type(each) not in known]
+
+
+def _subclasses(cls: type[Config]) -> list[type[Config]]:
+    """All classes that derive from a class. Those of one class are in the order of their definitions."""
+    return [each for below in cls.__subclasses__() for each in (below, *_subclasses(below))]
 
 
 def parse(config: Config, name: str, text: str) -> Any:
@@ -164,7 +199,7 @@ def configured(config: Config, values: Mapping[str, Any], arrays: Mapping[str, S
         value = values[name]
         kind = field_type(config, name)
         if isinstance(kind, type) and issubclass(kind, Config):
-            value = component(kind, value)
+            value = recorded(kind, value)
         elif kind is Shared:
             if value not in arrays:
                 raise InputError(f"the arrays of {type(config).__name__}.{name}, {value!r}, are missing")

@@ -24,7 +24,7 @@ from jaxrl.store.manifest import spec_of
 from jaxrl.store.results import Results, load
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Run, Study
-from jaxrl.text import file_name
+from jaxrl.text import command, file_name
 
 
 def select(
@@ -158,7 +158,7 @@ def _require_choice(searched: Results, table: pd.DataFrame) -> None:
     if len(single):
         raise InputError(
             f"P(best) needs at least 2 runs of each setting, but {single['setting'].iloc[0]!r} has 1; "
-            f"train more with: jaxrl resume {searched.path} --extend-seeds N"
+            f"train more with: {command('resume', searched.path, '--extend-seeds', 'N')}"
         )
 
 

@@ -76,7 +76,7 @@ def errors_in_one_sentence(prog: str, with_traceback: bool = False) -> Iterator[
         try:
             yield
         finally:
-            print(end="", flush=True)  # otherwise Python complains about the closed pipe when it exits
+            _flush_output()  # otherwise Python complains about the closed pipe when it exits
     except InputError as error:
         if with_traceback:
             error.__suppress_context__ = False
@@ -93,9 +93,19 @@ def errors_in_one_sentence(prog: str, with_traceback: bool = False) -> Iterator[
         print(f"{prog}: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
-        print(f"{prog}: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal is closed
+            print(f"{prog}: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
         # At once, since a thread may still be in the middle of a compiled chunk.
         os._exit(128 + getattr(interrupt, "signal", signal.SIGINT))
+
+
+def _flush_output() -> None:
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        _drop_output()  # the terminal is closed
 
 
 def _drop_output() -> None:

@@ -1,13 +1,10 @@
-"""Callbacks, which get a report after each chunk of training, and the progress bar, which is one."""
+"""Callbacks, which get a report after each chunk of training."""
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxrl.study.study import Run
 
@@ -35,31 +32,3 @@ def all_of(callbacks: Sequence[Callback]) -> Callback:
             return any(answers)
 
     return called
-
-
-@contextlib.contextmanager
-def progress_bar(total: int, done: int) -> Iterator[Callback]:
-    """A bar of steps, steps/s, mean training return and time left. Only a terminal shows it.
-
-    It begins at `done` of the `total` environment steps of all runs.
-    """
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-        TextColumn("{task.fields[rate]:,.0f} steps/s"),
-        TextColumn("return {task.fields[mean_return]:.1f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("training", total=total, completed=done, rate=0.0, mean_return=float("nan"))
-
-        def advance(report: ChunkReport) -> None:
-            progress.update(task, advance=report.advanced * len(report.runs))
-            returns = report.metrics.get("return", np.empty(0))
-            known = returns[np.isfinite(returns)]
-            progress.update(task, rate=progress.tasks[0].speed or 0.0)
-            if known.size:
-                progress.update(task, mean_return=known.mean())
-
-        yield advance

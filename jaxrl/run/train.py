@@ -23,6 +23,7 @@ from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Study, make_study
+from jaxrl.text import command
 
 
 def train(
@@ -177,7 +178,7 @@ def _extended(
     except InputError as error:
         if folder.manifest()["status"] == "complete":
             raise
-        raise InputError(f"{error}, or finish the study as it is: jaxrl resume {folder.path}") from None
+        raise InputError(f"{error}, or finish the study as it is: {command('resume', folder.path)}") from None
 
 
 def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch]:

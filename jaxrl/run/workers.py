@@ -9,10 +9,12 @@ import jax
 from jax.sharding import Mesh
 
 from jaxrl.errors import InputError
-from jaxrl.run.callbacks import Callback, all_of, progress_bar
-from jaxrl.run.interruption import interruptible
+from jaxrl.run.callbacks import Callback, all_of
+from jaxrl.run.interruption import Stopped, interruptible
 from jaxrl.run.loop import train_batches
+from jaxrl.run.progress import progress_shown
 from jaxrl.store.folder import Folder
+from jaxrl.store.remedy import how_to_continue
 from jaxrl.study.batch import Batch
 from jaxrl.study.placement import MeshBatches, place_batches
 from jaxrl.study.plan import Plan
@@ -28,7 +30,7 @@ def train_plan(
 ) -> None:
     """Trains every batch to its end, on all meshes at once, and finishes the study.
 
-    Raises KeyboardInterrupt if it was stopped, by the user or by a callback.
+    Raises Stopped, a KeyboardInterrupt, if a signal or a callback stopped it.
     """
     waiting, failures = queue.SimpleQueue[tuple[Batch, ...]](), list[BaseException]()
 
@@ -48,8 +50,8 @@ def train_plan(
             groups, meshes = place_batches(left, iterations, plan.multi_device)
             for members in groups:
                 waiting.put(members)
-            with progress_bar(plan.steps, _steps_done(plan, left, iterations)) as bar:
-                callback = all_of([bar, *callbacks])
+            with progress_shown(plan.steps, _steps_done(plan, left, iterations)) as shown:
+                callback = all_of([shown, *callbacks])
                 workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
                 for worker in workers:
                     worker.start()
@@ -58,11 +60,11 @@ def train_plan(
                         worker.join(timeout=0.1)
         except KeyboardInterrupt:  # the second one
             folder.abandon()
-            raise KeyboardInterrupt(f"stopped at once; continue with: jaxrl resume {folder.path}") from None
+            raise Stopped(f"stopped at once; {how_to_continue(study, folder.path)}", stop.signal) from None
     if failures:
         raise failures[0]
     if stop.is_set():
-        raise KeyboardInterrupt(f"stopped; continue with: jaxrl resume {folder.path}")
+        raise Stopped(f"stopped; {how_to_continue(study, folder.path)}", stop.signal)
     folder.finish(study, plan.batches)
 
 

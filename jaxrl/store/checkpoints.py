@@ -19,6 +19,7 @@ from jaxrl.store.manifest import KINDS
 from jaxrl.store.states import lane_hashes, read_state, write_state
 from jaxrl.store.tables import write_text
 from jaxrl.study.batch import Batch
+from jaxrl.text import command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Checkpoints:
         first, last = batch.runs[0].id, batch.runs[-1].id
         return InputError(
             f"batch {batch.index} of {self.path} (runs {first} to {last}) is damaged: {what}; "
-            f"train it again with: jaxrl resume {self.path} --rerun {batch.index}"
+            f"train it again with: {command('resume', self.path, '--rerun', batch.index)}"
         )
 
     @contextlib.contextmanager
@@ -155,7 +156,7 @@ class Checkpoints:
                 yield
         except OSError as error:
             under_way = how == "written" and os.path.exists(self.path / "manifest.json")
-            then = f"; once it can be, continue with: jaxrl resume {self.path}" if under_way else ""
+            then = f"; once it can be, continue with: {command('resume', self.path)}" if under_way else ""
             raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from jaxrl.errors import InputError
 from jaxrl.store.checkpoints import Checkpoints
 from jaxrl.store.differences import differing_names
 from jaxrl.store.manifest import FORMAT, TABLES, new_manifest, now, require_whole, spec_of, study_of
+from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.shared import read_shared, write_shared
 from jaxrl.store.tables import file_hash, read_table, runs_table, write_table
 from jaxrl.study.batch import Batch
@@ -34,6 +36,8 @@ from jaxrl.study.plan import Plan
 from jaxrl.study.study import Study
 from jaxrl.version import VERSION
 
+# What a study is made of. A new one needs a folder without these names.
+OURS = {"manifest.json", *TABLES, "shared", "parts", "checkpoints"}
 # Unfinished files, which only the process that holds the lock may write.
 TEMPORARY = ("manifest.json.*.tmp", "*.parquet.*.tmp", "shared/*.tmp", "parts/*.tmp", "checkpoints/*.tmp")
 
@@ -44,12 +48,19 @@ class Folder(Checkpoints):
 
     @property
     def empty(self) -> bool:
-        """Whether the folder holds no study yet."""
+        """Whether the folder holds no study yet. Foreign files, such as a scheduler's log, may be in it.
+
+        Raises InputError for a link to nowhere.
+        """
         with self._using("read"):
             if not self.path.exists():
+                if self.path.is_symlink():
+                    target = os.readlink(self.path)
+                    raise InputError(
+                        f"{self.path} is a link to {target}, which does not exist; make that folder"
+                    )
                 return True
-            left = (path.name for path in self.path.glob("manifest.json.*.tmp"))
-            return self.path.is_dir() and {*os.listdir(self.path)} <= {".lock", *left}
+            return self.path.is_dir() and not OURS & {*os.listdir(self.path)}
 
     def manifest(self) -> dict[str, Any]:
         """The manifest. Raises InputError if this version cannot read it."""
@@ -83,7 +94,7 @@ class Folder(Checkpoints):
         try:
             return read_table(self.path / name, expected)
         except InputError as error:
-            raise InputError(f"{error}; {TABLES[name].format(path=self.path)}") from None
+            raise InputError(f"{error}; {TABLES[name].format(path=shlex.quote(str(self.path)))}") from None
 
     def require_same(self, study: Study, width: int | None) -> None:
         """Raises InputError unless the folder holds the same study, and holds it complete."""
@@ -98,7 +109,7 @@ class Folder(Checkpoints):
         if manifest["status"] != "complete":
             with self.locked():
                 raise InputError(
-                    f"{self.path} holds this study unfinished; continue it with: jaxrl resume {self.path}"
+                    f"{self.path} holds this study unfinished; {how_to_continue(study, self.path)}"
                 )
 
     @contextlib.contextmanager

@@ -3,12 +3,14 @@
 import dataclasses
 import datetime
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jaxrl import registry
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import Algorithm
+from jaxrl.mdp.environment import Environment
 from jaxrl.store.provenance import code_hash, machine
 from jaxrl.study.plan import Plan
 from jaxrl.study.seeds import parse_seeds, require_count
@@ -50,27 +52,27 @@ def _entry(config: Config) -> dict[str, Any]:
 def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study:
     """The study that a manifest describes; `arrays` holds its shared arrays by their hash.
 
-    Raises InputError for a name that is no longer registered, or an entry that is missing or was altered.
+    Raises InputError for a name that is not known here, or an entry that is missing or was altered.
     """
     spec = manifest["study"]
 
-    def configured(entry: Mapping[str, Any], find: Callable[[str], Config]) -> Any:
+    def configured(entry: Mapping[str, Any], kind: type[Config]) -> Any:
         name, values, _ = operator.itemgetter("name", "parameters", "code")(entry)
-        return registry.configured(find(name), values, arrays)
+        return registry.configured(registry.recorded(kind, name), values, arrays)
 
     try:
         check_prng(spec["prng"])
         check_precision(spec["precision"])
         return Study(
-            environments=tuple(configured(e, registry.environment) for e in spec["environments"]),
-            algorithms=tuple(configured(a, registry.algorithm) for a in spec["algorithms"]),
+            environments=tuple(configured(e, Environment) for e in spec["environments"]),
+            algorithms=tuple(configured(a, Algorithm) for a in spec["algorithms"]),
             seeds=parse_seeds(spec["seeds"]),
             steps=require_count("steps", spec["steps"]),
             evaluate_every=require_count("evaluate_every", spec["evaluate_every"]),
             evaluation_episodes=require_count("evaluation_episodes", spec["evaluation_episodes"]),
             prng=spec["prng"],
             precision=spec["precision"],
-            evaluate_in=tuple((e["label"], configured(e, registry.environment)) for e in spec["evaluate_in"]),
+            evaluate_in=tuple((e["label"], configured(e, Environment)) for e in spec["evaluate_in"]),
             more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
             more_steps=tuple(require_count("more_steps", steps) for steps in spec["more_steps"]),
         )

@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -113,8 +113,8 @@ class Policy:
         arrays, described = _read(Path(path))
         shared = nested({name: array for name, array in arrays.items() if name.startswith("shared/")})
         known = {digest: Shared(held) for digest, held in shared.get("shared", {}).items()}
-        algorithm = _configured(described["algorithm"], registry.algorithm, known)
-        environment = _configured(described["environment"], registry.environment, known)
+        algorithm = _configured(described["algorithm"], Algorithm, known)
+        environment = _configured(described["environment"], Environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
         used = _used(algorithm, environment, shapes)
         # A leaf that `act` does not read is replaced by 0.
@@ -169,9 +169,9 @@ def _used(algorithm: Algorithm, environment: Environment, state: State) -> set[s
     return {name for name, var in zip(named_leaves(state), jaxpr.invars, strict=False) if id(var) in read}
 
 
-def _configured(entry: Any, find: Callable[[str], Config], arrays: Mapping[str, Shared]) -> Any:
+def _configured(entry: Any, kind: type[Config], arrays: Mapping[str, Shared]) -> Any:
     try:
-        return registry.configured(find(entry["name"]), entry["parameters"], arrays)
+        return registry.configured(registry.recorded(kind, entry["name"]), entry["parameters"], arrays)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"the file of a policy is damaged: {entry!r} describes no config") from None
 

@@ -27,6 +27,7 @@ from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Study, require_same_spaces
+from jaxrl.text import command
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -167,7 +168,7 @@ def load(path: str | os.PathLike[str]) -> Results:
     manifest = folder.manifest()
     if manifest["status"] != "complete":
         raise InputError(
-            f"{folder.path} holds an unfinished study; finish it with: jaxrl resume {folder.path}"
+            f"{folder.path} holds an unfinished study; finish it with: {command('resume', folder.path)}"
         )
     tables = [folder.table(name, manifest["sha256"][name]) for name in TABLES]
     return Results(folder.path, manifest, *tables)

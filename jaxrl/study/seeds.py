@@ -45,9 +45,12 @@ def parse_seeds(seeds: int | str | Iterable[int], first: int = 0) -> tuple[int, 
             listed = range(first, first + int(seeds))
         else:
             listed = tuple(operator.index(seed) for seed in seeds)
-    except (TypeError, ValueError, OverflowError):
-        listed = ()
-    if len(listed) > MAX_SEEDS:
+        count = len(listed)
+    except (TypeError, ValueError):
+        listed, count = (), 0
+    except OverflowError:  # of a range
+        count = MAX_SEEDS + 1
+    if count > MAX_SEEDS:
         raise InputError(f"seeds must be at most {MAX_SEEDS:,}, got {seeds!r}")
     valid = len(listed) == len(set(listed)) and all(0 <= seed < 2**32 for seed in listed)
     if not listed or not valid:

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -173,6 +174,70 @@ def test_ctrl_c_once_saves_and_says_how_to_go_on(whole, tmp_path, capfd):
     assert progress["iteration"] == steps[-1]
     assert sorted(file.name for file in (out / "parts").iterdir())[-1] == f"00000-{steps[-1]:015d}.parquet"
     assert_same(resume(out), whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("SIGTERM", "SIGTERM: stopping after this chunk; send it again to stop at once"),
+        ("SIGHUP", "SIGHUP: stopping after this chunk"),
+        ("SIGUSR1", "SIGUSR1: stopping after this chunk"),
+    ],
+)
+def test_other_signals_save_too(name, how, tmp_path):
+    """A scheduler may repeat its warning. The exit code is the one that a shell gives for the signal."""
+    out, number = tmp_path / "stopped", getattr(signal, name)
+    with training_slowly(out, pause=1.0) as process:
+        process.send_signal(number)
+        said = "".join(process.stderr.readline() for _ in range(3))
+        if number != signal.SIGTERM:
+            process.send_signal(number)
+        process.wait(timeout=20)
+        said += process.stderr.read()
+    assert f"{how}\n" in said
+    assert f"jaxrl: stopped; continue with: jaxrl resume {out}\n" in said
+    assert process.returncode == 128 + number
+
+
+def test_a_terminal_that_closes_ends_it_in_good_order(tmp_path):
+    """Closing one end of a pseudo-terminal sends SIGHUP to the process at the other end."""
+    out = tmp_path / "stopped"
+    code = (
+        SLOW_STUDY.replace("STUDY", COMMANDS["q_learning"])
+        .replace("OUT", repr(str(out)))
+        .replace("PAUSE", "1")
+    )
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while not list(out.glob("checkpoints/*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    assert (resume(out).runs.status == "complete").all()
+
+
+def test_a_signal_that_is_ignored_or_handled_stays_so(tmp_path):
+    """nohup ignores SIGHUP."""
+    numbers, handled = (signal.SIGHUP, signal.SIGUSR1), []
+    before = [
+        signal.signal(number, handler)
+        for number, handler in zip(numbers, (signal.SIG_IGN, lambda *_: handled.append(1)), strict=True)
+    ]
+
+    def send(_):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    try:
+        results = trained("q_learning", tmp_path / "whole", callbacks=[send])
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert (results.runs.status == "complete").all()
+    assert handled
 
 
 def test_ctrl_c_twice_stops_at_once(whole, tmp_path):

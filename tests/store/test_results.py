@@ -393,12 +393,13 @@ def test_other_environments_of_evaluation_are_another_study(tmp_path):
 
 
 def test_folders_that_are_no_study(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "parts").mkdir()
     with pytest.raises(InputError, match=r"is not a results folder: it has no manifest.json"):
         train(QLearning(), LAKE, out=tmp_path, **SETTINGS)
     with pytest.raises(InputError, match=r"nowhere is not a results folder: there is no such folder"):
         load(tmp_path / "nowhere")
     file = tmp_path / "notes.txt"
+    file.write_text("mine")
     with pytest.raises(InputError, match=r"notes.txt is not a results folder: it is a file"):
         load(file)
     with pytest.raises(InputError, match="cannot be written"):
@@ -477,7 +478,7 @@ def test_unfinished_folders(study, tmp_path):
     folder = edited(study, tmp_path, status="running")
     with pytest.raises(InputError, match=r"holds an unfinished study; finish it with: jaxrl resume"):
         load(folder)
-    with pytest.raises(InputError, match=r"holds this study unfinished; continue it with: jaxrl resume"):
+    with pytest.raises(InputError, match=r"holds this study unfinished; continue with: jaxrl resume"):
         train(ALGORITHMS, LAKE, out=folder, **SETTINGS)
 
 
@@ -491,18 +492,34 @@ def test_older_folders(study, tmp_path):
         load(edited(study, tmp_path, format=1))
 
 
-class MyLake(FrozenLake):
-    """An environment that no package registers."""
+def test_foreign_files_may_lie_in_a_new_folder(tmp_path):
+    """Such as a scheduler's log. They stay."""
+    for name in (".DS_Store", "slurm-17.out"):
+        (tmp_path / name).write_text("theirs")
+    train(QLearning(), LAKE, out=tmp_path, **SETTINGS)
+    assert load(tmp_path).runs.run.to_list() == [0, 1, 2]
+    assert (tmp_path / "slurm-17.out").read_text() == "theirs"
 
 
-def test_environments_outside_the_registry(tmp_path, monkeypatch):
-    monkeypatch.setitem(registry.algorithms(), "idle", Idle())
-    results = train(Idle(), MyLake(), out=tmp_path / "mine", **SETTINGS)
-    assert set(results.runs.environment) == {"MyLake"}
-    with pytest.raises(InputError, match="unknown environment 'MyLake'"):
-        results.policy(run=0)
-    monkeypatch.setitem(registry.environments(), "MyLake", MyLake())
-    results.policy(run=0).predict(0)
+def test_a_link_to_nowhere_is_named(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "target")
+    with pytest.raises(
+        InputError, match=rf"{link} is a link to {tmp_path}/target, which does not exist; make "
+    ):
+        train(QLearning(), LAKE, out=link, **SETTINGS)
+    (tmp_path / "target").mkdir()
+    train(QLearning(), LAKE, out=link, **SETTINGS)
+
+
+def test_commands_to_copy_quote_a_path_with_blanks(study, tmp_path):
+    for status, content in (
+        ("running", "unfinished study; finish it"),
+        ("complete", "is missing; write it again"),
+    ):
+        folder = edited(study, tmp_path / f"my {status}", status=status)
+        with pytest.raises(InputError, match=rf"{content}.* with: jaxrl resume '{folder}'$"):
+            load(folder)
 
 
 def test_without_a_folder_results_go_to_a_temporary_one():

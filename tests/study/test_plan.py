@@ -170,6 +170,8 @@ def test_seeds(seeds, expected):
         True,
         10**7,
         "0:99999999999",
+        "1e30",
+        10**30,
         "",
         "a",
         "3:1",

@@ -1,0 +1,53 @@
+"""What a training shows while it runs."""
+
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jaxrl.run import progress
+from jaxrl.run.callbacks import ChunkReport
+
+RUNS = ("run",) * 3
+
+
+def report(step, advanced, **metrics):
+    return ChunkReport(RUNS, step, advanced, {name: np.array(values) for name, values in metrics.items()})
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """The clock, which the test sets."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_now_and_then(seconds, capsys):
+    """The speed is that after compiling. What is not known yet is left out."""
+    with progress.progress_shown(3_000, 0) as callback:
+        seconds[0] = 20.0
+        callback(report(0, 0))
+        seconds[0] = 25.0
+        callback(report(100, 100, **{"return": [1.0, np.nan, 4.0]}))
+        seconds[0] = 30.0
+        callback(report(200, 100, **{"return": [np.nan] * 3}))
+        seconds[0] = 39.0
+        callback(report(1_000, 800))
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d 0 of 3,000 steps \(0%\)", first)
+    assert second[9:] == "600 of 3,000 steps (20%), 60 steps/s, return 2.5, 0:00:40 left"
+
+
+def test_a_terminal_gets_a_bar_that_says_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(
+        progress, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True, width=120)
+    )
+    with progress.progress_shown(3_000, 300) as callback:
+        callback(report(0, 0))
+        callback(report(300, 300, **{"return": [2.0] * 3}))
+    shown = capsys.readouterr().err
+    assert "300/3,000 steps compiling and first evaluation" in shown
+    assert re.search(r"1,200/3,000 steps [\d,]+ steps/s, return 2\.0", shown)
+    assert "nan" not in shown
