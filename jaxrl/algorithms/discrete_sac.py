@@ -40,6 +40,7 @@ class State(struct.PyTreeNode):
 class DiscreteSAC(Collector):
     """An iteration is num_steps steps in each of num_envs environments and `updates` updates from replay."""
 
+    waits = ("warmup",)
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)

@@ -39,6 +39,7 @@ class State(struct.PyTreeNode):
 class DQN(Collector):
     """An iteration is num_steps steps in each of num_envs environments and `updates` updates from replay."""
 
+    waits = ("warmup", "target_period")
     learning_rate: float = traced(2.5e-4, "Adam's step size", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)

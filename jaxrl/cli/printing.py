@@ -83,6 +83,7 @@ def print_summary(results: "Results") -> None:
         print_table((str(environment), "runs", "final mean [95 %]", "solved [95 %]"), rows)
         speed = throughput(results, scores[scores["environment"] == environment])
         print(f"{number(speed)} training steps/s\n")
+    print(*results.unreached, sep="\n", end="\n" if results.unreached else "")
     print(f"{results.path} holds manifest, tables and final states; next: {command('report', results.path)}")
 
 

@@ -1,6 +1,6 @@
 """The algorithm contract: a learner as pure functions over one run."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jax import Array
 
@@ -20,6 +20,9 @@ class Algorithm(Config):
     An algorithm sees one run; `jax.vmap` adds the lanes. Therefore a `lax.cond` on a traced field or on the
     state runs both branches. A `lax.cond` on `t` or `total`, which are the same in all lanes, runs one.
     """
+
+    # Fields in environment steps, such as a warm-up, after which something begins; the plan warns of long ones.
+    waits: ClassVar[tuple[str, ...]] = ()
 
     @property
     def steps_per_iteration(self) -> int:

@@ -54,6 +54,7 @@ def study_limits(summary: Summary) -> list[str]:
     return [
         "This report is about new seeds of the same settings in the same environments, and about no others.",
         scope,
+        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in summary.unreached),
     ]
 
 

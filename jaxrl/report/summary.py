@@ -100,6 +100,7 @@ class Summary:
     sections: list[Section]
     overall: Aggregate | None
     failed: pd.DataFrame  # the rows of the failed runs, labelled
+    unreached: tuple[str, ...]  # sentences on what the budget never reached
 
 
 def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
@@ -148,6 +149,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
         sections,
         over_environments(results, scores, rng),
         failed=scores[scores["status"] == "failed"],
+        unreached=results.unreached,
     )
 
 

@@ -24,7 +24,7 @@ from jaxrl.store.manifest import TABLES
 from jaxrl.store.playing import named, transitions_of
 from jaxrl.store.policy import Policy
 from jaxrl.study.batch import Batch
-from jaxrl.study.plan import make_batches
+from jaxrl.study.plan import make_batches, never_reached
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Study, require_same_spaces
 from jaxrl.text import command
@@ -61,6 +61,14 @@ class Results:
     def study(self) -> Study:
         """The study that was trained. Raises InputError if its environments or algorithms are unknown."""
         return Folder(self.path).study()
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Sentences on what the budget never reached, such as a warm-up; none for an unknown algorithm."""
+        try:
+            return never_reached(self.study)
+        except InputError:
+            return ()
 
     @functools.cached_property
     def batches(self) -> tuple[Batch, ...]:

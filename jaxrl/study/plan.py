@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from jaxrl import registry
 from jaxrl.compiled.lane_memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
 from jaxrl.config import shared_bytes
 from jaxrl.errors import InputError
@@ -29,6 +30,8 @@ class Plan:
     multi_device: bool  # whether one program may run on several devices at once
     lane: LaneNeeds  # of the program that needs the most memory
     steps: int  # environment steps of all runs together
+    evaluation_steps: int  # the most that all evaluations together can take
+    unreached: tuple[str, ...]  # sentences on what the budget never reaches
 
     def __str__(self) -> str:
         runs = sum(len(batch.runs) for batch in self.batches)
@@ -42,8 +45,9 @@ class Plan:
             *([f"{together} at a time"] if together > 1 else []),
             f"memory about {memory}, of which states {states}",
             counted(self.steps, "environment step"),
+            f"at most {self.evaluation_steps:,} more in evaluations",
         )
-        return ", ".join(parts)
+        return "\n".join([", ".join(parts), *self.unreached])
 
 
 def make_plan(study: Study, width: int | None = None, memory: int | None = None) -> Plan:
@@ -83,7 +87,32 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     multi_device = jax.default_backend() == "cpu" and not any(each.host for each in needed)
     _, meshes = place_batches(batches, [None] * len(batches), multi_device)
     working = sum(mesh.size for mesh in meshes)
-    return Plan(len(programs), width, batches, working, multi_device, lane, steps)
+    evaluations = sum(most_evaluation_steps(study, batch) for batch in batches)
+    return Plan(
+        len(programs), width, batches, working, multi_device, lane, steps, evaluations, never_reached(study)
+    )
+
+
+def most_evaluation_steps(study: Study, batch: Batch) -> int:
+    """The environment steps that the evaluations of a batch's runs take if every episode lasts max_steps."""
+    others = sum(int(environment.max_steps) for _, environment in study.evaluate_in)
+    longest = sum(int(run.environment.max_steps) + others for run in batch.runs)
+    return longest * study.evaluation_episodes * len(batch.chunks)
+
+
+def never_reached(study: Study) -> tuple[str, ...]:
+    """A sentence for each field of an algorithm, such as a warm-up, that waits until its runs are over."""
+    waiting = {
+        (registry.name_of(algorithm), name, algorithm.parameters()[name], study.steps_of(algorithm))
+        for algorithm in study.algorithms
+        for name in algorithm.waits
+    }
+    return tuple(
+        f"a run of {algorithm} has {counted(steps, 'step')} and never gets past {name}={value:,}: "
+        f"give more steps or a smaller {name}"
+        for algorithm, name, value, steps in sorted(waiting)
+        if value >= steps
+    )
 
 
 def make_batches(study: Study, width: int) -> tuple[Batch, ...]:

@@ -83,9 +83,31 @@ def test_train_and_report(tmp_path, capsys):
 def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main([*LAKE, *SMALL, "--set", "learning_rate=0.1,0.5", "--width", "3", "--dry-run"])
-    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 828 B, 2,400 environment steps\n"
+    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 828 B, 2,400 environment steps, at most 2,400 more in evaluations\n"
     assert re.fullmatch(plan, capsys.readouterr().out)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_warm_up_longer_than_a_run_is_named_before_and_after_training(tmp_path, capsys):
+    small = [
+        "--set",
+        "warmup=800",
+        "--set",
+        "capacity=1000",
+        "--set",
+        "network.hidden=4",
+        "--out",
+        str(tmp_path),
+    ]
+    main(["train", "dqn", "CartPole-v1", *SMALL, *small])
+    sentence = (
+        "a run of dqn has 600 steps and never gets past warmup=800: give more steps or a smaller warmup"
+    )
+    shown = capsys.readouterr()
+    assert f"\n{sentence}\n" in shown.err
+    assert f"\n{sentence}\n" in shown.out
+    main(["report", str(tmp_path)])
+    assert f"<li>A{sentence[1:]}.</li>" in (tmp_path / "report.html").read_text()
 
 
 def test_lists_may_have_blanks_after_their_commas(capsys):

@@ -9,7 +9,7 @@ from envs import CartPole, FrozenLake, GridWorld
 from envs.adapters.from_gymnasium import FromGymnasium
 from envs.wrappers import Masked
 from jaxrl import InputError, grid
-from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
 from jaxrl.learning.networks import MLP
@@ -126,9 +126,41 @@ def test_the_plan_says_what_it_does():
     plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))), 2)
     assert re.fullmatch(
         r"6 runs, 2 programs, 4 batches of width 2, memory about [\d.]+ MB, of which states 221 KB, "
-        "6,144 environment steps",
+        "6,144 environment steps, at most 15,000 more in evaluations",
         str(plan),
     )
+
+
+def test_evaluations_count_all_environments_and_the_limits_of_their_episodes():
+    named = {"long": FrozenLake(max_steps=100)}
+    size = {"seeds": 3, "steps": 100, "evaluate_every": 50, "evaluation_episodes": 2}
+    plan = make_plan(make_study(QLearning(), FrozenLake(max_steps=7), evaluate_in=named, **size))
+    assert plan.evaluation_steps == 3 * 3 * 2 * (7 + 100)
+    endless = make_plan(make_study(QLearning(), FrozenLake(max_steps=2**31 - 1), **size))
+    assert ", at most 38,654,705,646 more in evaluations" in str(endless)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "steps", "fields"),
+    [
+        (DQN(warmup=500, target_period=20), 510, []),
+        (DQN(warmup=500, target_period=20, num_envs=1), 501, []),
+        (DQN(warmup=500, target_period=20), 509, ["warmup"]),
+        (DQN(warmup=500, target_period=20, num_envs=1), 500, ["warmup"]),
+        (DQN(warmup=600, target_period=700), 600, ["target_period", "warmup"]),
+        (DiscreteSAC(warmup=300), 300, ["warmup"]),
+        (PPO(num_steps=16), 64, []),
+    ],
+)
+def test_the_plan_names_what_a_run_never_gets_past(algorithm, steps, fields):
+    """The budget is rounded down to whole iterations."""
+    plan = make_plan(make_study(algorithm, CartPole(), seeds=1, steps=steps))
+    named = [
+        re.search(r"never gets past (\w+)=\d+: give more steps or a smaller \1$", each)[1]
+        for each in plan.unreached
+    ]
+    assert named == fields
+    assert str(plan).splitlines()[1:] == [*plan.unreached]
 
 
 def test_memory_of_states_is_that_of_the_arrays():
