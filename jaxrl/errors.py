@@ -1,7 +1,10 @@
 """The error for bad input, and its sentence for an unknown name."""
 
 import difflib
+import os
+import sysconfig
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -15,3 +18,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     closest = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     hint = f"did you mean {by_lower[closest[0]]!r}? " if closest else ""
     return InputError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")
+
+
+def users_line(frames: Iterable[tuple[str, int | str]]) -> str:
+    """The innermost line of a user's code among a traceback's frames, which are pairs of file and line.
+
+    Installed packages, Python's own modules and jaxrl are not the user's. If all frames are theirs, it is the
+    innermost of these.
+    """
+    known = [*frames]
+    theirs = (sysconfig.get_path("stdlib"), f"{os.sep}site-packages{os.sep}", str(Path(__file__).parent), "<")
+    own = [(file, line) for file, line in known if not any(part in file for part in theirs)]
+    file, line = (own or known)[-1]
+    return f"{file}, line {line}"

@@ -1,10 +1,12 @@
 """Any environment of Gymnasium, such as gymnasium:LunarLander-v3. It is slow, since Python steps it."""
 
+import contextlib
 import functools
 import threading
+import traceback
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -14,7 +16,7 @@ from flax import struct
 from jax import Array, random
 
 from jaxrl.environment import Box, Discrete, Environment, static
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError, unknown, users_line
 
 
 class State(struct.PyTreeNode):
@@ -201,7 +203,11 @@ class Host:
             _, (oldest, _) = self.running.popitem(last=False)
             oldest.close()
         env = _make(self.name)
-        return env, Outcome(self._observed(env.reset(seed=seed)[0]), 0.0, False)
+        with self._called("reset"):
+            outcome = env.reset(seed=seed)
+        if not isinstance(outcome, tuple) or len(outcome) != 2:
+            raise InputError(f"gymnasium:{self.name}.reset must return (observation, info), got {outcome!r}")
+        return env, Outcome(self._observed(outcome[0]), 0.0, False)
 
     def _replayed(self, seed: int, actions: Iterable[np.ndarray]) -> Any:
         """A new instance after these actions."""
@@ -216,18 +222,46 @@ class Host:
         space = self.action_space
         discrete = isinstance(space, spaces.Discrete)
         theirs = int(action + space.start) if discrete else np.array(action, space.dtype)
-        obs, reward, terminated, truncated, _ = env.step(theirs)
+        with self._called("step"):
+            outcome = env.step(theirs)
+        if not isinstance(outcome, tuple) or len(outcome) != 5:
+            raise InputError(
+                f"gymnasium:{self.name}.step must return (observation, reward, terminated, truncated, info), "
+                f"got {outcome!r}"
+            )
+        obs, reward, terminated, truncated, _ = outcome
+        number = np.asarray(reward)
+        if number.size != 1 or number.dtype.kind not in "biuf":
+            raise InputError(f"gymnasium:{self.name}.step must return one number as reward, got {reward!r}")
         if truncated:
             raise InputError(
                 f"gymnasium:{self.name} truncates episodes by itself, which an environment of jaxrl cannot: "
                 "make Gymnasium's TimeLimit its only time limit"
             )
-        return Outcome(self._observed(obs), float(reward), bool(terminated))
+        return Outcome(self._observed(obs), float(number.item()), bool(terminated))
+
+    @contextlib.contextmanager
+    def _called(self, method: str) -> Iterator[None]:
+        """Says in one sentence what a method of the environment raised, and in which line."""
+        try:
+            yield
+        except Exception as error:
+            frames = [
+                (frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)
+            ]
+            raised = f"{type(error).__name__}: {error}".partition("\n")[0]
+            where = f"gymnasium:{self.name}.{method}"
+            raise InputError(f"{where} raised {raised} ({users_line(frames)})") from error
 
     def _observed(self, obs: Any) -> np.ndarray:
         """A copy of an observation, since the environment may write into its array later."""
         from gymnasium import spaces
 
+        shape = () if isinstance(self.observation_space, spaces.Discrete) else self.observation_space.shape
+        if np.shape(obs) != shape:
+            raise InputError(
+                f"gymnasium:{self.name} must return observations of shape {shape}, got {np.shape(obs)}"
+            )
         if isinstance(self.observation_space, spaces.Discrete):
             return np.array(obs - self.observation_space.start, np.int32)
         return np.array(obs, _canonical(self.observation_space.dtype))

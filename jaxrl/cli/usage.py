@@ -78,11 +78,7 @@ def errors_in_one_sentence(prog: str, with_traceback: bool = False) -> Iterator[
         finally:
             _flush_output()  # otherwise Python complains about the closed pipe when it exits
     except InputError as error:
-        if with_traceback:
-            error.__suppress_context__ = False
-            traceback.print_exception(error)
-        print(f"{prog}: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(prog, error, with_traceback)
     except BrokenPipeError:
         _drop_output()
         sys.exit(1)
@@ -92,11 +88,31 @@ def errors_in_one_sentence(prog: str, with_traceback: bool = False) -> Iterator[
         _drop_output()
         print(f"{prog}: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        told = _explained(error)
+        if not isinstance(told, InputError):
+            raise
+        _end(prog, told, with_traceback)
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):  # the terminal is closed
             print(f"{prog}: {str(interrupt) or 'stopped at once'}", file=sys.stderr, flush=True)
         # At once, since a thread may still be in the middle of a compiled chunk.
         os._exit(128 + getattr(interrupt, "signal", signal.SIGINT))
+
+
+def _end(prog: str, error: InputError, with_traceback: bool) -> NoReturn:
+    if with_traceback:
+        error.__suppress_context__ = False
+        traceback.print_exception(error)
+    print(f"{prog}: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _explained(error: RuntimeError) -> BaseException:
+    """The sentence for an error of XLA."""
+    from jaxrl.compiled.host_errors import explained
+
+    return explained(error)
 
 
 def _flush_output() -> None:

@@ -21,7 +21,7 @@ class Algorithm(Config):
     state runs both branches. A `lax.cond` on `t` or `total`, which are the same in all lanes, runs one.
     """
 
-    # Fields in environment steps, such as a warm-up, after which something begins; the plan warns of long ones.
+    # Fields in environment steps, such as a warm-up. The plan warns if a run does not get past them.
     waits: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -5,10 +5,9 @@ import queue
 import threading
 from collections.abc import Sequence
 
-import jax
 from jax.sharding import Mesh
 
-from jaxrl.errors import InputError
+from jaxrl.compiled.host_errors import explained, told_once
 from jaxrl.run.callbacks import Callback, all_of
 from jaxrl.run.interruption import Stopped, interruptible
 from jaxrl.run.loop import train_batches
@@ -41,10 +40,10 @@ def train_plan(
                     group = MeshBatches(waiting.get_nowait(), mesh)
                     train_batches(study, group, folder, checkpoint_every, stop, callback)
         except BaseException as failure:
-            failures.append(_from_callback(failure))
+            failures.append(explained(failure))
             stop.set()
 
-    with interruptible() as stop:
+    with interruptible() as stop, told_once():
         try:
             left, iterations = _unfinished(plan, folder)
             groups, meshes = place_batches(left, iterations, plan.multi_device)
@@ -88,10 +87,3 @@ def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | No
         for batch, iteration in zip(left, iterations, strict=True)
     )
     return plan.steps - missing
-
-
-def _from_callback(failure: BaseException) -> BaseException:
-    """The InputError that an environment raised on the host, from the text of XLA's error; else the error."""
-    _, found, text = str(failure).partition(f"{InputError.__name__}: ")
-    from_xla = isinstance(failure, jax.errors.JaxRuntimeError)
-    return InputError(text.splitlines()[0]) if found and from_xla else failure

@@ -28,6 +28,8 @@ from tests.test_docs import ROOT, blocks
 
 LANES, STEPS = 3, 250
 
+SMALLEST = PPO(num_envs=1, num_steps=4, minibatches=1)
+
 
 class Counting(gymnasium.Env):
     """Adds up its actions, in one array that it keeps writing into; ahead and slower in every later episode.
@@ -259,7 +261,62 @@ def test_an_environment_that_truncates_by_itself():
     ):
         jax.block_until_ready(jax.jit(env.step)(random.key(0), state, 0))
     with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
-        train(PPO(num_envs=1, num_steps=4, minibatches=1), env, seeds=1, steps=4, evaluation_episodes=1)
+        train(SMALLEST, env, seeds=1, steps=4, evaluation_episodes=1)
+
+
+def raising(method):
+    raise FileNotFoundError(f"of {method}\nand more")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"step": lambda *_: raising("step")},
+            r"\.step raised FileNotFoundError: of step \(.*test_gymna.*, line \d+\)",
+        ),
+        (
+            {"reset": lambda *_, **__: raising("reset")},
+            r"\.reset raised FileNotFoundError: of reset \(.*, line \d+\)",
+        ),
+        (
+            {"step": lambda *_: (np.zeros(1), 1.0, False, {})},
+            r"\.step must return \(observation, reward, .*, got \(arr",
+        ),
+        (
+            {"reset": lambda *_, **__: np.zeros(1)},
+            r"\.reset must return \(observation, info\), got array\(\[0",
+        ),
+        (
+            {"step": lambda *_: (np.zeros(1), None, False, False, {})},
+            r"\.step must return one number as reward, got No",
+        ),
+        (
+            {"step": lambda *_: (np.zeros(2), 1.0, False, False, {})},
+            r" must return observations of shape \(1,\), got \(2",
+        ),
+        (
+            {"reset": lambda *_, **__: (np.zeros((1, 1)), {})},
+            r" must return observations of shape \(1,\), got \(1, 1",
+        ),
+    ],
+)
+def test_an_environment_that_breaks_gymnasiums_contract_is_one_sentence(
+    changes, sentence, monkeypatch, capsys
+):
+    for name, method in changes.items():
+        monkeypatch.setattr(Counting, name, method)
+    from_gymnasium.host_of.cache_clear()
+    with pytest.raises(InputError, match=f"^gymnasium:Counting-v0{sentence}"):
+        train(SMALLEST, adapted("Counting-v0"), seeds=1, steps=4, evaluation_episodes=1)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reward", [1, True, np.float64(1), np.ones(1), np.int8(1)])
+def test_rewards_of_any_kind_of_number_are_taken(reward, monkeypatch):
+    monkeypatch.setattr(Counting, "step", lambda *_: (np.zeros(1), reward, False, False, {}))
+    env = adapted("Counting-v0")
+    assert env.step(random.key(0), env.reset(random.key(0)), 0)[1] == 1
 
 
 def test_it_says_once_that_it_is_slow():
