@@ -50,9 +50,11 @@ def compare(
     if isinstance(effects, Mapping):
         runs, _ = join(studies)
         effects = _by_label(effects, dict(zip(table["environment"], runs["environment"], strict=True)))
-    rng = np.random.default_rng(RESAMPLING_SEED)
-    pairs = compare_all(table, rng, effects)
-    return Comparisons(describe(table, rng), pairs, _write(pairs, Path(out or studies[0].path)))
+    pairs = compare_all(table, np.random.default_rng(RESAMPLING_SEED), effects)
+    described = describe(
+        table, np.random.default_rng(RESAMPLING_SEED)
+    )  # as `train` and the report describe it
+    return Comparisons(described, pairs, _write(pairs, Path(out or studies[0].path)))
 
 
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ from jaxrl.statistics import (
     varied_parameters,
     within_run_iqr,
 )
+from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.store.results import Results
 from jaxrl.text import short_names
 
@@ -113,7 +114,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
     times = times_of(results)
     tables = {
         "scores": scores,
-        "description": description_of(results, scores, metric, times, rng),
+        "description": description_of(results, scores, metric, times),
         "selection": select(scores, rng),
         "sensitivity": sensitivities(scores),
     }
@@ -173,13 +174,13 @@ def times_of(results: Results) -> pd.DataFrame:
 
 
 def description_of(
-    results: Results, scores: pd.DataFrame, metric: str | None, times: pd.DataFrame, rng: np.random.Generator
+    results: Results, scores: pd.DataFrame, metric: str | None, times: pd.DataFrame
 ) -> pd.DataFrame:
     """`describe` with more columns, NaN where there are no values for them.
 
     within: the median `within_run_iqr` of the finite runs. time, time_low, time_high: `median_times`.
     """
-    table = describe(scores, rng)
+    table = describe(scores, np.random.default_rng(RESAMPLING_SEED))  # as `train` and `compare` do
     within = np.full(len(scores), np.nan)
     if metric is not None:
         iqrs = within_run_iqr(results.metric(metric).reindex(scores["run"]))

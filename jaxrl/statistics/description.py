@@ -13,7 +13,8 @@ def describe(
 ) -> pd.DataFrame:
     """One row per setting of each environment of a score table.
 
-    Raises InputError for a table that is not a score table.
+    A row depends only on the setting's runs and the generator's state, not on the other settings. Raises
+    InputError for a table that is not a score table.
 
     Columns:
         environment, setting: labels, as in the score table
@@ -28,7 +29,7 @@ def describe(
             NaN if the table has no such column or value
     """
     require_scores(table)
-    rows = []
+    rows, seed = [], rng.integers(2**63)
     for environment, setting, runs in by_setting(table):
         scores = runs["score"].to_numpy(np.float64)
         threshold = runs["solved_return"].iloc[0] if "solved_return" in runs.columns else np.nan
@@ -40,7 +41,7 @@ def describe(
                 "environment": environment,
                 "setting": setting,
                 **counts(runs),
-                **mean_interval(scores, rng, confidence).columns("mean"),
+                **mean_interval(scores, np.random.default_rng(seed), confidence).columns("mean"),
                 "sd": float(sd(scores)),
                 "iqr": float(iqr(scores)),
                 "median": float(median(scores)),

@@ -12,7 +12,9 @@ from jaxrl import InputError, compare, grid, load, train, write_report
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.scores import score_table
 from jaxrl.cli.commands import main
-from jaxrl.statistics import difference_interval
+from jaxrl.report.summary import summarise
+from jaxrl.statistics import describe, difference_interval, final_scores
+from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.statistics.tables import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.store.tables import file_hash
 from tests.studies import full_after_half
@@ -29,6 +31,16 @@ def folder(tmp_path_factory):
     train(grid(QLearning(), learning_rate=[0.1, 0.5]), WORLDS, out=folder / "rates", **SETTINGS)
     train(grid(QLearning(), learning_rate=[0.1, 0.9]), WORLDS, out=folder / "other", **SETTINGS)
     return folder
+
+
+def test_train_compare_and_report_give_the_same_intervals(folder):
+    results = load(folder / "rates")
+    compared = compare(folder / "rates", out=folder / "compared").settings
+    reported = pd.concat([each.description for each in summarise(results, np.random.default_rng(5)).sections])
+    printed = describe(final_scores(results.runs, results.curves), np.random.default_rng(RESAMPLING_SEED))
+    bounds = ["environment", "setting", "mean", "mean_low", "mean_high"]
+    for other in (compared, reported):
+        pd.testing.assert_frame_equal(printed[bounds], other[bounds].reset_index(drop=True))
 
 
 def changed(source, target, status=None, **values):

@@ -182,6 +182,13 @@ def test_a_failed_run_makes_the_tolerance_interval_infinite():
     assert tolerance_interval(scores).low == -np.inf
 
 
+def test_a_description_does_not_depend_on_the_other_settings():
+    samples = {("A", "x"): [1.0, 2, 4], ("A", "y"): [3.0, 5, 9], ("A", "z"): [2.0, 3, 9]}
+    rows = describe(score_table(samples), rng())
+    alone = describe(score_table({("A", "y"): samples["A", "y"]}), rng())
+    pd.testing.assert_frame_equal(rows[rows.setting == "y"].reset_index(drop=True), alone)
+
+
 def test_describe():
     table = score_table({("A", "x"): np.arange(50.0), ("A", "y"): [3.0, NAN], ("B", "x"): [7.0]})
     table["solved_return"] = np.where(table.environment == "A", 25.0, NAN)
