@@ -1,6 +1,8 @@
 """The conversion of command-line arguments from text to values."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,12 @@ def effects(text: str | None) -> float | dict[str, float] | None:
 
 
 def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
-    """The registered configs with the names "a,b". Raises InputError for an unknown name."""
+    """The registered configs with the names "a,b". Raises InputError for an unknown name.
+
+    A module in a name, as in gymnasium:mymod:Env-v0, may lie in the working folder.
+    """
+    if any(name.count(":") > 1 for name in parts(names)) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # at the end, so that nothing there hides an installed package
     return [look_up(name) for name in parts(names)]
 
 

@@ -412,3 +412,26 @@ def test_python_m_jaxrl_is_the_same_command(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "unknown algorithm 'nothing'" in done.stderr
+
+
+ISLAND = """
+import gymnasium
+class Island(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Discrete(2), gymnasium.spaces.Discrete(2)
+gymnasium.register("Island-v0", Island, max_episode_steps=20)
+"""
+
+
+def test_a_module_beside_the_user_registers_environments(tmp_path):
+    """The script `jaxrl` does not look there by itself, as `python -m jaxrl` does."""
+    (tmp_path / "islands.py").write_text(ISLAND)
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('hides the installed one')")
+    arguments = ["train", "q_learning", "gymnasium:islands:Island-v0", *SMALL, "--dry-run"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.remove(''); from jaxrl.cli import main; main({arguments})",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 runs, 1 program, ")
