@@ -50,18 +50,19 @@ def evaluate(
     print_evaluation(results, table, out)
 
 
-def report(folder: str, /, smallest_effect: str | None = None) -> None:
-    """Writes report.html and figures/ into a results folder, or into a folder of results folders.
+def report(folder: str, /, smallest_effect: str | None = None, out: str | None = None) -> None:
+    """Writes report.html and figures/ on a results folder, or on all results folders in a folder.
 
     Args:
         folder: the results folder, or the folder of results folders.
         smallest_effect (RETURN or ENVIRONMENT=RETURN,...): the smallest difference of mean returns that
             matters, for all environments or for each by its name or label; if not given, no two settings are
             called equivalent.
+        out (FOLDER): the folder for the report; the given folder if not given.
     """
     from jaxrl.report import write_report
 
-    print(write_report(folder, arg.effects(smallest_effect)))
+    print(write_report(folder, arg.effects(smallest_effect), out))
 
 
 def compare(

@@ -6,6 +6,7 @@ from pathlib import Path
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
 from jaxrl.fields import nested
+from jaxrl.store.files import subfolder
 from jaxrl.store.states import read_arrays, write_arrays
 
 
@@ -19,8 +20,7 @@ def write_shared(folder: Path, configs: Iterable[Config]) -> None:
     """Writes the shared arrays of configs into a folder, unless it already holds them."""
     for digest, value in shared_of(configs).items():
         if not _path(folder, digest).exists():
-            folder.mkdir(exist_ok=True)
-            write_arrays(_path(folder, digest), value.flat())
+            write_arrays(_path(subfolder(folder.parent, folder.name), digest), value.flat())
 
 
 def read_shared(folder: Path) -> dict[str, Shared]:
