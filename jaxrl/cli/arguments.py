@@ -1,5 +1,6 @@
 """The conversion of command-line arguments from text to values."""
 
+import importlib
 import itertools
 import os
 import sys
@@ -72,6 +73,15 @@ def evaluations(environments: Sequence["Config"], options: Sequence[str]) -> dic
         pairs = (_split("--evaluate-in", assignment) for assignment in parts(assignments))
         named[name] = _parsed(environments[0], dict(pairs))
     return named
+
+
+def import_trusted(modules: Sequence[str]) -> None:
+    """Imports the modules that --trust names. Raises InputError for one that cannot be imported."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"--trust {name}: the module cannot be imported: {error}") from None
 
 
 def _split(option: str, assignment: str) -> tuple[str, str]:

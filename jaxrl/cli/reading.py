@@ -20,6 +20,7 @@ def evaluate(
     runs: str | None = None,
     explore: bool = False,
     out: str | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Evaluates the final policies of a results folder in any environments that fit them.
 
@@ -32,12 +33,14 @@ def evaluate(
         runs (N, A:B or A,B,C): the runs 0 to N - 1, A to B - 1, or those listed; all if not given.
         explore: acts as at the end of training, not greedily.
         out (FILE): a CSV file with a row for each run and environment.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl import registry
     from jaxrl.store.results import load
     from jaxrl.study.seeds import parse_seeds
 
     prepare()
+    arg.import_trusted(trust)
     results = load(folder)
     trained_in = results.study.environments
     bases = trained_in if environment is None else arg.named(environment, registry.environment)
@@ -97,6 +100,7 @@ def export(
     run: int = 0,
     steps: int = 10_000,
     explore: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
     """Writes results folders in the format of another tool.
 
@@ -109,9 +113,11 @@ def export(
         run (INT): npz: the run whose policy plays.
         steps (INT): npz: the number of transitions.
         explore: npz: the policy acts as at the end of training, not greedily.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.analysis import export as exporting
 
+    arg.import_trusted(trust)
     if to != "npz":
         print(exporting.export(folders, to, out))
         return

@@ -99,7 +99,7 @@ def test_other_files_may_lie_in_the_folder(whole, tmp_path):
 
 def test_a_link_to_nothing_is_named(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="link is a link to .*nowhere, which does not exist"):
+    with pytest.raises(InputError, match=r"link is a link to .*nowhere, which does not exist"):
         trained(tmp_path / "link")
     (tmp_path / "nowhere").mkdir()
     assert len(trained(tmp_path / "link").runs) == 3

@@ -15,6 +15,7 @@ from envs import GridWorld
 from jaxrl import InputError, compare, export, grid, load, resume, select, train, write_report
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.live import log_to
+from jaxrl.cli.commands import main
 from jaxrl.run.reproduce import replay, write_gif
 from jaxrl.store.files import file_hash, subfolder, write_text
 from jaxrl.store.policy import Policy
@@ -436,3 +437,22 @@ def test_a_table_that_would_fill_the_memory_is_refused(free, copy, whole, monkey
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
     with pytest.raises(InputError, match=r"runs.parquet cannot be read: it would take .* of the free memory"):
         load(copy)
+
+
+def test_the_command_line_trusts_what_it_names(copy, tmp_path, monkeypatch, capsys):
+    """Here the module is imported and then knows no such environment."""
+    ran = evil_module(tmp_path, monkeypatch)
+    monkeypatch.setattr("jaxrl.cli.training.prepare", lambda: None)
+    edited(copy, "study", "environments", value=[IDS[0]])
+    with pytest.raises(SystemExit):
+        main(["replay", str(copy), "--run", "0"])
+    assert "on the command line by --trust evilmod" in capsys.readouterr().err
+    assert not ran.exists()
+    with pytest.raises(SystemExit):
+        main(["replay", str(copy), "--run", "0", "--trust", "nowhere"])
+    assert "--trust nowhere: the module cannot be imported" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["replay", str(copy), "--run", "0", "--trust", "evilmod"])
+    assert "no module is imported" not in capsys.readouterr().err
+    assert ran.exists()
+    sys.modules.pop("evilmod")
