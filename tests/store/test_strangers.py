@@ -456,3 +456,12 @@ def test_the_command_line_trusts_what_it_names(copy, tmp_path, monkeypatch, caps
     assert "no module is imported" not in capsys.readouterr().err
     assert ran.exists()
     sys.modules.pop("evilmod")
+
+
+def test_a_damaged_state_is_one_sentence_and_nothing_else(copy, monkeypatch, capfd):
+    monkeypatch.setattr("jaxrl.cli.training.prepare", lambda: None)
+    for path in copy.glob("checkpoints/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(SystemExit):
+        main(["replay", str(copy), "--run", "0"])
+    assert capfd.readouterr().err.count("\n") == 1
