@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import threading
 import time
@@ -46,6 +47,8 @@ class Progress:
         typed += [(progress.seconds[kind], float) for kind in KINDS]
         if not all(type(value) is kind for value, kind in typed):
             raise TypeError
+        if not all(0 <= progress.seconds[kind] < math.inf for kind in KINDS):
+            raise ValueError
         return progress
 
 
@@ -99,11 +102,14 @@ class Checkpoints:
         """The progress of a batch; None if nothing of it was saved."""
         file = self.path / "checkpoints" / f"{_name(batch)}.json"
         try:
-            return Progress.read(read_text(file))
+            progress = Progress.read(read_text(file))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._damaged(batch, f"{file} cannot be read") from None
+        if progress.iteration not in {chunk.stop for chunk in batch.chunks}:
+            raise self._damaged(batch, f"no chunk ends at its iteration {progress.iteration}")
+        return progress
 
     def finished(self, batch: Batch) -> bool:
         """Whether a batch is trained to the end."""

@@ -12,16 +12,15 @@ import numpy as np
 from jax import Array, random
 
 from jaxrl import fields, registry
-from jaxrl.config import Shared
 from jaxrl.errors import InputError
-from jaxrl.fields import hash_of, nested
+from jaxrl.fields import hash_of
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
 from jaxrl.store.files import located
 from jaxrl.store.manifest import configured_entry
-from jaxrl.store.shared import shared_of
+from jaxrl.store.shared import shared_from, shared_of
 from jaxrl.store.states import named_leaves, plain, read_arrays, restored, write_arrays
 
 FORMAT = 1  # of the file; other formats are refused
@@ -116,8 +115,13 @@ class Policy:
         """
         file = located(path)
         arrays, described = _read(file)
-        shared = nested({name: array for name, array in arrays.items() if name.startswith("shared/")})
-        known = {digest: Shared(held) for digest, held in shared.get("shared", {}).items()}
+        groups: dict[str, dict[str, np.ndarray]] = {}  # of shared arrays, by their hash
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            if kind == "shared":
+                digest, _, inner = rest.partition("/")
+                groups.setdefault(digest, {})[inner] = array
+        known = {digest: shared_from(flat) for digest, flat in groups.items()}
         algorithm = configured_entry(described["algorithm"], Algorithm, known)
         environment = configured_entry(described["environment"], Environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))

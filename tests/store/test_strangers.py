@@ -6,6 +6,7 @@ import shutil
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from jaxrl import InputError, compare, export, grid, load, resume, select, train
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.live import log_to
 from jaxrl.cli.commands import main
+from jaxrl.fields import hash_of
 from jaxrl.run.reproduce import replay, write_gif
 from jaxrl.store.files import file_hash, subfolder, write_text
 from jaxrl.store.policy import Policy
@@ -465,3 +467,38 @@ def test_a_damaged_state_is_one_sentence_and_nothing_else(copy, monkeypatch, cap
     with pytest.raises(SystemExit):
         main(["replay", str(copy), "--run", "0"])
     assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iteration": 10**9},
+        {"iteration": -1},
+        {"iteration": 7},
+        *[{"train": bad} for bad in (-1.0, float("nan"))],
+    ],
+    ids=repr,
+)
+def test_notes_of_progress_that_no_training_writes(changes, copy):
+    note = copy / "checkpoints" / "batch-00000.json"
+    values = json.loads(note.read_text())
+    for name, value in changes.items():
+        (values if name in values else values["seconds"])[name] = value
+    note.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"batch 0 of .* is damaged: .*; train it again with: .* --rerun 0"):
+        resume(copy, more_seeds=1)
+
+
+def test_shared_arrays_that_cannot_be(copy, whole, tmp_path):
+    flat = {"a": np.zeros(2), "a/b": np.zeros(3)}
+    (copy / "shared").mkdir()
+    write_arrays(copy / "shared" / f"{'0' * 64}.safetensors", flat)
+    with pytest.raises(InputError, match="no shared arrays have the paths a, a/b"):
+        load(copy).policy(0)
+    path = whole.policy(0).save(tmp_path / "policy")
+    arrays, metadata = read_arrays(path)
+    arrays |= {f"shared/x/{name}": array for name, array in flat.items()}
+    described = json.loads(metadata["jaxrl"]) | {"arrays": hash_of(dict(sorted(arrays.items())))}
+    write_arrays(path, arrays, {"jaxrl": json.dumps(described)})
+    with pytest.raises(InputError, match="no shared arrays have the paths a, a/b"):
+        Policy.load(path)
