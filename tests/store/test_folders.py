@@ -26,6 +26,12 @@ def whole(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("study") / "whole")
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """The same study in one batch."""
+    return trained(tmp_path_factory.mktemp("study") / "wide", width=3)
+
+
 @pytest.mark.parametrize("name", ["hidden=[64,64]", "[!a]*?{b,c}", "back\\slash", "größe \U0001f600"])
 def test_a_folder_may_have_any_name(name, whole, tmp_path):
     """What was written can be read back, also where the name would be a pattern of others."""
