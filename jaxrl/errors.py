@@ -8,7 +8,18 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Bad input. The message is one sentence with the value, what is expected and the closest known name."""
+    """Bad input. The message is one sentence with the value, what is expected and the closest known name.
+
+    Control characters in it, such as those of a file's name, are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """A text in which control characters are escaped, so that none reaches a terminal, a label or a table."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

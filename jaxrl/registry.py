@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from jaxrl.config import Config, field_type
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError, printable, unknown
 from jaxrl.fields import Shared, nested, parse_value, shown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
@@ -161,7 +161,10 @@ def name_of(config: Config) -> str:
 
 
 def label_of(config: Config) -> str:
-    """A config's name and its fields that differ from the registered ones: "CartPole-v1 pole_length=0.25"."""
+    """A config's name and its fields that differ from the registered ones: "CartPole-v1 pole_length=0.25".
+
+    Control characters are escaped.
+    """
     name = name_of(config)
     registered = {**components(), **algorithms(), **environments()}.get(name)
     usual = {} if registered is None else plain_parameters(registered)
@@ -170,7 +173,7 @@ def label_of(config: Config) -> str:
         for field, value in plain_parameters(config).items()
         if usual.get(field) != value
     }
-    return " ".join([name, *(f"{field}={shown(value)}" for field, value in changed.items())])
+    return printable(" ".join([name, *(f"{field}={shown(value)}" for field, value in changed.items())]))
 
 
 def plain_parameters(config: Config) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from jaxrl.errors import printable
+
 LONGEST = 80  # bytes of a `file_name`
 
 
@@ -94,7 +96,8 @@ def file_name(label: str, also: str = "") -> str:
     Characters other than letters, digits, "_.=+-" and those in `also` are replaced by "-". A longer name is
     cut and ends in a hash of the label.
     """
-    name = re.sub(rf"[^\w.=+{re.escape(also)}-]+", "-", label).strip("-")
+    # Never "..", the folder above.
+    name = re.sub(rf"[^\w.=+{re.escape(also)}-]+", "-", label).strip("-.") or "-"
     if len(name.encode()) <= LONGEST:
         return name
     ending = hashlib.sha256(label.encode()).hexdigest()[:8]
@@ -123,7 +126,7 @@ def whole_number(text: str) -> int:
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], width: int | None = None) -> None:
-    """Prints a table without lines, and an empty line after it.
+    """Prints a table without lines, and an empty line after it. Control characters in cells are escaped.
 
     width: characters of a printed line; those of the terminal if None.
     """
@@ -133,5 +136,5 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[str]], width: i
 
     table = Table(*map(escape, headings), box=None)
     for cells in rows:
-        table.add_row(*map(escape, cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     Console(width=width).print(table, "")

@@ -21,8 +21,8 @@ import pandas as pd
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.analysis.sinks import SINKS, Sink
 from jaxrl.errors import InputError, unknown
+from jaxrl.store.files import appearing_whole, located, write_text
 from jaxrl.store.results import Results, load
-from jaxrl.store.tables import appearing_whole, write_text
 
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
 # Names for marl-eval, which finds the metrics to normalise by itself only if their names have no underscore.
@@ -44,10 +44,10 @@ def export(
     if to not in FILES:
         raise unknown("format", to, FILES)
     studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
-    path = Path(out or studies[0].path / FILES[to])
+    path = located(out or studies[0].path / FILES[to])
     try:
         if to in SINKS:
-            if path.exists():
+            if os.path.lexists(path):  # also a link to nothing
                 raise InputError(f"{path} exists already: remove it or choose another folder")
             _stream(studies, SINKS[to](path, False))
         else:
@@ -72,7 +72,7 @@ def export_transitions(
     for an unknown run, fewer than one step, or a path that cannot be written.
     """
     results = load(folder)
-    path = Path(out or results.path / "transitions.npz")
+    path = located(out or results.path / "transitions.npz")
     arrays = results.transitions(run, steps, explore=explore)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +148,7 @@ def _write_rliable(studies: Sequence[Results], path: Path) -> None:
 
 
 def _write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
-    # An open file, because numpy would add .npz to a path.
-    with appearing_whole(path) as temporary, temporary.open("wb") as file:
+    with appearing_whole(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

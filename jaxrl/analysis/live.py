@@ -7,13 +7,13 @@ all runs of a complete study.
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from jaxrl import registry
 from jaxrl.analysis.sinks import SINKS
 from jaxrl.errors import unknown
 from jaxrl.run.callbacks import Callback, ChunkReport
+from jaxrl.store.files import located, require_no_link
 
 MOST = 100  # runs that are logged, the first ones: each keeps a file open
 
@@ -26,7 +26,7 @@ def log_to(to: str, folder: str | os.PathLike[str]) -> Iterator[Callback]:
     """
     if to not in SINKS:
         raise unknown("log", to, SINKS)
-    sink = SINKS[to](Path(folder), True)
+    sink = SINKS[to](require_no_link(located(folder)), True)
     started: dict[int, Any] = {}
 
     def write(report: ChunkReport) -> None:

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError, printable, unknown
 from jaxrl.statistics import area_scores, final_scores, training_scores
+from jaxrl.store.files import located
 from jaxrl.store.results import Results, load
 
 PathLike = str | os.PathLike[str]
@@ -17,7 +17,7 @@ def read(folders: Sequence[PathLike]) -> list[Results]:
     """The results in some folders. Raises InputError for none, one given twice, or one without results."""
     if not folders:
         raise InputError("name at least one results folder")
-    paths = [Path(folder).resolve() for folder in folders]
+    paths = [located(folder).resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
             raise InputError(f"{folder} was given twice")
@@ -62,4 +62,5 @@ def kept_apart(table: pd.DataFrame) -> pd.DataFrame:
     """
     studies = table.groupby(["environment", "setting"])["study"].transform("nunique")
     shared = studies.groupby(table["setting"]).transform("max") > 1
-    return table.assign(setting=table["setting"] + (" (" + table["study"] + ")").where(shared, ""))
+    folders = table["study"].map(printable)
+    return table.assign(setting=table["setting"] + (" (" + folders + ")").where(shared, ""))

@@ -19,6 +19,7 @@ from jaxrl.run.train import resume, train
 from jaxrl.statistics import fresh_scores
 from jaxrl.statistics import select as rank
 from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.store.files import located, require_no_link, subfolder
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import spec_of
 from jaxrl.store.results import Results, load
@@ -62,11 +63,15 @@ def select(
     best = ranking.drop_duplicates(["environment", "algorithm"])
     runs = {run.id: run for run in study.runs()}
     first = table.drop_duplicates(["environment", "setting"])[["environment", "setting", "run"]]
-    root = Path(out or searched.path / f"selected-{file_name(metric)}")
+    root = located(out) if out else subfolder(searched.path, f"selected-{file_name(metric)}")
     width = searched.manifest["plan"]["width"]
     fresh = [
         _train_again(
-            study, [runs[run] for run in chosen["run"]], fresh_seeds, width, root / file_name(str(name))
+            study,
+            [runs[run] for run in chosen["run"]],
+            fresh_seeds,
+            width,
+            require_no_link(root / file_name(str(name))),
         )
         for name, chosen in best.merge(first).groupby("environment", sort=False)
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxrl.errors import InputError
+from jaxrl.store.files import subfolder
 from jaxrl.text import file_name
 
 Name = tuple[str, str, str]  # environment, setting and seed of a run; no other run has the same three
@@ -40,7 +41,8 @@ class TensorBoard:
         self.package = imported("tensorboardX", "tensorboard")
 
     def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
-        writer = self.package.SummaryWriter(str(self.folder.joinpath(*map(file_name, name))))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        writer = self.package.SummaryWriter(str(subfolder(self.folder, *map(file_name, name))))
         # add_hparams would put the parameters into another run than the curves. The first part describes all
         # runs, which TensorBoard collects by itself.
         for part in importlib.import_module("tensorboardX.summary").hparams(parameters, {})[1:]:
@@ -73,6 +75,7 @@ class WeightsAndBiases:
 
     def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
+        subfolder(self.folder, "wandb")  # where the package writes
         return self.package.init(
             project="jaxrl",
             dir=str(self.folder),

@@ -1,5 +1,6 @@
 """The conversion of command-line arguments from text to values."""
 
+import importlib
 import itertools
 import os
 import sys
@@ -35,8 +36,8 @@ def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
 
     A module in a name, as in gymnasium:mymod:Env-v0, may lie in the working folder.
     """
-    if any(name.count(":") > 1 for name in parts(names)) and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # at the end, so that nothing there hides an installed package
+    if any(name.count(":") > 1 for name in parts(names)):
+        _look_in_working_folder()
     return [look_up(name) for name in parts(names)]
 
 
@@ -72,6 +73,26 @@ def evaluations(environments: Sequence["Config"], options: Sequence[str]) -> dic
         pairs = (_split("--evaluate-in", assignment) for assignment in parts(assignments))
         named[name] = _parsed(environments[0], dict(pairs))
     return named
+
+
+def import_trusted(modules: Sequence[str]) -> None:
+    """Imports the modules that --trust names. Raises InputError for one that cannot be imported.
+
+    They may lie in the working folder.
+    """
+    if modules:
+        _look_in_working_folder()
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"--trust {name}: the module cannot be imported: {error}") from None
+
+
+def _look_in_working_folder() -> None:
+    """Lets modules in the working folder be imported. None of them hides an installed package."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def _split(option: str, assignment: str) -> tuple[str, str]:

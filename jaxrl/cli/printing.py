@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.errors import InputError
@@ -93,7 +92,7 @@ def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None)
 
     from jaxrl.statistics import final_scores, mean_interval
     from jaxrl.statistics.intervals import RESAMPLING_SEED
-    from jaxrl.store.tables import write_text
+    from jaxrl.store.files import located, write_text
 
     rng = np.random.default_rng(RESAMPLING_SEED)
     labels = final_scores(results.runs, results.curves).set_index("run")["setting"]
@@ -104,7 +103,7 @@ def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None)
     print_table(("environment", "setting", "runs", "mean return [95 %]", "mean length"), rows, width=200)
     if out is not None:
         try:
-            write_text(Path(out), table.to_csv(index=False))
+            write_text(located(out), table.to_csv(index=False))
         except OSError as error:
             raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
         print(f"{out} has a row for each run and environment")

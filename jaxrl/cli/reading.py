@@ -20,6 +20,7 @@ def evaluate(
     runs: str | None = None,
     explore: bool = False,
     out: str | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Evaluates the final policies of a results folder in any environments that fit them.
 
@@ -32,12 +33,14 @@ def evaluate(
         runs (N, A:B or A,B,C): the runs 0 to N - 1, A to B - 1, or those listed; all if not given.
         explore: acts as at the end of training, not greedily.
         out (FILE): a CSV file with a row for each run and environment.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl import registry
     from jaxrl.store.results import load
     from jaxrl.study.seeds import parse_seeds
 
     prepare()
+    arg.import_trusted(trust)
     results = load(folder)
     trained_in = results.study.environments
     bases = trained_in if environment is None else arg.named(environment, registry.environment)
@@ -50,18 +53,19 @@ def evaluate(
     print_evaluation(results, table, out)
 
 
-def report(folder: str, /, smallest_effect: str | None = None) -> None:
-    """Writes report.html and figures/ into a results folder, or into a folder of results folders.
+def report(folder: str, /, smallest_effect: str | None = None, out: str | None = None) -> None:
+    """Writes report.html and figures/ on a results folder, or on all results folders in a folder.
 
     Args:
         folder: the results folder, or the folder of results folders.
         smallest_effect (RETURN or ENVIRONMENT=RETURN,...): the smallest difference of mean returns that
             matters, for all environments or for each by its name or label; if not given, no two settings are
             called equivalent.
+        out (FOLDER): the folder for the report; the given folder if not given.
     """
     from jaxrl.report import write_report
 
-    print(write_report(folder, arg.effects(smallest_effect)))
+    print(write_report(folder, arg.effects(smallest_effect), out))
 
 
 def compare(
@@ -96,6 +100,7 @@ def export(
     run: int = 0,
     steps: int = 10_000,
     explore: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
     """Writes results folders in the format of another tool.
 
@@ -108,9 +113,11 @@ def export(
         run (INT): npz: the run whose policy plays.
         steps (INT): npz: the number of transitions.
         explore: npz: the policy acts as at the end of training, not greedily.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.analysis import export as exporting
 
+    arg.import_trusted(trust)
     if to != "npz":
         print(exporting.export(folders, to, out))
         return

@@ -89,6 +89,7 @@ def resume(
     force: bool = False,
     checkpoint_every: float | None = None,
     log: str | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Finishes the study in a results folder from its last checkpoints, or extends it.
 
@@ -101,16 +102,18 @@ def resume(
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.run.train import resume as run
 
     prepare()
+    arg.import_trusted(trust)
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
     extension = {"more_seeds": extend_seeds, "steps": extend_steps}
     _train(run, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
 
 
-def replay(folder: str, /, run: int, gif: str | None = None) -> None:
+def replay(folder: str, /, run: int, gif: str | None = None, trust: Sequence[str] = ()) -> None:
     """Trains one run again and says whether its curve and final state are the same, bit for bit.
 
     The exit code is 1 if they are not. With --gif it draws the trained policy instead, and trains nothing.
@@ -119,11 +122,13 @@ def replay(folder: str, /, run: int, gif: str | None = None) -> None:
         folder: the results folder.
         run (INT): the run's number in runs.parquet.
         gif (FILE): where to write a picture of the final policy playing one episode.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.run import reproduce
     from jaxrl.store.results import load
 
     prepare()
+    arg.import_trusted(trust)
     results = load(folder)
     if gif is not None:
         print(f"{reproduce.write_gif(results, run, gif)} shows the policy of run {run}")
@@ -131,7 +136,7 @@ def replay(folder: str, /, run: int, gif: str | None = None) -> None:
     sys.exit(print_outcomes([reproduce.replay(results, run)]))
 
 
-def verify(folder: str, /, runs: int = 3) -> None:
+def verify(folder: str, /, runs: int = 3, trust: Sequence[str] = ()) -> None:
     """Checks all saved states, trains randomly chosen runs again and compares them with the saved ones.
 
     The exit code is 1 if a state is damaged, or if a run differs on the same machine with the same versions.
@@ -139,16 +144,23 @@ def verify(folder: str, /, runs: int = 3) -> None:
     Args:
         folder: the results folder.
         runs (INT): how many runs are trained again.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.run import reproduce
     from jaxrl.store.results import load
 
     prepare()
+    arg.import_trusted(trust)
     sys.exit(print_outcomes(reproduce.verify(load(folder), runs)))
 
 
 def select(
-    folder: str, /, metric: str = "eval_return", seeds: str | None = None, out: str | None = None
+    folder: str,
+    /,
+    metric: str = "eval_return",
+    seeds: str | None = None,
+    out: str | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Chooses the best setting of each algorithm and environment, and trains it again on fresh seeds.
 
@@ -162,11 +174,13 @@ def select(
             largest one; as many as before if not given.
         out (FOLDER): a folder for the results folders of all environments; selected-<metric> in the results
             folder if not given.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.analysis import select as selecting
     from jaxrl.analysis.console import print_selection
 
     prepare()
+    arg.import_trusted(trust)
     print_selection(selecting.select(folder, metric, seeds, out))
 
 

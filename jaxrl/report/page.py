@@ -22,39 +22,51 @@ from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improv
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.store.files import located, subfolder, write_text
 from jaxrl.store.results import Results, load
-from jaxrl.store.tables import write_text
 from jaxrl.text import bounds, file_name, number, percent
 
 LISTED = 200  # failed runs in the page
 
 
-def write_report(path: str | os.PathLike[str], smallest_effect: Effect = None) -> Path:
-    """Writes `report.html` and `figures/` into a results folder, or into a folder of such folders.
+def write_report(
+    path: str | os.PathLike[str],
+    smallest_effect: Effect = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Writes `report.html` and `figures/` on a results folder, or on all results folders in a folder.
 
     smallest_effect: the smallest difference of mean returns that matters. One number holds for all
     environments; a dict has one for each, by name or label (`CartPole-v1 pole_length=0.5`). Without it no two
-    settings are called equivalent. Gives the page's path. Raises InputError if there is no complete study, if
-    nothing can be written there, or for an effect that is not above 0 or of an unknown environment.
+    settings are called equivalent. out: the folder for them, by default `path`. Gives the page's path. Raises
+    InputError if there is no complete study, if nothing can be written there, or for an effect that is not
+    above 0 or of an unknown environment.
     """
-    folder = Path(path)
+    folder = located(path)
     studies = find_studies(folder)
     names: set[str] = set()
     for results in studies:
         names.update(results.runs["environment"], label_settings(results.runs)["environment"])
     require_effect(smallest_effect, names)
-    return write_studies(studies, folder, smallest_effect)
+    title = folder.resolve().name
+    return write_studies(studies, folder if out is None else located(out), smallest_effect, title)
 
 
-def write_studies(studies: Sequence[Results], folder: Path, smallest_effect: Effect = None) -> Path:
-    """Writes the report on some studies into a folder; gives the page's path."""
+def write_studies(
+    studies: Sequence[Results], folder: Path, smallest_effect: Effect = None, title: str | None = None
+) -> Path:
+    """Writes the report on some studies into a folder, whose name is the title by default.
+
+    Returns the page's path.
+    """
     rng = np.random.default_rng(RESAMPLING_SEED)
     summaries = [summarise(results, rng, smallest_effect) for results in studies]
     drawn = [[*map(figures_of, summary.sections), figures_over(summary.overall)] for summary in summaries]
-    html = render(summaries, drawn, folder.resolve().name)
-    page, files = folder / "report.html", folder / "figures"
+    html = render(summaries, drawn, title or folder.resolve().name)
+    page = folder / "report.html"
     try:
-        files.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = subfolder(folder, "figures")
         write_text(page, html)
         taken: set[str] = set()
         for summary, of_study in zip(summaries, drawn, strict=True):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from jaxrl.report.figures import COLOURS, DASHES, Axis, Band, Colour, Dots, Figure, Line, Mark, Rule
+from jaxrl.store.files import appearing_whole
 from jaxrl.text import wrapped
 
 WIDTH = 6.4  # inches
@@ -40,9 +41,12 @@ def save(figure: Figure, environment: str, folder: Path, name: str) -> None:
         layout.execute(canvas)
         canvas.set_layout_engine("none")  # laid out once, for all formats
         # Not by savefig, which draws each twice. Without dates, the same report gives the same bytes.
-        FigureCanvasAgg(canvas).print_png(png)  # first, since the others change the resolution
-        FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})
-        FigureCanvasPdf(canvas).print_pdf(pdf, metadata={"CreationDate": None})
+        with appearing_whole(png) as file:  # first, since the others change the resolution
+            FigureCanvasAgg(canvas).print_png(file)
+        with appearing_whole(svg) as file:
+            FigureCanvasSVG(canvas).print_svg(file, metadata={"Date": None})
+        with appearing_whole(pdf) as file:
+            FigureCanvasPdf(canvas).print_pdf(file, metadata={"CreationDate": None})
 
 
 def draw(figure: Figure, title: str) -> Canvas:

@@ -16,6 +16,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
 from jaxrl.run.loop import visits
 from jaxrl.store.differences import trained_elsewhere
+from jaxrl.store.files import appearing_whole, located
 from jaxrl.store.playing import frames
 from jaxrl.store.results import Results
 from jaxrl.store.states import plain
@@ -172,9 +173,10 @@ def write_gif(results: Results, run: int, file: str | os.PathLike[str]) -> Path:
     Raises InputError for an unknown run, an environment without pictures, or a file that cannot be written.
     """
     images = [Image.fromarray(frame) for frame in frames(results.policy(run), random.key(0))]
-    path = Path(file)
+    path = located(file)
     try:
-        images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=50, loop=0)
+        with appearing_whole(path) as opened:
+            images[0].save(opened, format="GIF", save_all=True, append_images=images[1:], duration=50, loop=0)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path

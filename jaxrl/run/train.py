@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -17,7 +16,9 @@ from jaxrl.random.generators import DEFAULT
 from jaxrl.run.callbacks import Callback
 from jaxrl.run.workers import train_plan
 from jaxrl.store.differences import differences
+from jaxrl.store.files import located
 from jaxrl.store.folder import Folder
+from jaxrl.store.manifest import CURVES_FILE
 from jaxrl.store.results import Results, load
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_batches, make_plan
@@ -79,7 +80,7 @@ def train(
         prng=prng,
         precision=precision,
     )
-    folder = Folder(Path(out or tempfile.mkdtemp(prefix="jaxrl-")))
+    folder = Folder(located(out or tempfile.mkdtemp(prefix="jaxrl-")))
     if not folder.empty:
         folder.require_same(study, width)
         _say(f"{folder.path} holds this study, complete: read, not trained")
@@ -124,16 +125,21 @@ def resume(
       InputError: a folder that cannot be resumed here, or an extension that does not fit it.
       KeyboardInterrupt: as in `train`.
     """
-    folder = Folder(Path(path))
-    folder.manifest()  # raises InputError if there is no study to lock
+    folder = Folder(located(path))
+    manifest = folder.manifest()  # raises InputError if there is no study to lock
+    extended = more_seeds is not None or steps is not None
+    if manifest["status"] == "complete" and rerun is None and not extended and folder.has_runs(manifest):
+        _say(f"{folder.path} holds its study, complete: nothing to resume")
+        return load(folder.path)  # without a lock, since the folder may be read-only
     with folder.locked():
         manifest = folder.manifest()
         study, width = folder.study(), manifest["plan"]["width"]
-        extended = more_seeds is not None or steps is not None
         if manifest["status"] == "complete" and rerun is None and not extended:
-            return _read_again(folder, study, width)
+            folder.mend_runs(study, make_batches(study, width))
+            _say(f"{folder.path}/runs.parquet was missing or altered: written again")
+            return load(folder.path)
         if manifest["status"] == "complete" and rerun != "all":  # new curves must not join a damaged table
-            folder.table("curves.parquet", manifest["sha256"]["curves.parquet"])
+            folder.table(CURVES_FILE, manifest)
         if extended:
             study = _extended(folder, study, more_seeds, steps)
         plan = make_plan(study, width, sys.maxsize)  # the width was chosen to fit the memory
@@ -149,19 +155,10 @@ def resume(
             folder.forget(batch)
         if rerun == "all":
             folder.forget_curves()
-        folder.curves(plan.batches)  # raises InputError before the training if a part is lost
+        folder.curves(manifest, plan.batches)  # raises InputError before the training if a part is lost
         folder.reopen(study, plan, differing)
         _say(str(plan))
         train_plan(study, plan, folder, checkpoint_every, callbacks)
-    return load(path)
-
-
-def _read_again(folder: Folder, study: Study, width: int) -> Results:
-    """The results of a complete study. Writes its table of runs again if that was lost or altered."""
-    if folder.mend_runs(study, make_batches(study, width)):
-        _say(f"{folder.path}/runs.parquet was missing or altered: written again")
-    else:
-        _say(f"{folder.path} holds its study, complete: nothing to resume")
     return load(folder.path)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import threading
 import time
@@ -15,11 +16,14 @@ import jax
 from jaxrl.compiled.engine import initialise
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
+from jaxrl.store.files import read_text, require_no_link, subfolder, write_text
 from jaxrl.store.manifest import KINDS
 from jaxrl.store.states import lane_hashes, read_state, write_state
-from jaxrl.store.tables import write_text
 from jaxrl.study.batch import Batch
 from jaxrl.text import command
+
+LOCK = ".lock"
+FOLDERS = ("parts", "checkpoints", "shared")  # in a results folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Progress:
         typed += [(progress.seconds[kind], float) for kind in KINDS]
         if not all(type(value) is kind for value, kind in typed):
             raise TypeError
+        if not all(0 <= progress.seconds[kind] < math.inf for kind in KINDS):
+            raise ValueError
         return progress
 
 
@@ -74,11 +80,11 @@ class Checkpoints:
         `failed` (run -> iteration, metric) may hold runs of other batches; they are left out.
         """
         start = time.monotonic()
-        folder = self.path / "checkpoints"
         path = self._state_path(batch, iteration)
         ids = [str(run.id) for run in batch.runs]
         hashes = lane_hashes(state, range(len(ids)))
         with self._using("written"):
+            folder = subfolder(self.path, "checkpoints")
             files = write_state(path, state)
             progress = Progress(
                 iteration,
@@ -96,11 +102,14 @@ class Checkpoints:
         """The progress of a batch; None if nothing of it was saved."""
         file = self.path / "checkpoints" / f"{_name(batch)}.json"
         try:
-            return Progress.read(file.read_text())
+            progress = Progress.read(read_text(file))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._damaged(batch, f"{file} cannot be read") from None
+        if progress.iteration not in {chunk.stop for chunk in batch.chunks}:
+            raise self._damaged(batch, f"no chunk ends at its iteration {progress.iteration}")
+        return progress
 
     def finished(self, batch: Batch) -> bool:
         """Whether a batch is trained to the end."""
@@ -136,6 +145,11 @@ class Checkpoints:
             raise self._damaged(batch, "its checkpoint is missing")
         return progress
 
+    def _require_state(self, batch: Batch) -> None:
+        """Raises InputError if the saved state of a batch has been deleted."""
+        if not self._state_path(batch, self._saved(batch).iteration).exists():
+            raise self._damaged(batch, "its state is missing")
+
     def _state_path(self, batch: Batch, iteration: int) -> Path:
         return self.path / "checkpoints" / f"{_name(batch)}-{iteration:010d}.safetensors"
 
@@ -148,11 +162,16 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _using(self, how: str) -> Iterator[None]:
-        """Turns an OSError, such as that of a full disk, into an InputError with the remedy."""
+        """Turns an OSError, such as that of a full disk, into an InputError with the remedy.
+
+        Raises InputError before anything is written through a link.
+        """
         try:
             with self._writing:
                 if self._abandoned.is_set():
                     raise KeyboardInterrupt
+                for name in (LOCK, *FOLDERS) if how == "written" else ():
+                    require_no_link(self.path / name)
                 yield
         except OSError as error:
             under_way = how == "written" and os.path.exists(self.path / "manifest.json")

@@ -14,37 +14,40 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 import pandas as pd
 
 from jaxrl.errors import InputError
-from jaxrl.store.checkpoints import Checkpoints
+from jaxrl.learning.algorithm import State
+from jaxrl.store.checkpoints import FOLDERS, LOCK
+from jaxrl.store.curves import Curves
 from jaxrl.store.differences import differing_names
-from jaxrl.store.manifest import FORMAT, TABLES, new_manifest, now, require_whole, spec_of, study_of
+from jaxrl.store.files import file_hash, read_text
+from jaxrl.store.manifest import RUNS_FILE, TABLES, new_manifest, now, parse_manifest, spec_of, study_of
 from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.shared import read_shared, write_shared
-from jaxrl.store.tables import file_hash, read_table, runs_table, write_table
+from jaxrl.store.tables import runs_table, write_table
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan
 from jaxrl.study.study import Study
 from jaxrl.version import VERSION
 
 # What a study is made of. A new one needs a folder without these names.
-OURS = {"manifest.json", *TABLES, "shared", "parts", "checkpoints"}
+OURS = {"manifest.json", *TABLES, *FOLDERS}
 # Unfinished files, which only the process that holds the lock may write.
 TEMPORARY = ("manifest.json.*.tmp", "*.parquet.*.tmp", "shared/*.tmp", "parts/*.tmp", "checkpoints/*.tmp")
 
 
 @dataclasses.dataclass(frozen=True)
-class Folder(Checkpoints):
+class Folder(Curves):
     """A results folder. Its methods raise InputError where a file cannot be read or written."""
+
+    # The manifest with which this process has begun to train; {} before that.
+    _begun: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def empty(self) -> bool:
@@ -64,37 +67,24 @@ class Folder(Checkpoints):
 
     def manifest(self) -> dict[str, Any]:
         """The manifest. Raises InputError if this version cannot read it."""
+        file = self.path / "manifest.json"
         try:
-            manifest = json.loads((self.path / "manifest.json").read_text())
-            format = int(manifest["format"])
-            if format == FORMAT:
-                require_whole(manifest)
+            return parse_manifest(read_text(file))
         except FileNotFoundError:
             what = "it has no manifest.json" if self.path.exists() else "there is no such folder"
             raise InputError(f"{self.path} is not a results folder: {what}") from None
         except NotADirectoryError:
             raise InputError(f"{self.path} is not a results folder: it is a file") from None
         except OSError as error:
-            raise InputError(f"{self.path}/manifest.json cannot be read: {error.strerror}") from None
-        except KeyError as error:
-            raise InputError(f"{self.path}/manifest.json is damaged: it lacks {error}") from None
-        except (ValueError, TypeError):
-            raise InputError(f"{self.path}/manifest.json is damaged") from None
-        if format != FORMAT:
-            age = "newer" if format > FORMAT else "older"
-            raise InputError(f"{self.path} has format {format}, {age} than this jaxrl reads ({FORMAT})")
-        return manifest
+            raise InputError(f"{file} cannot be read: {error.strerror}") from None
+        except InputError as error:
+            raise InputError(f"{file} {error}") from None
+        except ValueError:  # it is no UTF-8
+            raise InputError(f"{file} is damaged") from None
 
     def study(self) -> Study:
         """The study that the manifest describes. Raises InputError if it cannot be read here."""
         return study_of(self.manifest(), read_shared(self.path / "shared"))
-
-    def table(self, name: str, expected: str | None = None) -> pd.DataFrame:
-        """One of the tables. Raises InputError with the remedy if it is lost or has another hash."""
-        try:
-            return read_table(self.path / name, expected)
-        except InputError as error:
-            raise InputError(f"{error}; {TABLES[name].format(path=shlex.quote(str(self.path)))}") from None
 
     def require_same(self, study: Study, width: int | None) -> None:
         """Raises InputError unless the folder holds the same study, and holds it complete."""
@@ -117,7 +107,7 @@ class Folder(Checkpoints):
         """Keeps other processes from writing to the folder. The lock ends with the process at the latest."""
         with self._using("written"):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock")
+            lock = filelock.FileLock(self.path / LOCK)
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
@@ -161,69 +151,50 @@ class Folder(Checkpoints):
             for pattern in TEMPORARY:
                 for left in self.path.glob(pattern):
                     left.unlink()
+            self._begun.update(manifest)
             self._write_json("manifest.json", manifest)
-            (self.path / "parts").mkdir(exist_ok=True)
-            (self.path / "checkpoints").mkdir(exist_ok=True)
-            environments = (*study.environments, *(env for _, env in study.evaluate_in))
-            write_shared(self.path / "shared", (*environments, *study.algorithms))
-            write_table(self.path / "runs.parquet", runs_table(study))
+            self._write_shared(study)
+            write_table(self.path / RUNS_FILE, runs_table(study))
 
-    def record(self, batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """Writes the values of all metrics ([lanes] each) after `step` environment steps."""
-        count = len(batch.runs)
-        frames = [
-            pd.DataFrame(
-                {
-                    "run": np.array([run.id for run in batch.runs], np.int32),
-                    "step": np.int64(step),
-                    "metric": name,
-                    "value": np.asarray(lanes[:count], np.float64),
-                }
-            )
-            for name, lanes in values.items()
-        ]
+    def _write_shared(self, study: Study) -> None:
+        environments = (*study.environments, *(env for _, env in study.evaluate_in))
+        write_shared(self.path / "shared", (*environments, *study.algorithms))
+
+    def save(
+        self,
+        batch: Batch,
+        iteration: int,
+        state: State,
+        seconds: Mapping[str, float],
+        failed: Mapping[str, tuple[int, str]],
+    ) -> None:
+        """As in `Checkpoints`. Writes again what somebody has deleted and the saved state needs."""
         with self._using("written"):
-            write_table(self._part(batch, step), pd.concat(frames))
+            self._write_manifest_if_lost()
+            self._write_lost_parts(batch)
+        super().save(batch, iteration, state, seconds, failed)
 
-    def forget_curves(self) -> None:
-        """Removes all curves, so that they are written anew."""
-        with self._using("written"):
-            (self.path / "curves.parquet").unlink(missing_ok=True)
-            for part in (self.path / "parts").glob("*.parquet"):
-                part.unlink()
-
-    def curves(self, batches: Sequence[Batch]) -> list[pd.DataFrame]:
-        """The curves up to the saved state of each batch, the newest last.
-
-        Raises InputError if a part of a batch's curves is missing or cannot be read.
-        """
-        with self._using("read"):
-            extended = (self.path / "curves.parquet").exists()
-        tables = [self.table("curves.parquet")] if extended else []
-        known = {pair for table in tables for pair in zip(table["run"], table["step"], strict=True)}
-        for batch in batches:
-            progress = self.progress(batch)
-            reached = -1 if progress is None else progress.iteration
-            for chunk in batch.chunks:
-                step = chunk.stop * batch.steps_per_iteration
-                if chunk.stop <= reached and (part := self._part(batch, step)).exists():
-                    try:
-                        tables.append(read_table(part))
-                    except InputError as error:
-                        raise self._damaged(batch, str(error)) from None
-                elif chunk.stop <= reached and (batch.runs[0].id, step) not in known:
-                    raise self._damaged(batch, f"its curves at step {step} are missing")
-        return tables
+    def _write_manifest_if_lost(self) -> None:
+        if self._begun and not (self.path / "manifest.json").exists():
+            self._write_json("manifest.json", self._begun)
 
     def finish(self, study: Study, batches: Sequence[Batch]) -> None:
-        """Joins the parts into the final tables and marks the study complete."""
+        """Joins the parts into the final tables and marks the study complete.
+
+        Raises InputError if somebody has deleted a state or a part that this process cannot write again.
+        """
+        with self._using("written"):
+            self._write_manifest_if_lost()
+            self._write_shared(study)
         manifest = self.manifest()
+        for batch in batches:
+            self._require_state(batch)
         seconds = [
             {"runs": [run.id for run in batch.runs], **self._saved(batch).seconds} for batch in batches
         ]
-        joined = pd.concat(self.curves(batches))
+        joined = pd.concat(self.curves(manifest, batches))
         joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
-        curves, runs = self.path / "curves.parquet", self.path / "runs.parquet"
+        curves, runs = self.path / "curves.parquet", self.path / RUNS_FILE
         with self._using("written"):
             write_table(curves, joined.sort_values(["run", "metric", "step"], ignore_index=True))
             write_table(runs, self._final_runs(study, batches))
@@ -231,22 +202,23 @@ class Folder(Checkpoints):
             self._write_json(
                 "manifest.json", manifest | {"status": "complete", "seconds": seconds, "sha256": hashes}
             )
-            shutil.rmtree(self.path / "parts")
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
 
-    def mend_runs(self, study: Study, batches: Sequence[Batch]) -> bool:
-        """Writes a complete study's table of runs again if it is lost or altered. Returns whether it was."""
-        manifest, runs = self.manifest(), self.path / "runs.parquet"
+    def has_runs(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the table of runs of a complete study is whole."""
+        with contextlib.suppress(InputError):
+            self.table(RUNS_FILE, manifest)
+            return True
+        return False
+
+    def mend_runs(self, study: Study, batches: Sequence[Batch]) -> None:
+        """Writes a complete study's table of runs again."""
+        manifest, runs = self.manifest(), self.path / RUNS_FILE
         with self._using("written"):
-            if runs.exists() and file_hash(runs) == manifest["sha256"][runs.name]:
-                return False
             write_table(runs, self._final_runs(study, batches))
             manifest["sha256"][runs.name] = file_hash(runs)
             self._write_json("manifest.json", manifest)
-        return True
 
     def _final_runs(self, study: Study, batches: Sequence[Batch]) -> pd.DataFrame:
         saved = [self._saved(batch) for batch in batches]
         return runs_table(study, {int(run): where for each in saved for run, where in each.failed.items()})
-
-    def _part(self, batch: Batch, step: int) -> Path:
-        return self.path / "parts" / f"{batch.index:05d}-{step:015d}.parquet"

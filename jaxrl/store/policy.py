@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,14 +12,15 @@ import numpy as np
 from jax import Array, random
 
 from jaxrl import fields, registry
-from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
-from jaxrl.fields import hash_of, nested
+from jaxrl.fields import hash_of
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete
-from jaxrl.store.shared import shared_of
+from jaxrl.store.files import located
+from jaxrl.store.manifest import configured_entry
+from jaxrl.store.shared import shared_from, shared_of
 from jaxrl.store.states import named_leaves, plain, read_arrays, restored, write_arrays
 
 FORMAT = 1  # of the file; other formats are refused
@@ -102,24 +102,33 @@ class Policy:
             "arrays": hash_of(dict(sorted(arrays.items()))),
         }
         try:
-            write_arrays(Path(path), arrays, {"jaxrl": json.dumps(described)})
+            write_arrays(located(path), arrays, {"jaxrl": json.dumps(described)})
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-        return Path(path)
+        return located(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], seed: int = 0) -> Self:
-        """The policy in a file that `save` wrote. Raises InputError for any other file."""
-        arrays, described = _read(Path(path))
-        shared = nested({name: array for name, array in arrays.items() if name.startswith("shared/")})
-        known = {digest: Shared(held) for digest, held in shared.get("shared", {}).items()}
-        algorithm = _configured(described["algorithm"], Algorithm, known)
-        environment = _configured(described["environment"], Environment, known)
+        """The policy in a file that `save` wrote.
+
+        Raises InputError for any other file, or if a module would have to be imported.
+        """
+        file = located(path)
+        arrays, described = _read(file)
+        groups: dict[str, dict[str, np.ndarray]] = {}  # of shared arrays, by their hash
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            if kind == "shared":
+                digest, _, inner = rest.partition("/")
+                groups.setdefault(digest, {})[inner] = array
+        known = {digest: shared_from(flat) for digest, flat in groups.items()}
+        algorithm = configured_entry(described["algorithm"], Algorithm, known)
+        environment = configured_entry(described["environment"], Environment, known)
         shapes = jax.eval_shape(algorithm.arrays().init, environment.arrays(), random.key(0))
         used = _used(algorithm, environment, shapes)
         # A leaf that `act` does not read is replaced by 0.
         found = [
-            restored(Path(path), name, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
+            restored(file, name, leaf, arrays.get(f"state/{name}")) if name in used else jnp.float32(0)
             for name, leaf in named_leaves(shapes).items()
         ]
         return cls(algorithm, environment, jax.tree.unflatten(jax.tree.structure(shapes), found), seed)
@@ -169,13 +178,6 @@ def _used(algorithm: Algorithm, environment: Environment, state: State) -> set[s
     return {name for name, var in zip(named_leaves(state), jaxpr.invars, strict=False) if id(var) in read}
 
 
-def _configured(entry: Any, kind: type[Config], arrays: Mapping[str, Shared]) -> Any:
-    try:
-        return registry.configured(registry.recorded(kind, entry["name"]), entry["parameters"], arrays)
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"the file of a policy is damaged: {entry!r} describes no config") from None
-
-
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and description of a file. Raises InputError unless `Policy.save` of this format wrote it."""
     arrays, metadata = read_arrays(path)
@@ -183,7 +185,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         described = json.loads(metadata["jaxrl"])
         format, digest = described["format"], described["arrays"]
         configs = {kind: described[kind] for kind in ("algorithm", "environment")}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"{path} is not a policy that jaxrl has saved") from None
     if format != FORMAT:
         raise InputError(f"{path} is a policy of format {format}, this jaxrl reads {FORMAT}")

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from jaxrl.config import Config
+from jaxrl.errors import printable
 
 # Entries of `machine` on which bits may depend. A resumed study must have the same.
 BINDING = ("code", "jax", "jaxlib", "flax", "optax", "device", "xla_flags", "x64")
@@ -23,7 +24,7 @@ READERS = {"statistics", "analysis", "report", "cli"}
 def machine() -> dict[str, str]:
     """The machine and the versions, for the manifest. Bits may depend on the BINDING entries."""
     device = jax.devices()[0]
-    return {
+    found = {
         "code": source_hash(),
         "python": platform.python_version(),
         "jax": jax.__version__,
@@ -37,6 +38,7 @@ def machine() -> dict[str, str]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "x64": str(jax.config.values["jax_enable_x64"]),
     }
+    return {name: printable(text) for name, text in found.items()}
 
 
 def _processor() -> str:

@@ -19,6 +19,7 @@ from jaxrl.config import detach, stack
 from jaxrl.errors import InputError, unknown
 from jaxrl.learning.algorithm import State
 from jaxrl.mdp.environment import Environment
+from jaxrl.store.files import located
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import TABLES
 from jaxrl.store.playing import named, transitions_of
@@ -172,11 +173,11 @@ class Results:
 
 def load(path: str | os.PathLike[str]) -> Results:
     """Reads a complete results folder. Raises InputError for anything else."""
-    folder = Folder(Path(path))
+    folder = Folder(located(path))
     manifest = folder.manifest()
     if manifest["status"] != "complete":
         raise InputError(
             f"{folder.path} holds an unfinished study; finish it with: {command('resume', folder.path)}"
         )
-    tables = [folder.table(name, manifest["sha256"][name]) for name in TABLES]
+    tables = [folder.table(name, manifest) for name in TABLES]
     return Results(folder.path, manifest, *tables)

@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
-from jaxrl.store.tables import appearing_whole, reading
+from jaxrl.store.files import appearing_whole, reading
 
 # The types of arrays that can be saved, and their names in the format.
 TYPES = {
@@ -62,7 +62,7 @@ def write_arrays(
     digest = hashlib.sha256()
     # The library's `save` copies all arrays twice. Its `save_file` makes a temporary file that only the owner
     # may read and that stays behind if the process is killed.
-    with appearing_whole(path) as temporary, temporary.open("wb") as file:
+    with appearing_whole(path) as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)

@@ -1,25 +1,53 @@
-"""The tables of a results folder: making, writing and reading them."""
+"""The tables of a results folder: making, writing, reading and checking them."""
 
-import contextlib
-import hashlib
-import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jaxrl import registry
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, printable
 from jaxrl.fields import shown
+from jaxrl.store.files import appearing_whole, reading
+from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run, Study
+
+# The columns that a table must have, by their kind, and whether a value may be missing. The table of runs has
+# more columns, each of one of these kinds.
+COLUMN_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
+    "integer": pa.types.is_integer,
+    "number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
+    "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    "truth value": pa.types.is_boolean,
+}
+RUNS = {
+    "run": ("integer", False),
+    "setting": ("integer", False),
+    "seed": ("integer", False),
+    "status": ("text", False),
+    "failed_iteration": ("number", True),
+    "failed_metric": ("text", True),
+    "steps": ("integer", False),
+    "environment": ("text", False),
+    "algorithm": ("text", False),
+    "solved_return": ("number", True),
+}
+CURVES = {
+    "run": ("integer", False),
+    "step": ("integer", False),
+    "metric": ("text", False),
+    "value": ("number", True),
+}
+CELL = 16  # bytes of a value in memory, beside the bytes that a file declares
 
 
 def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None) -> pd.DataFrame:
-    """The table of runs, one row per run. Tuples are written as in `--set`.
+    """The table of runs, one row per run. Tuples are written as in `--set`, control characters escaped.
 
     `failed` maps a failed run to the iteration and the metric; the status is "running" while it is None.
     """
@@ -44,7 +72,26 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
         kinds = set(table[name].dropna().map(type))
         if len(kinds) > 1 or tuple in kinds:  # a column has one type, so a mixed one becomes text
             table[name] = table[name].dropna().map(shown)
+        if kinds - {bool}:
+            table[name] = table[name].dropna().map(printable)
     return table
+
+
+def curves_table(batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The rows of CURVES that hold metrics ([lanes] each) of a batch after `step` environment steps."""
+    runs = np.array([run.id for run in batch.runs], np.int32)
+    frames = [
+        pd.DataFrame(
+            {
+                "run": runs,
+                "step": np.int64(step),
+                "metric": printable(name),
+                "value": np.asarray(lanes[: len(runs)], np.float64),
+            }
+        )
+        for name, lanes in values.items()
+    ]
+    return pd.concat(frames)
 
 
 def _setting_columns(run: Run) -> dict[str, Any]:
@@ -61,68 +108,110 @@ def _setting_columns(run: Run) -> dict[str, Any]:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a table, whole or not at all."""
-    with appearing_whole(path) as temporary:
-        table.to_parquet(temporary, index=False)
+    with appearing_whole(path) as file:
+        table.to_parquet(file, index=False)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text, whole or not at all."""
-    with appearing_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def read_runs(path: Path, expected: str, count: int) -> pd.DataFrame:
+    """Reads the table of `count` runs, whose file has the `expected` hash.
+
+    Raises InputError, without a remedy, unless it is a table as `runs_table` makes it of a complete study.
+    """
+    table = _read(path, RUNS, expected)
+    known = set(table["status"]) <= {"complete", "failed"}
+    if not np.array_equal(table["run"], np.arange(count)) or not known or (table["steps"] < 1).any():
+        raise InputError(f"{path} is damaged: it is no table of {count:,} runs that are complete or failed")
+    return table.astype({"failed_iteration": "Int64", "failed_metric": "string"})
 
 
-def read_table(path: Path, expected: str | None = None) -> pd.DataFrame:
-    """Reads a table whose file has the `expected` hash. Raises InputError without a remedy."""
+def read_curves(path: Path, expected: str | None, count: int) -> pd.DataFrame:
+    """Reads a table of curves of `count` runs, whose file has the `expected` hash.
+
+    Raises InputError, without a remedy, unless its rows are in order of run, metric and step, each once.
+    """
+    table = _read(path, CURVES, expected)
+    run, step = table["run"].to_numpy(), table["step"].to_numpy()
+    metric, _ = pd.factorize(table["metric"], sort=True)
+    if len(table) and not (run.min() >= 0 and run.max() < count and step.min() >= 0):
+        raise InputError(f"{path} is damaged: it has a run or a step that the study does not have")
+    later = np.zeros(max(len(table) - 1, 0), bool)
+    for column in (step, metric, run):
+        later = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & later)
+    if not later.all():
+        raise InputError(f"{path} is damaged: its rows are not in order of run, metric and step")
+    return table
+
+
+def read_part(path: Path) -> pd.DataFrame:
+    """Reads a part of the table of curves, with its rows in any order."""
+    return _read(path, CURVES)
+
+
+def _read(path: Path, columns: Mapping[str, tuple[str, bool]], expected: str | None = None) -> pd.DataFrame:
+    """Reads a Parquet file with these columns. Trusts nothing in it, since it may come from a stranger.
+
+    Raises InputError for a column that is missing or has values of another kind, for control characters, and
+    for a table that would take more than half of the free memory.
+    """
     with reading(path, expected):
-        return pd.read_parquet(path)
+        with pq.ParquetFile(path) as file:
+            schema, about = file.schema_arrow.remove_metadata(), file.metadata
+        damage = _wrong_column(schema, columns)
+        texts = [field.name for field in schema if COLUMN_KINDS["text"](field.type)]
+        groups = (about.row_group(index) for index in range(about.num_row_groups))
+        size = sum(group.total_byte_size for group in groups) + CELL * about.num_rows * about.num_columns
+        if not damage and not (damage := _too_large(size)):
+            # Each text once, since a small file can hold a long text a billion times. What the file says
+            # about pandas is left out, since it could make any type of a column.
+            with pq.ParquetFile(path, read_dictionary=texts) as file:
+                table = file.read().replace_schema_metadata().unify_dictionaries()
+            words = {name: _words(table[name]) for name in texts}
+            longest = sum(max(map(len, each), default=0) for each in words.values())
+            damage = _wrong_value(table, columns, words) or _too_large(size + longest * about.num_rows)
+        if damage:
+            raise InputError(f"{path} cannot be read: {damage}")
+        return table.cast(schema).to_pandas()
 
 
-@contextlib.contextmanager
-def reading(path: Path, expected: str | None = None) -> Iterator[None]:
-    """Turns the errors of reading a file in the block into InputErrors without a remedy.
+def _words(column: pa.ChunkedArray) -> list[str]:
+    """The different texts in a column of texts whose dictionaries are unified."""
+    words = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    return [word for word in words if word is not None]
 
-    Raises InputError at once if the file has another hash than the `expected` one.
+
+def _too_large(size: int) -> str:
+    """A sentence if so many bytes are more than half of the free memory; else ""."""
+    if size <= psutil.virtual_memory().available // 2:
+        return ""
+    return f"it would take {size:,} bytes, more than half of the free memory"
+
+
+def _wrong_column(schema: pa.Schema, columns: Mapping[str, tuple[str, bool]]) -> str:
+    """What is wrong with the names and types of a table's columns; "" if nothing is."""
+    if len({*schema.names}) < len(schema.names):
+        return "two of its columns have the same name"
+    for name in schema.names:
+        kinds = [columns[name][0]] if name in columns else [*COLUMN_KINDS]
+        if not name.isprintable():
+            return f"it has a column {name!r}"
+        if not any(COLUMN_KINDS[kind](schema.field(name).type) for kind in kinds):
+            return f"its column {name!r} is a {schema.field(name).type}"
+    missing = [name for name in columns if name not in schema.names]
+    return f"it lacks the column {missing[0]!r}" if missing else ""
+
+
+def _wrong_value(
+    table: pa.Table, columns: Mapping[str, tuple[str, bool]], words: Mapping[str, list[str]]
+) -> str:
+    """What is wrong with the values of a table whose columns are right; "" if nothing is.
+
+    words: the different texts in each column of texts.
     """
-    try:
-        if expected is not None and file_hash(path) != expected:
-            raise InputError(f"{path} was altered or cut short: its hash is not the recorded one")
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except (OSError, SafetensorError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it was altered or cut short, or is of another kind"
-        raise InputError(f"{path} cannot be read: {why}") from None
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
-    """A new temporary path that replaces `path` at the end of the block, and is removed if the block fails.
-
-    Even after a power cut, `path` is the old file or the whole new one. If several processes write it at
-    once, it is the file of the last one.
-    """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        yield temporary
-        _sync(temporary, os.O_RDWR)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        _sync(path.parent, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    """Waits until a file or folder is on the disk."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for name, (_, may_miss) in columns.items():
+        if not may_miss and table[name].null_count:
+            return f"a value of its column {name!r} is missing"
+    for name, texts in words.items():
+        for text in texts:
+            if not text.isprintable():
+                return f"its column {name!r} holds {text!r}"
+    return ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +19,9 @@ from jaxrl.random.generators import DEFAULT, GENERATORS
 from jaxrl.study.seeds import parse_seeds, require_count
 
 C = TypeVar("C", bound=Config)
+
+MAX_RUNS = 2_000_000
+MAX_EVALUATIONS = 100_000  # of a run
 
 # The columns of the table of runs apart from hyper-parameters and the environment's "env.<field>".
 COLUMNS = {
@@ -79,6 +83,7 @@ class Study:
         """Raises InputError if the study cannot be trained."""
         _require(Environment, self.environments)
         _require(Algorithm, self.algorithms)
+        self.require_size()
         for name in ("steps", "evaluate_every", "evaluation_episodes"):
             require_count(name, getattr(self, name))
         for environment in self.environments:
@@ -100,6 +105,20 @@ class Study:
                 )
         check_prng(self.prng)
         check_precision(self.precision)
+
+    def require_size(self) -> None:
+        """Raises InputError for more than MAX_RUNS runs or more than MAX_EVALUATIONS evaluations of a run."""
+        seeds = sum(map(len, (self.seeds, *self.more_seeds)))
+        runs = len(self.environments) * len(self.algorithms) * seeds
+        if runs > MAX_RUNS:
+            raise InputError(f"a study may have at most {MAX_RUNS:,} runs, got {runs:,}")
+        budget = max(self.steps, *self.more_steps, 1)
+        if budget / self.evaluate_every > MAX_EVALUATIONS:
+            least = math.ceil(budget / MAX_EVALUATIONS)
+            raise InputError(
+                f"evaluate_every must be at least {least} with {budget} steps, since a run may have at most "
+                f"{MAX_EVALUATIONS:,} evaluations, got {self.evaluate_every}"
+            )
 
     def runs(self) -> list[Run]:
         """All runs. A run's id is its index in this list; extensions do not change it."""
@@ -146,11 +165,13 @@ class Study:
             raise InputError(
                 f"the runs have {longest} steps; extend them to {longest + coarsest} or more, got {steps}"
             )
-        return dataclasses.replace(
+        extended = dataclasses.replace(
             self,
             more_seeds=(*self.more_seeds, seeds) if seeds else self.more_seeds,
             more_steps=self.more_steps if steps is None else (*self.more_steps, steps),
         )
+        extended.require_size()
+        return extended
 
 
 def make_study(

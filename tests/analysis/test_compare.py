@@ -1,7 +1,7 @@
 import json
+import os
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from jaxrl.report.summary import summarise
 from jaxrl.statistics import describe, difference_interval, final_scores
 from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.statistics.tables import CURVE_COLUMNS, RUN_COLUMNS
-from jaxrl.store.tables import file_hash
-from tests.studies import full_after_half
+from jaxrl.store.files import file_hash
+from tests.studies import full
 from tests.test_layers import loaded
 
 WORLDS = [FrozenLake(is_slippery=False), GridWorld(size=3)]
@@ -265,7 +265,7 @@ def test_a_comparison_loads_no_plotting_library():
 
 def test_a_full_disk_leaves_the_earlier_tables(folder, tmp_path, monkeypatch):
     before = [file.read_bytes() for file in compare(folder / "rates", out=tmp_path).files]
-    monkeypatch.setattr(Path, "write_text", full_after_half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         compare(folder / "rates", out=tmp_path, smallest_effect=7)
     names = ("compare.csv", "compare.md", "compare.tex")

@@ -1,7 +1,7 @@
 import dataclasses
 import json
+import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from jaxrl import InputError, export, grid, load, train
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.export import marl_eval_tree, rliable_scores
 from jaxrl.cli.commands import main
-from tests.studies import full_after_half
+from tests.studies import full
 
 SETTINGS = {"steps": 300, "evaluate_every": 100, "evaluation_episodes": 2}
 NAMES = ["q_learning learning_rate=0.1", "q_learning learning_rate=0.5"]
@@ -187,13 +187,7 @@ def test_the_written_path_is_printed(folder, tmp_path, capsys):
 def test_a_full_disk_leaves_the_earlier_file(form, folder, tmp_path, monkeypatch):
     path = export(folder / "all", form, tmp_path / "file")
     before = path.read_bytes()
-
-    def full(file, **_):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    monkeypatch.setattr(Path, "write_text", full_after_half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         export(folder / "all", form, tmp_path / "file")
     assert path.read_bytes() == before

@@ -1,7 +1,6 @@
 import dataclasses
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ from jaxrl.statistics import (
 )
 from jaxrl.text import bounds, file_name, listed, number, percent, short_names, wrapped
 from tests.report.sections import FAST, NAN, SLOW, noise, pole, rng, section_of
-from tests.studies import full_after_half, made_study
+from tests.studies import full, made_study
 
 TRAINED = {"seeds": 5, "steps": 600, "evaluate_every": 100, "evaluation_episodes": 4}
 
@@ -407,7 +406,7 @@ def test_a_full_disk_leaves_the_earlier_page(tmp_path, monkeypatch):
     results = pole(tmp_path, [1.0, 2.0])
     page = write_studies([results], tmp_path)
     before = page.read_bytes()
-    monkeypatch.setattr(Path, "write_text", full_after_half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         write_studies([results], tmp_path)
     assert page.read_bytes() == before

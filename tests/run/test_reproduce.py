@@ -14,7 +14,7 @@ from envs import CartPole, GridWorld
 from jaxrl import InputError, load, resume, train
 from jaxrl.algorithms import QLearning
 from jaxrl.run.reproduce import replay, verify, write_gif
-from jaxrl.store.tables import file_hash
+from jaxrl.store.files import file_hash
 from tests.learners import Diverging, Idle, registered
 from tests.run.test_resume import other_code
 

@@ -408,7 +408,7 @@ def test_folders_that_are_no_study(tmp_path):
 
 def test_manifests_of_another_kind(tmp_path):
     (tmp_path / "manifest.json").write_text(f'{{"format": {FORMAT}}}')
-    with pytest.raises(InputError, match=r"manifest\.json is damaged: it lacks 'status'"):
+    with pytest.raises(InputError, match=r"manifest\.json is damaged: it lacks 'jaxrl'"):
         load(tmp_path)
     (tmp_path / "manifest.json").write_text(f'{{"format": {FORMAT}')
     with pytest.raises(InputError, match=r"manifest\.json is damaged$"):
@@ -424,15 +424,15 @@ def test_manifests_that_were_altered_inside(study, tmp_path):
     altered = [
         ({"study": without("steps", spec)}, "damaged: it lacks 'study.steps'"),
         ({"plan": without("width", plan)}, "damaged: it lacks 'plan.width'"),
-        ({"plan": plan | {"width": "4"}}, r"manifest\.json is damaged$"),
+        ({"plan": plan | {"width": "4"}}, r"manifest\.json is damaged: 'plan.width' cannot hold '4'$"),
         ({"sha256": {}}, "damaged: it lacks 'sha256.runs.parquet'"),
-        ({"study": spec | {"steps": "many"}}, "steps must be an integer of at least 1, got 'many'"),
-        ({"study": spec | {"algorithms": [{"name": "ppo"}]}}, "an entry of its study lacks 'parameters'"),
+        ({"study": spec | {"steps": "many"}}, "damaged: 'study.steps' cannot hold 'many'"),
+        ({"study": spec | {"algorithms": [{"name": "ppo"}]}}, "lacks 'study.algorithms.parameters'"),
         (
             {"study": spec | {"algorithms": [without("code", spec["algorithms"][0])]}},
-            "its study lacks 'code'",
+            "it lacks 'study.algorithms.code'",
         ),
-        ({"study": spec | {"algorithms": 3}}, "manifest is damaged: its study cannot be read"),
+        ({"study": spec | {"algorithms": 3}}, "damaged: 'study.algorithms' cannot hold 3"),
         ({"machine": {}}, "damaged: it lacks 'machine.jax'"),
         ({"resumed": [{}]}, "damaged: it lacks 'resumed.at'"),
     ]

@@ -1,6 +1,5 @@
 """States on disk: their bits, their damages, when they are saved, and what a full disk does to them."""
 
-import contextlib
 import hashlib
 import os
 import resource
@@ -25,9 +24,9 @@ from jaxrl.random.generators import GENERATORS
 from jaxrl.run import loop
 from jaxrl.run.loop import FIRST_CHECKPOINT, SAVING_SHARE, Visit, train_batches
 from jaxrl.store import states
+from jaxrl.store.files import appearing_whole, file_hash
 from jaxrl.store.folder import Folder
 from jaxrl.store.states import TYPES, lane_hashes, read_state, write_state
-from jaxrl.store.tables import appearing_whole, file_hash
 from jaxrl.study.placement import MeshBatches
 from jaxrl.study.plan import make_batches
 from jaxrl.study.study import make_study
@@ -195,8 +194,8 @@ def test_a_whole_file_that_is_none_of_ours(tmp_path, state):
 def test_two_that_write_a_file_at_once_leave_it_whole(tmp_path):
     path = tmp_path / "file"
     with appearing_whole(path) as one, appearing_whole(path) as two:
-        one.write_text("one")
-        two.write_text("two")
+        one.write(b"one")
+        two.write(b"two")
     assert path.read_text() == "one"  # it ends last
     assert [*tmp_path.iterdir()] == [path]
 
@@ -206,8 +205,8 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
     path.write_text("old")
 
     def fail():
-        with appearing_whole(path) as temporary:
-            temporary.write_text("half")
+        with appearing_whole(path) as file:
+            file.write(b"half")
             raise OSError
 
     with pytest.raises(OSError):  # noqa: PT011 - it has no text
@@ -322,7 +321,7 @@ def full_after(monkeypatch, saves):
 
     def appearing(path):
         calls.append(path)
-        return appearing_whole(path) if len(calls) <= saves else contextlib.nullcontext(Path("/dev/full"))
+        return appearing_whole(path) if len(calls) <= saves else Path("/dev/full").open("wb", buffering=0)
 
     monkeypatch.setattr(states, "appearing_whole", appearing)
 
