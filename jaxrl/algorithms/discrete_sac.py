@@ -43,7 +43,7 @@ class DiscreteSAC(Collector):
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
-    target_entropy: float = traced(0.5, "target entropy as a share of its maximum, log n", low=0, high=1)
+    target_entropy: float = traced(0.5, "target entropy as a share of its maximum, log n", low=0, high=0.99)
     temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
     tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)

@@ -10,16 +10,14 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar, component, static, traced
-from jaxrl.errors import InputError
 from jaxrl.learning import replay
-from jaxrl.learning.algorithm import Collector
-from jaxrl.learning.distributions import TanhGaussian
+from jaxrl.learning.algorithm import Collector, require_bounded_actions
+from jaxrl.learning.distributions import MAX_ENTROPY, TanhGaussian
 from jaxrl.learning.exploration import repeated_uniform
 from jaxrl.learning.metrics import Metrics, episode_metrics
 from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
@@ -52,7 +50,9 @@ class SAC(Collector):
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
-    target_entropy: float = traced(-1.0, "target entropy per dimension of an action in (-1, 1), nats")
+    target_entropy: float = traced(
+        -1.0, "target entropy per dimension of an action in (-1, 1), nats", high=MAX_ENTROPY
+    )
     temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
     tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
@@ -71,11 +71,7 @@ class SAC(Collector):
 
     def validate_for(self, env: Environment) -> None:
         require_network(self, self.network, env)
-        space, name = env.action_space, env.title
-        if not isinstance(space, Box):
-            raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use discrete_sac")
-        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-            raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")
+        require_bounded_actions(self, env, otherwise="discrete_sac")
 
     def init(self, env: Environment, key: Array) -> State:
         key_actor, key_critics, key_episodes = random.split(key, 3)
