@@ -151,7 +151,7 @@ def dense(units: int, scale: float | None) -> nn.Dense:
 
 
 def is_image(space: Space) -> bool:
-    """Whether observations are images, [height, width, channels] of at least 3 x 3 pixels, or channel-first."""
+    """Whether observations are images, [height, width, channels] of 3 x 3 pixels or more or channel-first."""
     return len(space.shape) == 3 and (min(space.shape[:2]) >= 3 or is_channel_first(space))
 
 

@@ -13,7 +13,7 @@ from jax import Array, random
 
 from jaxrl.config import Config, traced
 from jaxrl.errors import InputError
-from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple, zeros
+from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, is_simple, zeros
 
 State = Any  # a pytree of arrays; each environment names its own
 
@@ -140,10 +140,13 @@ def _check_space(what: str, space: Any) -> None:
         raise InputError(f"{what} must be one number, a Discrete of shape (), got shape {space.shape}")
     if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
         raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
-    if isinstance(space, Discrete):
-        if not isinstance(space.n, int | np.integer) or isinstance(space.n, bool) or space.n < 1:
-            raise InputError(f"{what} must have an integer n of at least 1, got {space.n!r}")
-        return
+    if isinstance(space, Box):
+        _check_box(what, space)
+    elif not isinstance(space.n, int | np.integer) or isinstance(space.n, bool) or space.n < 1:
+        raise InputError(f"{what} must have an integer n of at least 1, got {space.n!r}")
+
+
+def _check_box(what: str, space: Box) -> None:
     shape = space.shape
     if not isinstance(shape, tuple) or not all(isinstance(size, int | np.integer) for size in shape):
         raise InputError(f"{what} must have a shape that is a tuple of integers, got {shape!r}")

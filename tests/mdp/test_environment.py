@@ -48,7 +48,7 @@ def test_a_reward_may_be_a_number_of_python(reward, monkeypatch):
 @pytest.mark.parametrize("reward", [np.int64(1), jnp.int32(1), np.ones(1, np.float32), None], ids=repr)
 def test_other_rewards_are_refused(reward, monkeypatch):
     monkeypatch.setitem(REWARD, "is", reward)
-    with pytest.raises(InputError, match="Any.step must return a reward of float32"):
+    with pytest.raises(InputError, match=r"Any.step must return a reward of float32"):
         check_contract(Any())
 
 
@@ -89,6 +89,6 @@ def test_bounds_may_broadcast_and_sizes_may_be_numpys(monkeypatch):
 def test_64_bits_are_refused_and_no_environment_is_blamed():
     with (
         jax.enable_x64(True),
-        pytest.raises(InputError, match="^jaxrl computes with 32 bits .* unset JAX_ENABLE_X64"),
+        pytest.raises(InputError, match=r"^jaxrl computes with 32 bits .* unset JAX_ENABLE_X64"),
     ):
         check_contract(CartPole())
