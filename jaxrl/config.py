@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxrl.errors import InputError, unknown
-from jaxrl.fields import DTYPES, check_value, kind_of, redefined
+from jaxrl.fields import DTYPES, check_value, kind_of, python_number, redefined
 from jaxrl.fields import Shared as Shared
 from jaxrl.fields import component as component
 from jaxrl.fields import shared as shared
@@ -130,7 +130,7 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     if not isinstance(config, Config):
         raise InputError(f"grid needs an instance such as PPO() or CartPole(), got {config!r}")
     values = {
-        name: options.tolist() if isinstance(options, np.ndarray) else options
+        name: [*map(_plain, options)] if isinstance(options, np.ndarray) and options.ndim else options
         for name, options in values.items()
     }
     for name, options in values.items():
@@ -211,7 +211,7 @@ def _plain(value: Any) -> Any:
     """A value whose numpy numbers, also those in tuples, become Python numbers."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) else value
+    return python_number(value) if isinstance(value, np.generic) else value
 
 
 def names_of(cls: type, kind: str) -> tuple[str, ...]:

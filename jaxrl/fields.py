@@ -184,6 +184,11 @@ def shown(value: Any) -> str:
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def python_number(value: np.generic) -> Any:
+    """A numpy number as Python's. A float has the fewest digits that give the same numpy number."""
+    return float(str(value)) if isinstance(value, np.floating) else value.item()
+
+
 def described_type(kind: Any) -> str:
     """A field's type in words."""
     if typing.get_origin(kind) is tuple:

@@ -145,7 +145,7 @@ class DiscreteSAC(Collector):
         taken = jnp.take_along_axis(
             self.values(env, learned.critics, x), batch.action[None, :, None], axis=-1
         )
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(taken[..., 0] - target), axis=0))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(taken[..., 0] - target[None]), axis=0))
         policy, values = self.policy(env, learned.actor, x), self.values(env, frozen.critics, x)
         value, entropy = soft_value(policy, jnp.min(values, axis=0), temperature), policy.entropy()
         wanted = self.target_entropy * math.log(num_actions(self, env))

@@ -156,7 +156,7 @@ class SAC(Collector):
         next_value, _ = self.soft_value(env, frozen.actor, targets, temperature, next_x, noise[0])
         target = td_target(batch.reward, self.discount, batch.terminated, next_value)
         value = self.action_values(env, learned.critics, x, batch.action.reshape(noise.shape[1:]))
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target), axis=0))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target[None]), axis=0))
         value, entropy = self.soft_value(env, learned.actor, frozen.critics, temperature, x, noise[1])
         excess = lax.stop_gradient(jnp.mean(entropy)) - self.target_entropy * dimensions(env)
         temperature_loss = learned.log_temperature * excess if self.tune_temperature else 0.0

@@ -15,7 +15,7 @@ from jax import Array, random
 from jaxrl import registry
 from jaxrl.config import Config, Shared
 from jaxrl.errors import InputError
-from jaxrl.fields import hash_of, nested
+from jaxrl.fields import hash_of, nested, python_number
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
@@ -34,7 +34,8 @@ class Policy:
         self.algorithm = algorithm
         # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
         self.environment = jax.tree.map(
-            lambda leaf: leaf.item() if isinstance(leaf, jax.Array) else leaf, environment
+            lambda leaf: python_number(np.asarray(leaf)[()]) if isinstance(leaf, jax.Array) else leaf,
+            environment,
         )
         self.state = jax.tree.map(jnp.asarray, state)
         self._key = random.key(seed)

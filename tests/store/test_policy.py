@@ -221,6 +221,8 @@ def test_the_environment_of_a_schedule_is_saved_as_numbers(tmp_path):
     with registered():
         policy = fresh(QLearning(), Rising().at(jnp.int32(3), jnp.int32(4)))
         assert Policy.load(policy.save(tmp_path / "policy")).environment.level == 7.5
+        policy = fresh(QLearning(), Rising().at(jnp.int32(1), jnp.int32(100)))
+        assert str(policy.environment.level) == "0.1"
 
 
 def altered(policy, file, change):
