@@ -130,7 +130,7 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     if not isinstance(config, Config):
         raise InputError(f"grid needs an instance such as PPO() or CartPole(), got {config!r}")
     values = {
-        name: [*map(_plain, options)] if isinstance(options, np.ndarray) and options.ndim else options
+        name: _plain(options) if isinstance(options, np.ndarray) else options
         for name, options in values.items()
     }
     for name, options in values.items():
@@ -208,9 +208,11 @@ def _all_fields(config: Config) -> Iterator[tuple[str, dataclasses.Field, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value whose numpy numbers, also those in tuples, become Python numbers."""
+    """A value whose numpy numbers, also those in tuples, become Python numbers. An array becomes a list."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
+    if isinstance(value, np.ndarray):
+        return [*map(_plain, value)] if value.ndim else python_number(value[()])
     return python_number(value) if isinstance(value, np.generic) else value
 
 
