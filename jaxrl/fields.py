@@ -184,7 +184,7 @@ def shown(value: Any) -> str:
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def python_number(value: np.generic) -> Any:
+def python_number(value: Any) -> Any:
     """A numpy number as Python's. A float has the fewest digits that give the same numpy number."""
     return float(str(value)) if isinstance(value, np.floating) else value.item()
 

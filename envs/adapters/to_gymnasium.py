@@ -231,16 +231,17 @@ def _as_element(array: Array, space: spaces.Space) -> Any:
 def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
     """Actions with jax's types. Raises InputError for another shape, or an action outside of the space."""
     if isinstance(space, spaces.Box):
+        dtype = np.dtype(space.dtype)
         try:
             given = np.asarray(actions)
         except ValueError:  # nested lists of different lengths
             given = np.empty((), object)
         # Real numbers are no integers.
-        numeric = given.dtype.kind in "biuf" and np.can_cast(given.dtype, space.dtype, "same_kind")
+        numeric = given.dtype.kind in "biuf" and np.can_cast(given.dtype, dtype, "same_kind")
         if not numeric or given.shape != space.shape or np.isnan(given).any():
-            kind = "numbers" if np.issubdtype(space.dtype, np.floating) else "integers"
+            kind = "numbers" if dtype.kind == "f" else "integers"
             raise InputError(f"action must be {kind} of shape {space.shape}, got {actions!r}")
-        return given.astype(space.dtype)
+        return given.astype(dtype)
     actions = np.asarray(actions)
     if not space.contains(actions):
         raise InputError(f"action must be in {space}, got {actions}")

@@ -15,7 +15,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, require_one_agent
 from jaxrl.learning.memory import needs
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.spaces import Discrete, Space
+from jaxrl.mdp.spaces import Box, Discrete, Space
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh}
 
@@ -180,7 +180,7 @@ def features(space: Space, obs: Array) -> Array:
     if isinstance(space, Discrete):
         return jax.nn.one_hot(obs, space.n)
     x = obs.astype(jnp.float32)
-    if space.dtype == jnp.uint8:
+    if isinstance(space, Box) and space.dtype == jnp.uint8:
         x = x / jnp.max(jnp.asarray(space.high, jnp.float32), initial=1.0)
     if is_channel_first(space):
         return jnp.moveaxis(x, -3, -1)

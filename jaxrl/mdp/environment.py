@@ -122,7 +122,7 @@ def check_contract(env: Environment) -> None:
 
 def require_32_bits() -> None:
     """Raises InputError if jax is told to compute with 64 bits."""
-    if jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:
         raise InputError(
             "jaxrl computes with 32 bits and cannot with jax_enable_x64: unset JAX_ENABLE_X64, or call "
             'jax.config.update("jax_enable_x64", False) before training'
