@@ -132,7 +132,7 @@ def grid(config: C, **values: Sequence[Any]) -> list[C]:
     if not isinstance(config, Config):
         raise InputError(f"grid needs an instance such as PPO() or CartPole(), got {config!r}")
     values = {
-        name: options.tolist() if isinstance(options, np.ndarray) else options
+        name: plain(options) if isinstance(options, np.ndarray) else options
         for name, options in values.items()
     }
     for name, options in values.items():

@@ -5,7 +5,7 @@ from jaxrl.fields import component, shared, static, traced
 from jaxrl.mdp.environment import Environment, State, check_contract
 from jaxrl.mdp.episode import Episode, Experience, Transition
 from jaxrl.mdp.finite import FiniteEnvironment, draw
-from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, draw_below
+from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, bounds, draw_below
 from jaxrl.mdp.wrapper import Wrapper
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Transition",
     "Wrapper",
     "attach",
+    "bounds",
     "check_contract",
     "component",
     "detach",

@@ -186,15 +186,17 @@ def shown(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value whose numpy numbers, also those in tuples, become Python numbers.
-
-    A float32 becomes the shortest number that rounds to it: 0.1, not 0.10000000149011612.
-    """
+    """A value whose numpy numbers, also those in tuples, become Python numbers. An array becomes a list."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
-    if isinstance(value, np.float32 | np.float16):
-        return float(str(value))
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.ndarray):
+        return [*map(plain, value)] if value.ndim else python_number(value[()])
+    return python_number(value) if isinstance(value, np.generic) else value
+
+
+def python_number(value: Any) -> Any:
+    """A numpy number as Python's. A float has the fewest digits that give the same numpy number."""
+    return float(str(value)) if isinstance(value, np.floating) else value.item()
 
 
 def described_type(kind: Any) -> str:

@@ -305,6 +305,19 @@ def test_grid_of_arrays_holds_plain_numbers():
         grid(Settings(), count=np.array(3))
 
 
+def test_numbers_of_numpy_are_named_in_the_fewest_digits():
+    """And so is what a grid of them gives, or a schedule: 0.1 as float32 is not 0.10000000149011612."""
+    rates = np.array([0.1, 1e-7, 1 / 3], np.float32)
+    for ppo, rate in zip(grid(PPO(), learning_rate=rates), rates, strict=True):
+        short = ppo.parameters()["learning_rate"]
+        assert (type(short), np.float32(short)) == (float, rate)
+        assert registry.label_of(ppo) == f"ppo learning_rate={short}"
+        assert len(str(short)) <= 10
+        assert registry.label_of(PPO(learning_rate=rate)) == registry.label_of(ppo)
+    assert PPO(learning_rate=np.float64(0.1)).parameters()["learning_rate"] == 0.1
+    assert PPO(num_envs=np.int64(2)).parameters()["num_envs"] == 2
+
+
 class Inner(Config):
     size: int = static(2, "of it", low=1)
     weight: float = traced(0.5, low=0, high=1)

@@ -312,7 +312,7 @@ def _translated(what: str, space: Any) -> Discrete | Box:
     from gymnasium import spaces
 
     if isinstance(space, spaces.Discrete):
-        return Discrete(int(space.n))
+        return Discrete(int(space.n), start=int(space.start))
     if isinstance(space, spaces.Box):
         dtype = _canonical(space.dtype)
         with np.errstate(over="ignore"):  # the largest float64 becomes infinite

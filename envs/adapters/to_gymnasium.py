@@ -1,5 +1,7 @@
 """An environment of jaxrl as a gymnasium.Env, and many copies of it as a gymnasium.vector.VectorEnv."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -78,17 +80,29 @@ class ToGymnasium(gymnasium.Env):
 class ToGymnasiumVector(VectorEnv):
     """`num_envs` copies of `env`, stepped in one compiled call.
 
-    An episode that is over is reset in the same step (`AutoresetMode.SAME_STEP`): the observation is the
-    first of the new episode, and `info["final_obs"]` holds the last of the old one. After `reset(seed=s)`,
-    copy `i` behaves like a ToGymnasium with seed `s + i`.
+    By default an episode that is over is reset in the same step (`AutoresetMode.SAME_STEP`): the observation
+    is the first of the new episode, and `info["final_obs"]` holds the last of the old one. With `NEXT_STEP`,
+    which some wrappers of Gymnasium need, the next step resets it instead, ignores its action and gives 0.
+    After `reset(seed=s)`, copy `i` behaves like a ToGymnasium with seed `s + i`.
     """
 
     metadata = METADATA | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, env: Environment, num_envs: int, render_mode: str | None = None) -> None:
-        """Raises InputError as ToGymnasium does, or for fewer than one copy."""
+    def __init__(
+        self,
+        env: Environment,
+        num_envs: int,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
+    ) -> None:
+        """Raises InputError as ToGymnasium does, for fewer than one copy, or for another mode of reset."""
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
+        if autoreset_mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
+            raise InputError(
+                f"autoreset_mode must be AutoresetMode.SAME_STEP or NEXT_STEP, got {autoreset_mode}"
+            )
+        self.metadata = METADATA | {"autoreset_mode": autoreset_mode}
         self.render_mode = _checked_mode(render_mode)
         env.validate()
         self.env = env.arrays()
@@ -98,21 +112,35 @@ class ToGymnasiumVector(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.lanes: Lane | None = None  # [num_envs]
+        self.over = np.zeros(num_envs, bool)  # whether the next step resets a copy
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict]:
-        """New episodes: (observations, {}). There are no options."""
-        super().reset(seed=seed)
-        if seed is not None:
-            rngs = [seeding.np_random(seed + i)[0] for i in range(self.num_envs)]
-            keys = jnp.stack([_drawn_key(rng) for rng in rngs])
-        elif self.lanes is None:
-            keys = jnp.stack([_drawn_key(self.np_random) for _ in range(self.num_envs)])
+        """New episodes: (observations, {}). There are no options.
+
+        A sequence gives each copy its own seed, or None. Raises InputError for one of another length.
+        """
+        if seed is None or isinstance(seed, int | np.integer):
+            super().reset(seed=None if seed is None else int(seed))
+            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
         else:
+            seeds = [None if each is None else int(each) for each in seed]
+        if len(seeds) != self.num_envs:
+            raise InputError(f"seed must be one number or one for each of {self.num_envs} copies, got {seed}")
+        if seed is None and self.lanes is not None:
             keys = self.lanes.key
+        else:
+            keys = jnp.stack([self._key(i, each) for i, each in enumerate(seeds)])
         self.lanes, obs = _reset_all(self.env, keys)
+        self.over = np.zeros(self.num_envs, bool)
         return _as_element(obs, self.observation_space), {}
+
+    def _key(self, i: int, seed: int | None) -> Array:
+        """The key with which copy i begins: of a seed, or else the one that continues its stream."""
+        if seed is not None:
+            return _drawn_key(seeding.np_random(seed)[0])
+        return _drawn_key(self.np_random) if self.lanes is None else self.lanes.key[i]
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """(observations, rewards, terminated, truncated, info), each with a leading axis [num_envs].
@@ -122,10 +150,13 @@ class ToGymnasiumVector(VectorEnv):
         if self.lanes is None:
             raise InputError(f"{self.env.title} must be reset before its first step")
         actions = _checked_actions(actions, self.action_space)
-        self.lanes, obs, final, *outcome = _step_all(self.env, self.lanes, actions)
+        same_step = self.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        self.lanes, obs, final, *outcome = _step_all(self.env, self.lanes, actions, self.over, same_step)
         reward, terminated, truncated = map(np.array, jax.device_get(outcome))
         infos: dict[str, Any] = {}
-        ended = np.flatnonzero(terminated | truncated)
+        if not same_step:
+            self.over = terminated | truncated
+        ended = np.flatnonzero(terminated | truncated) if same_step else np.empty(0, int)
         finals = _as_element(final, self.observation_space) if ended.size else final
         for i in ended.tolist():
             infos = self._add_info(infos, {"final_obs": finals[i], "final_info": {}}, i)
@@ -165,24 +196,26 @@ def _reset_all(env: Environment, keys: Array) -> tuple[Lane, Array]:
     return jax.vmap(_reset, (None, 0))(env, keys)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="same_step")
 def _step_all(
-    env: Environment, lanes: Lane, actions: Array
+    env: Environment, lanes: Lane, actions: Array, over: Array, same_step: bool
 ) -> tuple[Lane, Array, Array, Array, Array, Array]:
     """(lanes, observations, final observations, rewards, terminated, truncated), each [num_envs].
 
-    Where an episode ended, the lane and its observation are those of a new one.
+    With `same_step`, the lane and its observation are those of a new episode where one ended. Otherwise a new
+    one begins, instead of the step, where one was `over` before.
     """
 
-    def one(lane: Lane, action: Array) -> tuple[Lane, Array, Array, Array, Array, Array]:
-        lane, final, reward, terminated, truncated = _step(env, lane, action)
-        fresh = _reset(env, lane.key)
-        lane, obs = jax.tree.map(
-            lambda new, old: lax.select(terminated | truncated, new, old), fresh, (lane, final)
-        )
-        return lane, obs, final, reward, terminated, truncated
+    def one(lane: Lane, action: Array, over: Array) -> tuple[Lane, Array, Array, Array, Array, Array]:
+        after, final, reward, terminated, truncated = _step(env, lane, action)
+        begins = terminated | truncated if same_step else over
+        fresh = _reset(env, after.key if same_step else lane.key)
+        after, obs = jax.tree.map(lambda new, old: lax.select(begins, new, old), fresh, (after, final))
+        if same_step:
+            return after, obs, final, reward, terminated, truncated
+        return after, obs, final, jnp.where(over, 0.0, reward), terminated & ~over, truncated & ~over
 
-    return jax.vmap(one)(lanes, actions)
+    return jax.vmap(one)(lanes, actions, over)
 
 
 def _drawn_key(rng: np.random.Generator) -> Array:
@@ -198,13 +231,17 @@ def _as_element(array: Array, space: spaces.Space) -> Any:
 def _checked_actions(actions: Any, space: spaces.Space) -> np.ndarray:
     """Actions with jax's types. Raises InputError for another shape, or an action outside of the space."""
     if isinstance(space, spaces.Box):
+        dtype = np.dtype(space.dtype)
         try:
-            numbers = np.asarray(actions, space.dtype)
-        except (TypeError, ValueError):
-            numbers = np.empty(())
-        if numbers.shape != space.shape or np.isnan(numbers).any():
-            raise InputError(f"action must be numbers of shape {space.shape}, got {actions!r}")
-        return numbers
+            given = np.asarray(actions)
+        except ValueError:  # nested lists of different lengths
+            given = np.empty((), object)
+        # Real numbers are no integers.
+        numeric = given.dtype.kind in "biuf" and np.can_cast(given.dtype, dtype, "same_kind")
+        if not numeric or given.shape != space.shape or np.isnan(given).any():
+            kind = "numbers" if dtype.kind == "f" else "integers"
+            raise InputError(f"action must be {kind} of shape {space.shape}, got {actions!r}")
+        return given.astype(dtype)
     actions = np.asarray(actions)
     if not space.contains(actions):
         raise InputError(f"action must be in {space}, got {actions}")

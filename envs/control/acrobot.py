@@ -10,7 +10,7 @@ from jax import Array, random
 from PIL import Image, ImageDraw
 
 from envs.control.pendulum import wrapped
-from jaxrl.environment import Box, Discrete, Environment, traced
+from jaxrl.environment import Box, Discrete, Environment, bounds, traced
 
 
 class State(struct.PyTreeNode):
@@ -41,7 +41,7 @@ class Acrobot(Environment):
     @property
     def observation_space(self) -> Box:
         """cos θ1, sin θ1, cos θ2, sin θ2, θ1_dot, θ2_dot."""
-        high = jnp.asarray([1.0, 1.0, 1.0, 1.0, self.max_speed_1, self.max_speed_2])
+        high = bounds(1.0, 1.0, 1.0, 1.0, self.max_speed_1, self.max_speed_2)
         return Box(-high, high, (6,))
 
     @property

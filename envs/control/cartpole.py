@@ -8,7 +8,7 @@ from flax import struct
 from jax import Array, random
 from PIL import Image, ImageDraw
 
-from jaxrl.environment import Box, Discrete, Environment, traced
+from jaxrl.environment import Box, Discrete, Environment, bounds, traced
 
 
 class State(struct.PyTreeNode):
@@ -37,8 +37,8 @@ class CartPole(Environment):
     @property
     def observation_space(self) -> Box:
         """x, x_dot, theta, theta_dot. Terminal observations lie within twice the limits."""
-        unbounded = jnp.inf
-        high = jnp.asarray([2 * self.x_limit, unbounded, 2 * self.theta_limit, unbounded])
+        unbounded = math.inf
+        high = bounds(2 * self.x_limit, unbounded, 2 * self.theta_limit, unbounded)
         return Box(-high, high, (4,))
 
     @property

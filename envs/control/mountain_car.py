@@ -8,7 +8,7 @@ from flax import struct
 from jax import Array, random
 from PIL import Image, ImageDraw
 
-from jaxrl.environment import Box, Discrete, Environment, Space, traced
+from jaxrl.environment import Box, Discrete, Environment, Space, bounds, traced
 
 
 class State(struct.PyTreeNode):
@@ -31,8 +31,8 @@ class MountainCar(Environment):
     @property
     def observation_space(self) -> Box:
         """position, velocity."""
-        low = jnp.asarray([self.min_position, -self.max_speed])
-        return Box(low, jnp.asarray([self.max_position, self.max_speed]), (2,))
+        low = bounds(self.min_position, -self.max_speed)
+        return Box(low, bounds(self.max_position, self.max_speed), (2,))
 
     @property
     def action_space(self) -> Space:

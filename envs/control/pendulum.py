@@ -8,7 +8,7 @@ from flax import struct
 from jax import Array, random
 from PIL import Image, ImageDraw
 
-from jaxrl.environment import Box, Environment, traced
+from jaxrl.environment import Box, Environment, bounds, traced
 
 
 class State(struct.PyTreeNode):
@@ -33,7 +33,7 @@ class Pendulum(Environment):
     @property
     def observation_space(self) -> Box:
         """cos θ, sin θ, θ_dot."""
-        high = jnp.asarray([1.0, 1.0, self.max_speed])
+        high = bounds(1.0, 1.0, self.max_speed)
         return Box(-high, high, (3,))
 
     @property

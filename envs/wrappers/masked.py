@@ -2,11 +2,10 @@
 
 from typing import cast
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxrl.environment import Box, State, Wrapper, static
+from jaxrl.environment import Box, State, Wrapper, bounds, static
 from jaxrl.errors import InputError
 
 
@@ -28,9 +27,11 @@ class Masked(Wrapper):
     @property
     def observation_space(self) -> Box:
         space = cast(Box, self.env.observation_space)
-        low, high = (jnp.broadcast_to(bound, space.shape) for bound in (space.low, space.high))
-        seen = np.asarray(self.seen)
-        return Box(low[seen], high[seen], (len(self.seen),), space.dtype)
+        low, high = (
+            [bound[i if len(bound) > 1 else 0] if np.ndim(bound) else bound for i in self.seen]
+            for bound in (space.low, space.high)
+        )
+        return Box(bounds(*low), bounds(*high), (len(self.seen),), space.dtype)
 
     def observe(self, state: State) -> Array:
         return self.env.observe(state)[np.asarray(self.seen)]

@@ -44,7 +44,7 @@ class DiscreteSAC(Collector):
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
-    target_entropy: float = traced(0.5, "target entropy as a share of its maximum, log n", low=0, high=1)
+    target_entropy: float = traced(0.5, "target entropy as a share of its maximum, log n", low=0, high=0.99)
     temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
     tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
@@ -146,7 +146,7 @@ class DiscreteSAC(Collector):
         taken = jnp.take_along_axis(
             self.values(env, learned.critics, x), batch.action[None, :, None], axis=-1
         )
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(taken[..., 0] - target), axis=0))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(taken[..., 0] - target[None]), axis=0))
         policy, values = self.policy(env, learned.actor, x), self.values(env, frozen.critics, x)
         value, entropy = soft_value(policy, jnp.min(values, axis=0), temperature), policy.entropy()
         wanted = self.target_entropy * math.log(num_actions(self, env))

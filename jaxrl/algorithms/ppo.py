@@ -73,7 +73,8 @@ class PPO(Collector):
 
     def validate(self) -> None:
         super().validate()
-        require_minibatches(self, self.minibatches, "num_envs x num_steps", self.steps_per_iteration)
+        number, normalised = self.steps_per_iteration, self.normalise_advantage
+        require_minibatches(self, self.minibatches, "num_envs x num_steps", number, normalised)
 
     def validate_for(self, env: Environment) -> None:
         require_network(self, self.network, env, memory=True)

@@ -10,16 +10,14 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar, component, static, traced
-from jaxrl.errors import InputError
 from jaxrl.learning import replay
-from jaxrl.learning.algorithm import Collector
-from jaxrl.learning.distributions import TanhGaussian
+from jaxrl.learning.algorithm import Collector, require_bounded_actions
+from jaxrl.learning.distributions import MAX_ENTROPY, TanhGaussian
 from jaxrl.learning.exploration import repeated_uniform
 from jaxrl.learning.metrics import Metrics, episode_metrics
 from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
@@ -53,7 +51,9 @@ class SAC(Collector):
     learning_rate: float = traced(1e-3, "Adam's step size, of actor, critics and temperature", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     target_rate: float = traced(0.005, "step of the targets towards the critics per update", low=0, high=1)
-    target_entropy: float = traced(-1.0, "target entropy per dimension of an action in (-1, 1), nats")
+    target_entropy: float = traced(
+        -1.0, "target entropy per dimension of an action in (-1, 1), nats", high=MAX_ENTROPY
+    )
     temperature: float = traced(1.0, "weight of the entropy; if it is tuned, at the start", low=1e-8)
     tune_temperature: bool = static(True, "whether the temperature is tuned to the target entropy")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
@@ -72,11 +72,7 @@ class SAC(Collector):
 
     def validate_for(self, env: Environment) -> None:
         require_network(self, self.network, env)
-        space, name = env.action_space, env.title
-        if not isinstance(space, Box):
-            raise InputError(f"SAC needs continuous actions; {name} has discrete ones: use discrete_sac")
-        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-            raise InputError(f"SAC needs bounded actions; those of {name} are in [{space.low}, {space.high}]")
+        require_bounded_actions(self, env, otherwise="discrete_sac")
 
     def init(self, env: Environment, key: Array) -> State:
         key_actor, key_critics, key_episodes = random.split(key, 3)
@@ -161,7 +157,7 @@ class SAC(Collector):
         next_value, _ = self.soft_value(env, frozen.actor, targets, temperature, next_x, noise[0])
         target = td_target(batch.reward, self.discount, batch.terminated, next_value)
         value = self.action_values(env, learned.critics, x, batch.action.reshape(noise.shape[1:]))
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target), axis=0))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(value - target[None]), axis=0))
         value, entropy = self.soft_value(env, learned.actor, frozen.critics, temperature, x, noise[1])
         excess = lax.stop_gradient(jnp.mean(entropy)) - self.target_entropy * dimensions(env)
         temperature_loss = learned.log_temperature * excess if self.tune_temperature else 0.0

@@ -9,7 +9,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
-from jaxrl.mdp.spaces import Discrete, is_simple
+from jaxrl.mdp.spaces import Box, Discrete, is_simple
 
 State = Any  # a pytree of arrays; each algorithm names its own
 
@@ -94,6 +94,23 @@ def num_actions(algorithm: Algorithm, env: Environment) -> int:
         f"{type(algorithm).__name__} needs discrete actions; "
         f"{env.title} has continuous ones of shape {space.shape}"
     )
+
+
+def require_bounded_actions(algorithm: Algorithm, env: Environment, otherwise: str) -> None:
+    """Raises InputError unless actions are real numbers whose range is finite as float32.
+
+    `otherwise` names the algorithm for discrete actions.
+    """
+    require_one_agent(algorithm, env)
+    name, space = type(algorithm).__name__, env.action_space
+    if not isinstance(space, Box):
+        raise InputError(f"{name} needs continuous actions; {env.title} has discrete ones: use {otherwise}")
+    if space.is_integer:
+        raise InputError(f"{name} needs actions of real numbers; those of {env.title} are integers: use ppo")
+    if not space.is_bounded:
+        raise InputError(
+            f"{name} needs bounded actions; those of {env.title} are in [{space.low}, {space.high}]"
+        )
 
 
 def num_observations(algorithm: Algorithm, env: Environment) -> int:

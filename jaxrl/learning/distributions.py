@@ -60,6 +60,11 @@ class Gaussian(NamedTuple):
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
 
 
+# The largest entropy per dimension of a TanhGaussian is 0.6836 nats, at mean 0 and standard deviation 0.874.
+# It is below log 2, the entropy of the uniform distribution. A larger target entropy cannot be reached.
+MAX_ENTROPY = 0.68
+
+
 class TanhGaussian(NamedTuple):
     """d numbers in (-1, 1): the tanh of independent normal numbers (Haarnoja et al. 2018, appendix C)."""
 

@@ -36,11 +36,12 @@ class Moments(struct.PyTreeNode):
 
     def standardised(self, x: Array) -> Array:
         """(x - mean) / standard deviation, clipped to ± LIMIT: [..., *shape]."""
-        return limited((x - self.mean) / jnp.sqrt(self.variance + 1e-8))
+        mean, variance = (lax.broadcast_to_rank(each, x.ndim) for each in (self.mean, self.variance))
+        return limited((x - mean) / jnp.sqrt(variance + 1e-8))
 
     def scaled(self, x: Array) -> Array:
         """x / standard deviation, clipped to ± LIMIT: [..., *shape]."""
-        return limited(x / jnp.sqrt(self.variance + 1e-8))
+        return limited(x / jnp.sqrt(lax.broadcast_to_rank(self.variance, x.ndim) + 1e-8))
 
 
 def standardised(x: Array) -> Array:

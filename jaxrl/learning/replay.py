@@ -71,7 +71,7 @@ def uniform_segments(replay: Replay, key: Array, steps: Array, batch: int, lengt
     key_row, key_env = random.split(key)
     oldest = steps - filled
     first = oldest + random.randint(key_row, (batch,), 0, filled - length + 1)
-    row = (first[:, None] + jnp.arange(length)) % rows
+    row = (first[:, None] + jnp.arange(length)[None]) % rows
     return Segments(row, random.randint(key_env, (batch, 1), 0, num_envs))
 
 

@@ -13,11 +13,21 @@ from jaxrl.errors import InputError
 Carry = TypeVar("Carry")
 
 
-def require_minibatches(algorithm: Config, minibatches: int, what: str, number: int) -> None:
-    """Raises InputError unless a number of minibatches divides the number of what they are made of."""
+def require_minibatches(
+    algorithm: Config, minibatches: int, what: str, number: int, normalised: bool = False
+) -> None:
+    """Raises InputError unless a number of minibatches divides the number of what they are made of.
+
+    A minibatch that is `normalised` must hold two of them or more, since one alone becomes 0.
+    """
+    name = type(algorithm).__name__
     if number % minibatches:
-        name = type(algorithm).__name__
         raise InputError(f"{name}.minibatches must divide {what} = {number}, got {minibatches}")
+    if normalised and number == minibatches:
+        raise InputError(
+            f"{name}.minibatches must be below {what} = {number}, since the normalised advantage of a single "
+            f"transition is 0 and nothing is learned; got {minibatches}: choose fewer, or do not normalise"
+        )
 
 
 def clipped_adam(

@@ -13,7 +13,7 @@ from jax import Array, random
 
 from jaxrl.config import Config, traced
 from jaxrl.errors import InputError
-from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple, zeros
+from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, is_simple, zeros
 
 State = Any  # a pytree of arrays; each environment names its own
 
@@ -62,7 +62,8 @@ class Environment(Config):
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         """One transition: (next state, reward [] float32, terminated [] bool).
 
-        Reward and terminated may also be Python numbers. With several agents the reward is [num_agents].
+        The reward may also be a Python number, terminated a bool. With several agents the reward is
+        [num_agents].
         """
         raise self._missing("step")
 
@@ -85,9 +86,11 @@ class Environment(Config):
 def check_contract(env: Environment) -> None:
     """Raises InputError if `reset`, `observe` or `step` return another shape or type than they promise.
 
-    The methods are only traced; nothing is compiled or computed.
+    The methods are only traced; nothing is compiled or computed. Raises InputError if jax computes with 64
+    bits, since every promise is of 32 bits.
     """
     name = env.title
+    require_32_bits()
 
     def trace(env: Environment, key: Array) -> tuple[State, Array, State, Array, Array]:
         _check_space(f"{name}.observation_space", env.observation_space)
@@ -100,7 +103,9 @@ def check_contract(env: Environment) -> None:
         outcome = env.step(key, state, zeros(env.action_space))
         if not isinstance(outcome, tuple) or len(outcome) != 3:
             raise InputError(f"{name}.step must return (state, reward, terminated), got {outcome!r}")
-        return state, env.observe(state), *outcome
+        successor, reward, terminated = outcome
+        reward = jnp.float32(reward) if isinstance(reward, int | float) else reward
+        return state, env.observe(state), successor, reward, terminated
 
     state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
     rewards = () if env.num_agents == 1 else (env.num_agents,)
@@ -115,6 +120,15 @@ def check_contract(env: Environment) -> None:
             raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
 
 
+def require_32_bits() -> None:
+    """Raises InputError if jax is told to compute with 64 bits."""
+    if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:
+        raise InputError(
+            "jaxrl computes with 32 bits and cannot with jax_enable_x64: unset JAX_ENABLE_X64, or call "
+            'jax.config.update("jax_enable_x64", False) before training'
+        )
+
+
 def _check_space(what: str, space: Any) -> None:
     if isinstance(space, Composite):
         for path, part in jax.tree.leaves_with_path(space.parts, is_leaf=is_simple):
@@ -126,6 +140,27 @@ def _check_space(what: str, space: Any) -> None:
         raise InputError(f"{what} must be one number, a Discrete of shape (), got shape {space.shape}")
     if isinstance(space, Discrete) and isinstance(space.n, jax.core.Tracer):
         raise InputError(f"{what} has a size that is traced: mark the field behind it static(...)")
+    if isinstance(space, Box):
+        _check_box(what, space)
+    elif not isinstance(space.n, int | np.integer) or isinstance(space.n, bool) or space.n < 1:
+        raise InputError(f"{what} must have an integer n of at least 1, got {space.n!r}")
+
+
+def _check_box(what: str, space: Box) -> None:
+    shape = space.shape
+    if not isinstance(shape, tuple) or not all(isinstance(size, int | np.integer) for size in shape):
+        raise InputError(f"{what} must have a shape that is a tuple of integers, got {shape!r}")
+    if 0 in shape:
+        raise InputError(f"{what} must hold at least one number, got shape {shape}")
+    for bound in (space.low, space.high):
+        own = np.shape(bound)
+        if len(own) > len(shape) or any(
+            a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)
+        ):
+            raise InputError(f"{what} of shape {shape} must have bounds of that shape, got {own}")
+    concrete = not any(isinstance(bound, jax.core.Tracer) for bound in (space.low, space.high))
+    if concrete and not np.all(np.asarray(space.low) <= np.asarray(space.high)):  # false for NaN
+        raise InputError(f"{what} must have low <= high, got {space.low} and {space.high}")
 
 
 def described(tree: Any) -> str:

@@ -4,17 +4,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 
 from jaxrl.errors import InputError
 
 
 class Discrete(NamedTuple):
-    """The integers 0 to n - 1, as [] int32."""
+    """The integers 0 to n - 1, as [] int32.
+
+    `start` is the number that stands for 0 outside of jaxrl, in the library that an environment comes from.
+    """
 
     n: int
     shape: tuple[int, ...] = ()
     dtype: Any = jnp.int32
+    start: int = 0
 
     def sample(self, key: Array) -> Array:
         """A uniform draw: [] int32."""
@@ -30,7 +35,7 @@ class Discrete(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Real arrays of `shape` between `low` and `high`, which broadcast to `shape` and may be infinite."""
+    """Arrays of `shape` between `low` and `high`, which broadcast to `shape` and may be infinite."""
 
     low: Any
     high: Any
@@ -38,16 +43,34 @@ class Box(NamedTuple):
     dtype: Any = jnp.float32
 
     def sample(self, key: Array) -> Array:
-        """A uniform draw from finite bounds: [*shape]."""
-        return random.uniform(key, self.shape, self.dtype, self.low, self.high)
+        """A uniform draw from finite bounds: [*shape]. Integers come from at most 2^24 of them."""
+        if not self.is_integer:
+            return random.uniform(key, self.shape, self.dtype, self.low, self.high)
+        low, high = (jnp.asarray(bound, jnp.float32) for bound in (self.low, self.high))
+        return self.clip(jnp.floor(random.uniform(key, self.shape, minval=low, maxval=high + 1)))
 
     def clip(self, action: Array) -> Array:
         """The nearest element: [..., *shape]."""
-        return jnp.clip(action, self.low, self.high)
+        if not self.is_integer:
+            return jnp.clip(action, self.low, self.high)
+        # Clipped before the conversion too, since a number beyond the type's range may wrap around.
+        rounded = jnp.clip(jnp.round(action), self.low, self.high).astype(self.dtype)
+        return jnp.clip(rounded, self.low, self.high).astype(self.dtype)
 
     def contains(self, element: Array) -> Array:
         """Whether every number of an element lies within its bounds, or is NaN: [] bool."""
         return ~jnp.any((element < self.low) | (element > self.high))
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the elements are made of integers."""
+        return bool(jnp.issubdtype(self.dtype, jnp.integer))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether `high - low` is a finite float32 everywhere. The bounds must be concrete."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(np.float32(self.high) - np.float32(self.low)).all())
 
 
 class Composite(NamedTuple):
@@ -90,6 +113,15 @@ Space = Discrete | Box | Composite
 def is_simple(space: Any) -> bool:
     """Whether the elements of a space are single arrays."""
     return isinstance(space, Discrete | Box)
+
+
+def bounds(*numbers: Any) -> Any:
+    """Numbers as one array, [n] float32, for the bounds of a Box.
+
+    It is numpy's unless a number is traced, so that reading a space does not start jax.
+    """
+    traced = any(isinstance(number, Array) for number in numbers)
+    return jnp.stack([jnp.float32(each) for each in numbers]) if traced else np.asarray(numbers, np.float32)
 
 
 def zeros(space: Space, *lead: int) -> Any:

@@ -47,6 +47,7 @@ def transitions_of(policy: Policy, steps: int, explore: bool, key: Array) -> dic
     """`steps` successive transitions of a policy in its environment, one episode after the other.
 
     Returns obs, action, reward, next_obs (the true successor's), terminated and truncated: [steps, ...] each.
+    Discrete observations and actions count from 0.
     """
     parts = (policy.algorithm.arrays(), policy.environment.arrays(), policy.state)
     experience = jax.device_get(_play(*parts, key, steps, explore))

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from jaxrl import fields, registry
+from jaxrl import registry
 from jaxrl.errors import InputError
-from jaxrl.fields import hash_of
+from jaxrl.fields import hash_of, python_number
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
-from jaxrl.mdp.spaces import Discrete
+from jaxrl.mdp.spaces import Discrete, is_simple
 from jaxrl.store.files import located
 from jaxrl.store.manifest import configured_entry
 from jaxrl.store.shared import shared_from, shared_of
@@ -34,7 +34,7 @@ class Policy:
         self.algorithm = algorithm
         # Numbers computed by a schedule become Python numbers, so that the policy can be saved.
         self.environment = jax.tree.map(
-            lambda leaf: fields.plain(np.asarray(leaf)[()]) if isinstance(leaf, jax.Array) else leaf,
+            lambda leaf: python_number(np.asarray(leaf)[()]) if isinstance(leaf, jax.Array) else leaf,
             environment,
         )
         self.state = jax.tree.map(jnp.asarray, state)
@@ -49,8 +49,16 @@ class Policy:
     def act(self, memory: Memory, obs: Array, key: Array, explore: bool = False) -> tuple[Array, Memory]:
         """The action for one observation and the memory after it: a pure function, for jit, vmap and scan.
 
-        The action is greedy, or with `explore` as at the end of training.
+        The action is greedy, or with `explore` as at the end of training. Discrete numbers count from 0 here,
+        also where those of `predict` do not. Raises InputError for an observation of another shape.
         """
+        space = self.environment.observation_space
+        if is_simple(space) and np.shape(obs) != tuple(space.shape):
+            raise InputError(
+                f"act takes one observation, of shape {tuple(space.shape)}, got {np.shape(obs)}; "
+                "for a batch use jax.vmap or predict"
+            )
+        obs = jnp.asarray(obs) if is_simple(space) else obs
         return self.algorithm.arrays().act(self.environment.arrays(), self.state, memory, obs, key, explore)
 
     def predict(
@@ -69,7 +77,9 @@ class Policy:
           deterministic: True for greedy actions, False for actions as at the end of training.
 
         Returns the actions ([*action] or [n, *action]) and the state for the next call, which is None for a
-        policy without memory. Raises InputError for an observation of another type or shape.
+        policy without memory. Discrete observations and actions have the numbers of the library that the
+        environment comes from: a Discrete(3, start=5) of Gymnasium has 5, 6 and 7. Raises InputError for an
+        observation of another type or shape, and in a function that jax traces.
         """
         obs, single = self._checked(observation)
         memory = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(obs), *leaf.shape)), self.memory)
@@ -83,6 +93,8 @@ class Policy:
         action, memory = jax.device_get(_act_all(*parts, memory, obs, keys, not deterministic))
         if single:
             action, memory = jax.tree.map(lambda leaf: leaf[0], (action, memory))
+        if isinstance(space := self.environment.action_space, Discrete):
+            action = action + np.int32(space.start)
         return np.asarray(action), memory if jax.tree.leaves(memory) else None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -135,6 +147,8 @@ class Policy:
 
     def _checked(self, observation: Any) -> tuple[np.ndarray, bool]:
         """Observations [n, *obs] of the space's type, and whether a single one was given."""
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(observation)):
+            raise InputError("predict runs on the host; in a function that jax traces, use act")
         space, obs = self.environment.observation_space, np.asarray(observation)
         if not np.can_cast(obs.dtype, space.dtype, "same_kind"):
             raise InputError(f"observation must be made of {np.dtype(space.dtype)}, got {observation!r}")
@@ -143,8 +157,11 @@ class Policy:
             raise InputError(
                 f"observation must have shape {space.shape}, or one more axis for a batch, got {obs.shape}"
             )
-        if isinstance(space, Discrete) and not np.all((obs >= 0) & (obs < space.n)):
-            raise InputError(f"observation must be in [0, {space.n - 1}], got {obs}")
+        if isinstance(space, Discrete):
+            first, last = space.start, space.start + space.n - 1
+            if not np.all((obs >= first) & (obs <= last)):
+                raise InputError(f"observation must be in [{first}, {last}], got {obs}")
+            obs = obs - first
         return (obs[None] if single else obs).astype(space.dtype), single
 
 

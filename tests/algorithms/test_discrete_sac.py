@@ -118,3 +118,9 @@ def test_bad_settings_name_the_learner():
     message = r"^DiscreteSAC.capacity must be at least warmup = 1000, got 500$"
     with pytest.raises(InputError, match=message):
         DiscreteSAC(capacity=500).validate()
+
+
+def test_the_entropy_of_the_uniform_policy_is_no_target():
+    """It is reached at an infinite temperature only."""
+    with pytest.raises(InputError, match=r"DiscreteSAC.target_entropy must be in \[0, 0.99\], got 1.0"):
+        DiscreteSAC(target_entropy=1.0).validate()

@@ -6,9 +6,10 @@ import pytest
 
 from envs import Pendulum
 from jaxrl import registry
-from jaxrl.algorithms import QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
+from jaxrl.learning.networks import GRU
 from jaxrl.mdp.spaces import Box
 from jaxrl.study.study import make_study
 
@@ -62,15 +63,35 @@ def test_the_tables_hold_all_there_is():
 @pytest.mark.parametrize("name", sorted(DISCRETE | CONTINUOUS))
 @pytest.mark.parametrize("learner", sorted(ACCEPTED))
 def test_every_pair_is_traced_or_refused(learner, name):
-    """Only shapes and types are computed. No state holds a key: the engine gives each iteration its own."""
+    """Only shapes and types are computed. No state holds a key: the engine gives each iteration its own.
+
+    Arrays of different ranks are joined nowhere, so jax_numpy_rank_promotion may be "raise".
+    """
     algorithm, env = registry.algorithm(learner), environment(name)
     if name not in ACCEPTED[learner]:
         with pytest.raises(InputError, match=rf"needs \w+ (actions|observations); {env.title} has [^\n]*$"):
             algorithm.validate_for(env)
         return
     algorithm.validate_for(env)
-    state, _ = trace_algorithm(algorithm, env)
+    with jax.numpy_rank_promotion("raise"):
+        state, _ = trace_algorithm(algorithm, env)
     assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env"),
+    [
+        (DQN(double=True, dueling=True, n_step=3, loss="huber"), "CartPole-v1"),
+        (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
+        (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
+        (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),
+        (QLearning(double=True, epsilon_schedule="exponential"), "FrozenLake-v1"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_no_option_joins_arrays_of_different_ranks(algorithm, env):
+    with jax.numpy_rank_promotion("raise"):
+        trace_algorithm(algorithm, environment(env))
 
 
 def test_a_table_of_images_is_refused_before_anything_is_trained():

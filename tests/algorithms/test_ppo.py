@@ -227,3 +227,10 @@ def test_only_exploring_actions_vary(explore, actions):
 def test_minibatches_must_be_equal():
     with pytest.raises(InputError, match=r"^PPO.minibatches must divide num_envs x num_steps = 16, got 3$"):
         SMALL.replace(minibatches=3).validate()
+
+
+def test_a_minibatch_of_one_transition_cannot_be_normalised():
+    with pytest.raises(InputError, match=r"^PPO.minibatches must be below num_envs x num_steps = 16, since "):
+        SMALL.replace(minibatches=16).validate()
+    SMALL.replace(minibatches=8).validate()
+    SMALL.replace(minibatches=16, normalise_advantage=False).validate()

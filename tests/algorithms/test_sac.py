@@ -189,13 +189,30 @@ class Unbounded(Pendulum):
         return Box(-jnp.inf, 2.0, (1,))
 
 
+class Enormous(Pendulum):
+    """Each bound is finite, the distance between them is not."""
+
+    @property
+    def action_space(self):
+        largest = np.finfo(np.float32).max
+        return Box(-largest, largest, (1,))
+
+
+class Whole(Pendulum):
+    @property
+    def action_space(self):
+        return Box(-2, 2, (1,), jnp.int32)
+
+
 @pytest.mark.parametrize(
     ("env", "message"),
     [
         (CartPole(), "SAC needs continuous actions; CartPole has discrete ones: use discrete_sac"),
         (Unbounded(), "SAC needs bounded actions; those of Unbounded are in"),
+        (Enormous(), "SAC needs bounded actions; those of Enormous are in"),
+        (Whole(), "SAC needs actions of real numbers; those of Whole are integers: use ppo"),
     ],
-    ids=["discrete", "unbounded"],
+    ids=["discrete", "unbounded", "a range that overflows", "integers"],
 )
 def test_actions_it_cannot_choose(env, message):
     with pytest.raises(InputError, match=message):
@@ -207,6 +224,7 @@ def test_actions_it_cannot_choose(env, message):
     [
         ({"capacity": 100, "warmup": 0}, "SAC.capacity must be at least batch_size = 256, got 100"),
         ({"capacity": 500}, "SAC.capacity must be at least warmup = 1000, got 500"),
+        ({"target_entropy": 0.69}, r"SAC.target_entropy must be .*0\.68.*, got 0.69"),
         ({"num_envs": 3}, "SAC.capacity must be a multiple of num_envs x num_steps = 3, got 100000"),
     ],
 )

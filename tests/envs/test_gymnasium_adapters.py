@@ -1,5 +1,6 @@
 """Gymnasium's environments beside themselves seen through our adapter, and ours through Gymnasium's."""
 
+import subprocess
 import sys
 import warnings
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics
 from jax import lax, random
 
 from envs import CartPole, FrozenLake, Pendulum
@@ -18,17 +20,21 @@ from envs.adapters import from_gymnasium
 from envs.adapters.from_gymnasium import Host, host_of
 from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
 from jaxrl import load, registry, train
-from jaxrl.algorithms import PPO
+from jaxrl.algorithms import PPO, SAC, QLearning
 from jaxrl.errors import InputError
 from jaxrl.mdp.environment import check_contract
 from jaxrl.mdp.episode import Episode
 from jaxrl.mdp.spaces import Box, Discrete
+from jaxrl.store.policy import Policy
 from tests.compiled.test_devices import in_a_process_with_devices
 from tests.test_docs import ROOT, blocks
 
 LANES, STEPS = 3, 250
 
 SMALLEST = PPO(num_envs=1, num_steps=4, minibatches=1)
+
+
+LEVELS = gymnasium.spaces.Box(0, 2, (1,), np.int64)
 
 
 class Counting(gymnasium.Env):
@@ -38,10 +44,10 @@ class Counting(gymnasium.Env):
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
-    action_space = gymnasium.spaces.Discrete(3, start=5)
 
-    def __init__(self, truncates=False, space=None):
+    def __init__(self, truncates=False, space=None, actions=None):
         self.observation_space = space or gymnasium.spaces.Box(0, 100, (1,))
+        self.action_space = actions or gymnasium.spaces.Discrete(3, start=5)
         self.truncates, self.total = truncates, np.zeros(1, np.float32)
         self.steps = self.worn = self.resets = 0
 
@@ -50,13 +56,18 @@ class Counting(gymnasium.Env):
         self.total[:] = self.np_random.integers(10) + self.resets
         self.resets += 1
         self.worn = self.steps
-        return self.total, {}
+        return self.observed(), {}
+
+    def observed(self):
+        if isinstance(self.observation_space, gymnasium.spaces.Discrete):
+            return int(self.total[0]) - 3
+        return self.total.astype(int) if self.observation_space.dtype == int else self.total
 
     def step(self, action):
         assert self.action_space.contains(action)
         self.total += action - min(self.worn, 3)
         self.steps += 1
-        return self.total, 0.1, bool(self.total > 60), self.truncates, {}
+        return self.observed(), 0.1, bool(self.total > 60), self.truncates, {}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,6 +75,8 @@ def counting():
     variants = {
         "Counting-v0": {},
         "Truncating-v0": {"truncates": True},
+        "Offset-v0": {"space": gymnasium.spaces.Discrete(70, start=-3)},
+        "Levels-v0": {"space": gymnasium.spaces.Box(0, 80, (1,), np.int64), "actions": LEVELS},
         "Wide-v0": {"space": gymnasium.spaces.Box(0, 1e300, (1,), np.float64)},
         "Pair-v0": {"space": gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)])},
     }
@@ -253,6 +266,43 @@ def test_spaces_and_limit_are_gymnasiums():
     assert wide.observe(wide.reset(random.key(0))).dtype == np.float32
 
 
+def test_a_policy_speaks_the_environments_own_numbers():
+    """In jaxrl they count from 0; Gymnasium's actions are 5, 6 and 7, its observations -3 to 66."""
+    env = adapted("Offset-v0")
+    assert (env.observation_space, env.action_space) == (Discrete(70, start=-3), Discrete(3, start=5))
+    state = jax.eval_shape(QLearning().init, env, random.key(0))
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)
+    prefers = np.eye(3, dtype=np.float32)[np.arange(70) % 3][None]
+    policy = Policy(QLearning(), env, state.replace(q=prefers))
+    assert [policy.predict(obs)[0].item() for obs in (-3, -2, -1, 66)] == [5, 6, 7, 5]
+    assert policy.predict([-3, 1])[0].tolist() == [5, 6]
+    assert policy.predict(-3, deterministic=False)[0].dtype == np.int32
+    with pytest.raises(InputError, match=r"^observation must be in \[-3, 66\], got 67$"):
+        policy.predict(67)
+    action, _ = policy.act((), jnp.int32(2), random.key(0))
+    assert action == 2
+    theirs = gymnasium.make("Offset-v0")
+    obs, _ = theirs.reset(seed=0)
+    for _ in range(5):
+        obs, *_ = theirs.step(policy.predict(obs)[0].item())
+
+
+def test_whole_numbers_of_a_box_are_drawn_up_to_the_last():
+    """By the space itself and by PPO, whose normal draws are rounded; a policy gives whole numbers."""
+    env = adapted("Levels-v0")
+    assert env.action_space.dtype == np.int32
+    drawn = jax.vmap(env.action_space.sample)(random.split(random.key(0), 200))
+    assert {*np.unique(drawn).tolist()} == {0, 1, 2}
+    agent = PPO(num_envs=2, num_steps=16, minibatches=1).replace(**{"network.hidden": (8,)})
+    results = train(agent, env, seeds=1, steps=32, evaluate_every=32, evaluation_episodes=1)
+    policy = results.policy(0)
+    actions = policy.predict(np.zeros((100, 1), int), deterministic=False)[0]
+    assert actions.dtype == np.int32
+    assert {*np.unique(actions).tolist()} == {0, 1, 2}
+    with pytest.raises(InputError, match="SAC needs actions of real numbers"):
+        SAC().validate_for(env)
+
+
 def test_an_environment_that_truncates_by_itself():
     env = adapted("Truncating-v0")
     state = env.reset(random.key(0))
@@ -412,18 +462,21 @@ def test_seeds_in_gymnasium():
     assert not np.any(unseeded[0] == unseeded[1])
 
 
+@pytest.mark.parametrize(
+    "mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP], ids=lambda mode: mode.name
+)
 @pytest.mark.parametrize("env", [CartPole(max_steps=15), FrozenLake(max_steps=7), Pendulum(max_steps=20)])
-def test_a_vector_does_what_its_copies_would_do(env):
-    """Gymnasium's own vector of our single environments, step by step, and a second time without a seed."""
+def test_a_vector_does_what_its_copies_would_do(env, mode):
+    """Gymnasium's own vector of our single environments, step by step, and again without and with other seeds."""
     copies = 5
-    ours = ToGymnasiumVector(env, copies)
-    theirs = SyncVectorEnv([lambda: ToGymnasium(env)] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
+    ours = ToGymnasiumVector(env, copies, autoreset_mode=mode)
+    theirs = SyncVectorEnv([lambda: ToGymnasium(env)] * copies, autoreset_mode=mode)
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"]
     for space in ("observation_space", "action_space", "single_observation_space", "single_action_space"):
         assert getattr(ours, space) == getattr(theirs, space)
     ours.action_space.seed(0)
     seen = set()
-    for seed in (7, None):
+    for seed in (7, None, [3, 4, None, 4, 9]):
         same(ours.reset(seed=seed), theirs.reset(seed=seed))
         for _ in range(60):
             actions = ours.action_space.sample()
@@ -456,6 +509,60 @@ def same(ours, theirs):
         assert ours is theirs or ours == theirs
 
 
+def test_wrappers_of_gymnasium_normalise_our_vector():
+    """They need a reset in the next step."""
+    env = ToGymnasiumVector(CartPole(max_steps=5), 4, autoreset_mode=AutoresetMode.NEXT_STEP)
+    env = NormalizeObservation(RecordEpisodeStatistics(env))
+    obs, _ = env.reset(seed=0)
+    lengths = []
+    for _ in range(40):
+        obs, *_, infos = env.step(np.zeros(4, int))
+        lengths += infos["episode"]["l"][infos["_episode"]].tolist() if "episode" in infos else []
+    assert np.abs(obs).max() < 10
+    assert {*lengths} == {5}
+
+
+def in_a_fresh_process(code):
+    """What it prints."""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_spaces_do_not_start_jax():
+    """Or a process that is forked afterwards would hang."""
+    code = """
+from jax._src.xla_bridge import backends_are_initialized as started
+import envs
+from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
+from envs.adapters.from_gymnasium import FromGymnasium
+from envs.wrappers import WRAPPERS
+assert not started(), "import"
+for name, env in (envs.ENVIRONMENTS | WRAPPERS | {"gymnasium": FromGymnasium()}).items():
+    env.validate()
+    env.observation_space, env.action_space, env.solved_return, env.max_steps
+    assert not started(), name
+    if name != "gymnasium":
+        ToGymnasium(env), ToGymnasiumVector(env, 2)
+    assert not started(), name
+"""
+    in_a_fresh_process(code)
+
+
+def test_copies_in_forked_processes():
+    code = """
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv
+from envs import CartPole
+from envs.adapters.to_gymnasium import ToGymnasium
+env = AsyncVectorEnv([lambda: ToGymnasium(CartPole())] * 2, context="fork")
+env.reset(seed=0)
+print(env.step(np.array([0, 1]))[1].tolist())
+env.close()
+"""
+    assert in_a_fresh_process(code) == "[1.0, 1.0]\n"
+
+
 def test_pictures_in_gymnasium():
     env = ToGymnasium(CartPole(), render_mode="rgb_array")
     env.reset(seed=0)
@@ -480,6 +587,14 @@ def test_pictures_in_gymnasium():
         (lambda: ToGymnasium(CartPole(), render_mode="human"), "unknown render mode 'human'"),
         (lambda: ToGymnasium(CartPole(pole_length=-1.0)), "CartPole.pole_length must be at least"),
         (lambda: ToGymnasiumVector(CartPole(), 0), "num_envs must be at least 1, got 0"),
+        (
+            lambda: ToGymnasiumVector(CartPole(), 2, autoreset_mode=AutoresetMode.DISABLED),
+            "autoreset_mode must be AutoresetMode.SAME_STEP or NEXT_STEP, got AutoresetMode.DISABLED",
+        ),
+        (
+            lambda: ToGymnasiumVector(CartPole(), 2).reset(seed=[1, 2, 3]),
+            "seed must be one number or one for each of 2 copies, got",
+        ),
         (lambda: ToGymnasium(CartPole()).step(0), "CartPole must be reset before its first step"),
         (
             lambda: ToGymnasiumVector(CartPole(), 2).step([0, 0]),
@@ -512,6 +627,22 @@ def test_actions_that_are_no_array_of_the_space(torque):
     assert str(error.value) == f"action must be numbers of shape (1,), got {torque!r}"
     with pytest.raises(InputError, match=r"^action must be numbers of shape \(2, 1\), got "):
         vector.step([torque, [0.5]])
+
+
+class Steps(Pendulum):
+    """Its action is a whole number."""
+
+    @property
+    def action_space(self):
+        return Box(-2, 2, (1,), jnp.int32)
+
+
+def test_a_real_number_is_no_whole_action():
+    env = ToGymnasium(Steps())
+    env.reset(seed=0)
+    env.step([1])
+    with pytest.raises(InputError, match=r"^action must be integers of shape \(1,\), got \[0.7\]$"):
+        env.step([0.7])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from jax import Array, lax, random
 from jaxrl.config import stack
 from jaxrl.environment import traced
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode
+from jaxrl.mdp.episode import Episode, Experience, without_environments
 
 
 class Counting(Environment):
@@ -75,6 +75,35 @@ def test_return_and_length_run_and_start_anew():
     np.testing.assert_array_equal(transitions.episode_length, [1, 2, 3, 1, 2])
     np.testing.assert_array_equal(episodes.episode_return, [1, 3, 0, 1, 3])
     np.testing.assert_array_equal(episodes.episode_length, [1, 2, 0, 1, 2])
+
+
+class Cents(Environment):
+    """Every step pays a constant that is no binary fraction, or a large one after which cents get lost."""
+
+    reward: float = traced(0.01)
+
+    def reset(self, key):
+        return jnp.int32(0)
+
+    def step(self, key, state, action):
+        return state, jnp.float32(self.reward), jnp.bool_(False)
+
+    def observe(self, state):
+        return state
+
+
+@pytest.mark.parametrize(("reward", "steps"), [(0.01, 1_000_000), (1.0, 20_000_000), (-0.3, 3_000_000)])
+def test_the_return_of_a_long_episode_is_right(reward, steps):
+    """A plain float32 sum of a million cents is 1.4 % less, one of twenty million ones 16 %."""
+    env = Cents(reward=reward, max_steps=2**31 - 1).arrays()
+
+    @jax.jit
+    def play(episode, key):
+        return lax.fori_loop(0, steps, lambda _, each: each.step(env, key, jnp.int32(0))[0], episode)
+
+    episode = play(Episode.start(env, random.key(0)), random.key(1))
+    assert episode.episode_length == steps
+    np.testing.assert_allclose(float(episode.episode_return), steps * float(np.float32(reward)), rtol=1e-6)
 
 
 def test_fresh_episode_has_no_return_and_no_length():
@@ -178,6 +207,19 @@ def test_step_and_reset_draw_from_different_keys():
     episodes, transitions = rollout(Noise(max_steps=1), 5)
     draws = np.concatenate([episodes.obs, transitions.next_obs])
     assert len(np.unique(draws)) == 10
+
+
+def test_what_belongs_to_an_environment_is_left_out_of_a_learners_state():
+    """Its state and what it shows; a memory of the policy, a reward and parameters are the learner's."""
+    env, nan = Counting(), jnp.float32(jnp.nan)
+    episode = Episode.start(env, random.key(0), {"hidden": jnp.ones(2)}).replace(state=nan, obs=nan)
+    seen = Experience(nan, jnp.int32(0), jnp.float32(5), nan, jnp.bool_(False), jnp.bool_(True))
+    left = jax.tree.leaves(
+        without_environments({"episodes": episode, "replay": (seen,), "w": jnp.float32(7)})
+    )
+    assert not any(jnp.isnan(leaf).any() for leaf in left)
+    assert {5.0, 7.0} <= {float(leaf) for leaf in left if leaf.ndim == 0}
+    assert any(leaf.shape == (2,) for leaf in left)
 
 
 def rollout(env, steps, key=None):

@@ -78,6 +78,31 @@ def test_the_pure_form_works_in_compiled_code(network):
     act = jax.jit(jax.vmap(lambda obs: network.act((), obs, random.key(0))[0]))
     assert act(OBS).tolist() == network.predict(OBS)[0].tolist()
     assert network.memory == ()
+    one = jax.jit(network.act, static_argnames="explore")
+    assert one((), OBS[1], random.key(0), explore=False)[0].item() == network.predict(OBS[1])[0].item()
+
+
+def test_the_pure_form_carries_its_memory_through_a_scan():
+    policy = fresh(Counting(), GridWorld())
+
+    def step(memory, key):
+        action, memory = policy.act(memory, jnp.int32(0), key)
+        return memory, action
+
+    memory, actions = jax.lax.scan(step, policy.memory, random.split(random.key(0), 4))
+    assert (actions.tolist(), memory["steps"].item()) == ([0, 1, 2, 3], 4)
+
+
+def test_each_form_names_the_other_where_it_does_not_serve(network, table):
+    with pytest.raises(InputError, match=r"^act takes one observation, of shape \(4,\), got \(3, 4\); for a"):
+        network.act((), OBS, random.key(0))
+    with pytest.raises(InputError, match=r"^act takes one observation, of shape \(\), got \(2,\); for a"):
+        table.act((), [1, 2], random.key(0))
+    for transformed in (jax.jit, jax.vmap):
+        with pytest.raises(
+            InputError, match=r"^predict runs on the host; in a function that jax traces, use act"
+        ):
+            transformed(lambda obs: network.predict(obs)[0])(OBS)
 
 
 def test_a_policy_remembers_from_call_to_call():
@@ -196,6 +221,8 @@ def test_the_environment_of_a_schedule_is_saved_as_numbers(tmp_path):
     with registered():
         policy = fresh(QLearning(), Rising().at(jnp.int32(3), jnp.int32(4)))
         assert Policy.load(policy.save(tmp_path / "policy")).environment.level == 7.5
+        policy = fresh(QLearning(), Rising().at(jnp.int32(1), jnp.int32(100)))
+        assert str(policy.environment.level) == "0.1"
 
 
 def altered(policy, file, change):
