@@ -54,7 +54,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in (*names_of(type(self), "traced"), *names_of(type(self), "static")):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+            if not isinstance(value := getattr(self, name), np.ndarray):  # as `arrays` makes
+                object.__setattr__(self, name, plain(value))
         for name in names_of(type(self), "shared"):
             value = getattr(self, name)
             tracing = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
@@ -109,7 +110,7 @@ class Config:
 
         A component is followed by its own fields.
         """
-        return {name: value for name, _, value in _all_fields(self)}
+        return {name: plain(value) for name, _, value in _all_fields(self)}
 
     def arrays(self) -> Self:
         """A copy whose traced fields are [] numpy arrays of the field's type (float32, int32, bool)."""
