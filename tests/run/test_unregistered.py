@@ -58,5 +58,5 @@ def test_a_class_of_another_script_is_named_with_the_remedy(stopped):
     file.write_text(before.replace('"Sailor"', '"Pirate"'))
     remedy = "if a script defines Pirate, call jaxrl.load or jaxrl.resume in that script"
     with pytest.raises(InputError, match=f"unknown algorithm 'Pirate': .*; {remedy}"):
-        resume(out)
+        load(out).policy(0)
     file.write_text(before)
