@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -199,23 +198,24 @@ def test_other_signals_save_too(name, how, tmp_path):
     assert process.returncode == 128 + number
 
 
+CLOSED_TERMINAL = """
+import os, pathlib, pty, sys, time
+process, terminal = pty.fork()
+if process == 0:
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+while not list(pathlib.Path(sys.argv[2]).glob("checkpoints/*.json")):
+    time.sleep(0.02)
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
+
 def test_a_terminal_that_closes_ends_it_in_good_order(tmp_path):
     """Closing one end of a pseudo-terminal sends SIGHUP to the process at the other end."""
     out = tmp_path / "stopped"
-    code = (
-        SLOW_STUDY.replace("STUDY", COMMANDS["q_learning"])
-        .replace("OUT", repr(str(out)))
-        .replace("PAUSE", "1")
-    )
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execv(sys.executable, [sys.executable, "-c", code])
-    deadline = time.monotonic() + 120
-    while not list(out.glob("checkpoints/*.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    code = SLOW_STUDY.replace("STUDY", COMMANDS["q_learning"]).replace("OUT", repr(str(out)))
+    command = [sys.executable, "-c", CLOSED_TERMINAL, code.replace("PAUSE", "1"), str(out)]
+    assert subprocess.run(command, check=False, timeout=120).returncode == 128 + signal.SIGHUP
     assert (resume(out).runs.status == "complete").all()
 
 
