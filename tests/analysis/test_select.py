@@ -131,7 +131,7 @@ def test_chosen_seeds_and_folder(folder, tmp_path):
     [
         (["study", "--seeds", "5:12"], "seed 5 was used in the selection: choose others, such as 10:15"),
         (["study", "--seeds", "9:12"], "seed 9 was used in the selection"),
-        (["study", "--seeds", "few"], "seeds must be a count, a range first:end"),
+        (["study", "--seeds", "few"], "seeds must be a count (128), a range (100:200)"),
         (["study", "--metric", "acu"], "unknown metric 'acu': did you mean 'auc'?"),
         (["study", "--metric", "auc", "--seeds", "50:51"], "holds another study, which differs in seeds"),
         (["single"], "single has nothing to select from: each algorithm has a single setting"),
