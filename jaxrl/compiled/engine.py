@@ -20,6 +20,7 @@ from jaxrl.config import attach
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.episode import without_environments
 
 Arrays = tuple[dict[str, Any], dict[str, Any]]  # shared arrays of the algorithm and of the environment
 
@@ -126,8 +127,9 @@ def iterate(
 
 
 def all_finite(state: State) -> Array:
-    """Whether every real number of a state is finite: [] bool."""
-    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    """Whether every real number of a state is finite, apart from what belongs to environments: [] bool."""
+    numbers = jax.tree.leaves(without_environments(state))
+    leaves = [leaf for leaf in numbers if jnp.issubdtype(leaf.dtype, jnp.floating)]
     if not leaves:
         return jnp.bool_(True)
     # min and max suffice, since both propagate NaN. isfinite would make an array as large as the state.

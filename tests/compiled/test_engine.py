@@ -17,6 +17,7 @@ from jaxrl import grid, registry
 from jaxrl.algorithms import PPO, QLearning
 from jaxrl.compiled.engine import PRECISIONS, advance, engine_for, initialise
 from jaxrl.compiled.mesh import lane_mesh
+from jaxrl.environment import traced
 from jaxrl.run.loop import advance_chunk
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Chunk, Run
@@ -301,3 +302,32 @@ def test_long_chunks_lose_no_digits():
     total, weight = metrics["epsilon"]
     assert (weight == 200_000).all()
     np.testing.assert_allclose(total / weight, 0.05, rtol=3e-4)  # a float32 sum of all is 2e-3 off
+
+
+class Nearest(CartPole):
+    """Keeps the least distance so far, which is infinite at first, or where it is asked to pays that."""
+
+    pays: bool = traced(False)
+
+    def reset(self, key):
+        return {"pole": super().reset(key), "least": jnp.float32(jnp.inf)}
+
+    def step(self, key, state, action):
+        pole, reward, terminated = super().step(key, state["pole"], action)
+        reward = jnp.where(self.pays, state["least"], reward)
+        return {"pole": pole, "least": state["least"]}, reward, terminated
+
+    def observe(self, state):
+        return super().observe(state["pole"])
+
+
+@pytest.mark.parametrize("name", sorted({*SMALL} - {"q_learning", "sac"}))
+def test_an_environment_may_keep_infinity_to_itself(name):
+    """The state is finite as long as what the learner keeps is: a reward counts, once a learner keeps it."""
+    algorithm, _ = small(name)
+    runs = [Run(i, Nearest(pays=i == 1), algorithm, 0) for i in range(2)]
+    lanes, state = start(Batch(0, 2, tuple(runs)))
+    arguments = (lanes.keys.steps, lanes.shared, 0, ITERATIONS, ITERATIONS)
+    state, metrics, finite = advance(lanes.algorithm, lanes.environment, state, *arguments)
+    assert finite.tolist() == [True, False]
+    assert np.isfinite(metrics["return"][0]).tolist() == [True, False]
