@@ -16,8 +16,8 @@ from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatist
 from jax import lax, random
 
 from envs import CartPole, FrozenLake, Pendulum
-from envs.adapters import from_gymnasium
-from envs.adapters.from_gymnasium import Host, host_of
+from envs.adapters import from_gymnasium, gymnasium_host
+from envs.adapters.gymnasium_host import Host, host_of
 from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
 from jaxrl import load, registry, train
 from jaxrl.algorithms import PPO, SAC, QLearning
@@ -205,9 +205,9 @@ def test_a_step_that_is_asked_for_again_costs_nothing(monkeypatch):
 
 def test_a_first_observation_comes_from_the_instance_that_serves_the_episode(monkeypatch):
     """One is made for each episode, none for a reset that is thrown away."""
-    made, make = [], from_gymnasium._make
+    made, make = [], gymnasium_host._make
     host = Host("Counting-v0")
-    monkeypatch.setattr(from_gymnasium, "_make", lambda name: made.append(make(name)) or made[-1])
+    monkeypatch.setattr(gymnasium_host, "_make", lambda name: made.append(make(name)) or made[-1])
     seeds, none = np.arange(3, dtype=np.uint32), np.zeros(3, np.int32)
     starts = [gymnasium.make("Counting-v0").reset(seed=seed)[0].copy() for seed in range(3)]
     np.testing.assert_array_equal(host.first(seeds, none), starts)
@@ -356,7 +356,7 @@ def test_an_environment_that_breaks_gymnasiums_contract_is_one_sentence(
 ):
     for name, method in changes.items():
         monkeypatch.setattr(Counting, name, method)
-    from_gymnasium.host_of.cache_clear()
+    host_of.cache_clear()
     with pytest.raises(InputError, match=f"^gymnasium:Counting-v0{sentence}"):
         train(SMALLEST, adapted("Counting-v0"), seeds=1, steps=4, evaluation_episodes=1)
     assert "Traceback" not in capsys.readouterr().err
