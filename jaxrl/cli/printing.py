@@ -119,5 +119,8 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
 
 
 def _summary(config: object) -> str:
-    """The first line of the docstring of the module that defines a config or a class, or else of its own."""
-    return (sys.modules[config.__module__].__doc__ or config.__doc__ or "").partition("\n")[0]
+    """The first line about a config: of its module's docstring, but of a network's own."""
+    from jaxrl.learning.networks import Network
+
+    module = None if isinstance(config, Network) else sys.modules[config.__module__].__doc__
+    return (module or config.__doc__ or "").partition("\n")[0]

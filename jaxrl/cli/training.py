@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.printing import print_outcomes, print_plan, print_summary
 from jaxrl.cli.starting import prepare
-from jaxrl.errors import InputError
 from jaxrl.text import file_name
 
 if TYPE_CHECKING:
@@ -194,10 +193,6 @@ def _train(
     """Calls `jaxrl.train` or `jaxrl.resume`, logs into the folder if --log asks for it, prints a summary."""
     from jaxrl.analysis.live import log_to
 
-    if checkpoint_every is not None and not checkpoint_every >= 0:
-        raise InputError(
-            f"checkpoint_every must be a number of seconds of at least 0, got {checkpoint_every}"
-        )
     logged = log_to(log, Path(folder) / log) if log else contextlib.nullcontext()
     with logged as callback:
         callbacks = [callback] if callback else []

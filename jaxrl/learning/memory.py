@@ -90,9 +90,10 @@ def unroll(
 
 
 class Needs(NamedTuple):
-    """What a module needs beside its parameters and inputs."""
+    """What a module returns, and what it needs beside its parameters and inputs."""
 
-    memory: Any  # shapes and types of its memory
+    outputs: Any  # shapes and types of what it returns
+    memory: Any  # of its memory
     noise: bool  # whether it draws noise
 
 
@@ -109,9 +110,9 @@ def _needs(module: nn.Module, shape: tuple[int, ...]) -> Needs:
         return module.init_with_output({"params": random.key(0), "noise": noise}, x)
 
     x, key = jax.ShapeDtypeStruct(shape, jnp.float32), random.key(0)
-    jaxpr, (_, variables) = jax.make_jaxpr(outputs, return_shape=True)(x, key)
+    jaxpr, (outputs_shape, variables) = jax.make_jaxpr(outputs, return_shape=True)(x, key)
     used = {id(var) for eqn in jaxpr.jaxpr.eqns for var in eqn.invars}
-    return Needs(variables.get("memory", ()), id(jaxpr.jaxpr.invars[1]) in used)
+    return Needs(outputs_shape, variables.get("memory", ()), id(jaxpr.jaxpr.invars[1]) in used)
 
 
 _cached_needs = functools.lru_cache(maxsize=1_000)(_needs)  # since tracing takes milliseconds

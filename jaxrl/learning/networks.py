@@ -1,6 +1,7 @@
 """Networks: torsos, which are components that a user can exchange, and the heads that algorithms add."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxrl.config import Config, component, static
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, require_one_agent
 from jaxrl.learning.memory import needs
-from jaxrl.mdp.environment import Environment
+from jaxrl.mdp.environment import Environment, described
 from jaxrl.mdp.spaces import Box, Discrete, Space
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh}
@@ -196,7 +197,12 @@ def require_network(
     """
     require_one_agent(algorithm, env)
     space, learner, name = env.observation_space, type(algorithm).__name__, type(network).__name__
-    needed = needs(network.module(space), input_shape(space))
+    module = network.module(space)
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{name}.module must return a flax module, got {module!r}")
+    needed = needs(module, input_shape(space))
+    if not re.fullmatch(r"float32\[\d+\]", got := described(needed.outputs)):
+        raise InputError(f"{name}.module must map an input to float32[m], got {got}")
     if jax.tree.leaves(needed.memory) and not memory:
         raise InputError(f"{learner} cannot use a network with memory such as {name}; ppo can")
     if needed.noise and not noise:

@@ -93,6 +93,7 @@ def _begin(
     study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None, callbacks: Sequence[Callback]
 ) -> Results:
     """Trains a study in an empty folder."""
+    _check(checkpoint_every, callbacks)
     with folder.locked():
         folder.create(study, plan)
         _say(str(plan))
@@ -125,6 +126,7 @@ def resume(
       InputError: a folder that cannot be resumed here, or an extension that does not fit it.
       KeyboardInterrupt: as in `train`.
     """
+    _check(checkpoint_every, callbacks)
     folder = Folder(located(path))
     manifest = folder.manifest()  # raises InputError if there is no study to lock
     extended = more_seeds is not None or steps is not None
@@ -185,6 +187,16 @@ def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch
     if isinstance(rerun, str) or not 0 <= rerun < len(batches):
         raise InputError(f"rerun must be a batch in [0, {len(batches) - 1}] or all, got {rerun!r}")
     return [batches[rerun]]
+
+
+def _check(checkpoint_every: float | None, callbacks: Sequence[Callback]) -> None:
+    """Raises InputError for bad values of these options."""
+    if checkpoint_every is not None and not checkpoint_every >= 0:
+        raise InputError(
+            f"checkpoint_every must be a number of seconds of at least 0, got {checkpoint_every}"
+        )
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise InputError(f"callbacks must be a list of functions, got {callbacks!r}")
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array, random
 
 from jaxrl import registry
+from jaxrl.compiled.engine import PRECISIONS, with_precision
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.rollout import rollout, start_episodes
@@ -25,6 +26,8 @@ def named(
     """
     if isinstance(environments, Environment):
         environments = [environments]
+    if not isinstance(environments, Mapping | Sequence):
+        raise InputError(f"environments must be one, a list or a dict of them, got {environments!r}")
     if not isinstance(environments, Mapping):
         labels = [
             registry.label_of(env) if isinstance(env, Environment) else repr(env) for env in environments
@@ -47,12 +50,17 @@ def transitions_of(policy: Policy, steps: int, explore: bool, key: Array) -> dic
     """`steps` successive transitions of a policy in its environment, one episode after the other.
 
     Returns obs, action, reward, next_obs (the true successor's), terminated and truncated: [steps, ...] each.
+    A part of a Composite has a name such as obs/row.
     Discrete observations and actions count from 0.
     """
     parts = (policy.algorithm.arrays(), policy.environment.arrays(), policy.state)
-    experience = jax.device_get(_play(*parts, key, steps, explore))
+    experience = jax.device_get(with_precision(_play, PRECISIONS[0])(*parts, key, steps, explore))
     names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-    return {name: np.asarray(getattr(experience, name)) for name in names}
+    return {
+        f"{name}/{jax.tree_util.keystr(path, simple=True, separator='/')}".rstrip("/"): np.asarray(leaf)
+        for name in names
+        for path, leaf in jax.tree.leaves_with_path(getattr(experience, name))
+    }
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "explore"))

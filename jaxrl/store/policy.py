@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array, random
 
 from jaxrl import registry
+from jaxrl.compiled.engine import PRECISIONS, with_precision
 from jaxrl.errors import InputError
 from jaxrl.fields import hash_of, python_number
 from jaxrl.learning.algorithm import Algorithm, State
@@ -90,7 +91,8 @@ class Policy:
         keys = random.split(random.fold_in(self._key, self._calls), len(obs))
         self._calls += 1
         parts = (self.algorithm.arrays(), self.environment.arrays(), self.state)
-        action, memory = jax.device_get(_act_all(*parts, memory, obs, keys, not deterministic))
+        act = with_precision(_act_all, PRECISIONS[0])
+        action, memory = jax.device_get(act(*parts, memory, obs, keys, not deterministic))
         if single:
             action, memory = jax.tree.map(lambda leaf: leaf[0], (action, memory))
         if isinstance(space := self.environment.action_space, Discrete):

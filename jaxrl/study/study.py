@@ -83,9 +83,9 @@ class Study:
         """Raises InputError if the study cannot be trained."""
         _require(Environment, self.environments)
         _require(Algorithm, self.algorithms)
-        self.require_size()
         for name in ("steps", "evaluate_every", "evaluation_episodes"):
             require_count(name, getattr(self, name))
+        self.require_size()
         for environment in self.environments:
             environment.validate()
             check_contract(environment)

@@ -69,6 +69,33 @@ def test_a_network_of_ones_own_takes_the_place_of_every_torso(name):
     assert {shape[0] for path, shape in shapes.items() if "torso" not in path} == {7}
 
 
+class Pair(nn.Module):
+    @nn.compact
+    def __call__(self, x, action=None):
+        return x, x
+
+
+class Returning(Network):
+    """Makes whatever it is told to."""
+
+    what: str = static("nothing")
+
+    def module(self, space):
+        return Pair() if self.what == "a pair" else None
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("nothing", "Returning.module must return a flax module, got None"),
+        ("a pair", r"Returning.module must map an input to float32\[m\], got float32\[4\], float32\[4\] in"),
+    ],
+)
+def test_a_network_that_makes_no_torso_is_one_sentence(what, sentence):
+    with pytest.raises(InputError, match=sentence):
+        PPO(network=Returning(what=what)).validate_for(CartPole())
+
+
 def program(algorithm, env):
     """What a learner starts with, and what it computes to act, as text."""
 

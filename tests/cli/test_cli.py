@@ -35,6 +35,7 @@ def test_list_names_everything(capsys):
         assert name in printed
     for prefix in registry.adapters():
         assert f"{prefix}:NAME" in printed
+    assert "A gated recurrent unit" in printed  # not what its module holds
 
 
 @pytest.mark.parametrize("name", sorted(registry.algorithms()))

@@ -13,6 +13,7 @@ from envs import CartPole, GridWorld
 from jaxrl import InputError, registry, train
 from jaxrl.algorithm import Algorithm, Episode, check_algorithm, episode_metrics, traced
 from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.analysis.export import export_transitions
 from jaxrl.environment import Box, Composite, Discrete, Environment, Wrapper, check_contract
 from jaxrl.learning import replay
 from jaxrl.learning.exploration import epsilon_greedy
@@ -84,10 +85,25 @@ class IndependentQLearning(Algorithm):
 def test_independent_learners_find_the_equilibrium(monkeypatch):
     monkeypatch.setitem(registry.environments(), "PrisonersDilemma", PrisonersDilemma())
     monkeypatch.setitem(registry.algorithms(), "independent", IndependentQLearning())
-    results = train(IndependentQLearning(), PrisonersDilemma(), seeds=8, steps=1_500, evaluate_every=1_500)
+    results = train(
+        IndependentQLearning(),
+        PrisonersDilemma(),
+        seeds=8,
+        steps=1_500,
+        evaluate_every=1_500,
+        evaluate_in={"again": PrisonersDilemma()},
+    )
     assert results.final().tolist() == [3.0] * 8  # the mean of both agents, over three steps
     q = results.state(results.batches[0]).q
     assert all((values[:, 1] > values[:, 0]).all() for values in q.values())
+    assert results.final("eval_return/again").tolist() == [3.0] * 8
+    assert results.evaluate(PrisonersDilemma(), episodes=2)["return"].tolist() == [3.0] * 8
+    data = results.transitions(5, 6)
+    assert data["action/row"].tolist() == data["action/column"].tolist() == [1] * 6
+    assert data["reward"].shape == (6, 2)
+    with np.load(export_transitions(results.path, 5, 6)) as written:
+        assert {*written} == {*data}
+        assert (written["obs/row"] == data["obs/row"]).all()
 
 
 def test_the_contracts_hold_and_rollout_and_replay_carry_the_trees():

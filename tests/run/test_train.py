@@ -243,3 +243,17 @@ def test_so_are_those_of_a_further_environment(tmp_path):
     assert set(results.runs.failed_metric) == {"eval_return/steep"}
     assert set(results.runs.failed_iteration) == {0}
     assert load(results.path).final().isna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"checkpoint_every": -1}, "checkpoint_every must be a number of seconds of at least 0, got -1"),
+        ({"callbacks": print}, "callbacks must be a list of functions, got <built-in function print>"),
+        ({"callbacks": [1]}, r"callbacks must be a list of functions, got \[1\]"),
+    ],
+)
+def test_options_are_checked_before_the_folder_is_made(options, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        train(QLearning(), GridWorld(), seeds=1, steps=10, out=tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
