@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks import kills
 from benchmarks.accelerator.jobs import Job, side_by_side
-from benchmarks.accelerator.options import FLAGS
 from envs import CartPole, FrozenLake, Pendulum
 from jaxrl.algorithms import DQN, PPO, SAC, QLearning
 from jaxrl.compiled.engine import engine_for
@@ -26,7 +25,6 @@ from jaxrl.study.plan import make_plan
 from jaxrl.study.study import make_study
 
 WIDTH, ITERATIONS = 64, 40
-CHECKED = ("none", "deterministic", "no autotuning")  # of the options
 LARGEST = float(np.finfo(np.float32).max)  # a learning rate with which runs fail
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
@@ -38,33 +36,29 @@ Hashes = dict[int, str]  # of the final state, by seed
 
 
 def measure(smoke: bool) -> Iterator[dict[str, Any]]:
-    """A row for each workload and option, compared within and between two processes; then whole studies."""
-    options = CHECKED[:1] if smoke else CHECKED
-    names = list(WORK)[1:2] if smoke else list(WORK)
+    """A row for each workload, compared within and between two processes; then one for each whole study."""
+    names = [*WORK][1:2] if smoke else [*WORK]
     studies = () if smoke else ("ppo CartPole-v1", "dqn CartPole-v1")  # `kills` has a smoke of its own
     with ThreadPoolExecutor() as pool:
         killed = pool.map(killed_and_replayed, studies)
-        for option in options:
-            yield from checked(option, names)
+        yield from checked(names)
         yield from killed
 
 
-def checked(option: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def checked(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A row for each workload, as soon as both of its processes have ended."""
-    flags = {"XLA_FLAGS": FLAGS[option]}
-    jobs = [Job(comparisons, (name,), flags, {"work": name}) for name in names for _ in range(2)]
+    jobs = [Job(comparisons, (name,), labels={"work": name}) for name in names for _ in range(2)]
     first: dict[str, dict[str, Any]] = {}
     for row in side_by_side(jobs, at_once=8):
         name = row["work"]
         if "failed" in row:
-            yield {"option": option} | row
+            yield row
         elif name not in first:
             first[name] = row
         else:
             both = (first[name], row)
             same = {check: all(each["checks"][check] for each in both) for check in row["checks"]}
-            same["in another process"] = first[name]["hashes"] == row["hashes"]
-            yield {"option": option, "work": name} | same
+            yield {"work": name} | same | {"in another process": both[0]["hashes"] == both[1]["hashes"]}
 
 
 def comparisons(name: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017), for discrete and for continuous actions.
 
-Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022), which has discrete actions alone, with
-two differences. A time limit is not a termination: the value of the true last observation is bootstrapped
-(Pardo et al. 2018). The standard deviation of advantages divides by n, PyTorch's by n - 1.
+Details and defaults are those of CleanRL's ppo.py (Huang et al. 2022) with two differences. A time limit is
+not a termination: the true last observation's value is bootstrapped (Pardo et al. 2018). The deviation of
+advantages divides by n, PyTorch's by n - 1.
 """
 
 from typing import Any

@@ -69,6 +69,7 @@ def train_batches(
             with timed(spent, "save"):
                 for batch, part, before in zip(group.batches, group.split(visit.state), earlier, strict=True):
                     seconds = {kind: before[kind] + spent[kind] for kind in KINDS}
+                    folder.write_lost(batch)
                     folder.save(batch, chunk.stop, part, seconds, failed)
             written = time.monotonic()
             wait = (written - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every

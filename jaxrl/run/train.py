@@ -115,8 +115,7 @@ def resume(
 
     Args:
       path: the results folder.
-      more_seeds: further seeds to train, as in `train`. A count is that number of seeds after the largest
-        seed. The other runs stay as they are.
+      more_seeds: further seeds to train, as in `train`. A count means the seeds after the largest one.
       steps: a larger budget. All runs are trained further, and their schedules then use this budget.
       rerun: the index of a batch to train again from its start, or "all".
       force: whether to continue if jax, the device or the code differ; the manifest then records it.

@@ -22,7 +22,6 @@ import filelock
 import pandas as pd
 
 from jaxrl.errors import InputError
-from jaxrl.learning.algorithm import State
 from jaxrl.store.checkpoints import FOLDERS, LOCK
 from jaxrl.store.curves import Curves
 from jaxrl.store.differences import differing_names
@@ -160,19 +159,11 @@ class Folder(Curves):
         environments = (*study.environments, *(env for _, env in study.evaluate_in))
         write_shared(self.path / "shared", (*environments, *study.algorithms))
 
-    def save(
-        self,
-        batch: Batch,
-        iteration: int,
-        state: State,
-        seconds: Mapping[str, float],
-        failed: Mapping[str, tuple[int, str]],
-    ) -> None:
-        """As in `Checkpoints`. Writes again what somebody has deleted and the saved state needs."""
+    def write_lost(self, batch: Batch) -> None:
+        """Writes again what somebody has deleted and the saved state of a batch needs."""
         with self._using("written"):
             self._write_manifest_if_lost()
             self._write_lost_parts(batch)
-        super().save(batch, iteration, state, seconds, failed)
 
     def _write_manifest_if_lost(self) -> None:
         if self._begun and not (self.path / "manifest.json").exists():
