@@ -263,6 +263,9 @@ class Disk:
     def progress(self, batch):
         return None
 
+    def write_lost(self, batch):
+        pass
+
     def record(self, batch, step, values):
         self.clock += self.costs["record"]
         self.recorded.append(step)
