@@ -1,4 +1,4 @@
-"""Comparison of all pairs of settings of one or several studies, written as tables: `jaxrl compare`."""
+"""Comparison of the settings of one or several studies, written as tables: `jaxrl compare`."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 from jaxrl.analysis.console import pairs_as_text
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.errors import InputError, unknown
-from jaxrl.statistics import compare_all, describe
+from jaxrl.statistics import compare_all, compare_with_baseline, compare_with_best, describe
 from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.store.files import located, write_text
 from jaxrl.store.results import Results
@@ -21,8 +21,9 @@ DEFAULT_EFFECT = 0.5  # standard deviations of the runs of a setting: a medium e
 
 class Comparisons(NamedTuple):
     settings: pd.DataFrame  # the table of `jaxrl.statistics.describe`
-    pairs: pd.DataFrame  # the table of `jaxrl.statistics.compare_all`
+    pairs: pd.DataFrame  # with the columns of `jaxrl.statistics.compare_all`
     files: list[Path]  # the written files
+    reference: str | None  # what each setting is compared with: "best", "baseline" or, for all pairs, None
 
 
 def compare(
@@ -30,19 +31,27 @@ def compare(
     metric: str = "eval_return",
     smallest_effect: float | Mapping[str, float] | None = None,
     out: str | os.PathLike[str] | None = None,
+    baseline: str | None = None,
+    all_pairs: bool = False,
 ) -> Comparisons:
-    """Compares all settings in some results folders, and writes compare.csv, compare.md and compare.tex.
+    """Compares the settings in some results folders, and writes compare.csv, compare.md and compare.tex.
+
+    Each setting is compared with the best one in its environment, or with a baseline, or with all others.
 
     metric: what a run scores, as in `jaxrl.analysis.scores.score_table`; greater is better. smallest_effect:
     the smallest difference of means that matters, in the unit of the metric. It is one for all environments,
     or one for each by its name or its label (`CartPole-v1 pole_length=0.5`). By default it is half the
     standard deviation of the runs of a setting. out: a folder for the files, by default the first of the
-    folders.
+    folders. baseline: the label of the setting that all others are compared with, such as
+    `ppo learning_rate=0.001`. all_pairs: compares every two settings instead.
 
     The same setting in several folders counts as several settings. Raises InputError for folders with
-    different environments or budgets, a single setting, a setting with one run, an unknown metric, or a
-    smallest effect that is not above 0, is missing, or is of an unknown environment.
+    different environments or budgets, a single setting, a setting with one run, an unknown metric or
+    baseline, a baseline together with all pairs, or a smallest effect that is not above 0, is missing, or is
+    of an unknown environment.
     """
+    if baseline is not None and all_pairs:
+        raise InputError(f"give either a baseline or all pairs, got the baseline {baseline!r} and all pairs")
     studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
     table = kept_apart(score_table(studies, metric))
     _require_comparable(studies, table)
@@ -50,11 +59,17 @@ def compare(
     if isinstance(effects, Mapping):
         runs, _ = join(studies)
         effects = _by_label(effects, dict(zip(table["environment"], runs["environment"], strict=True)))
-    pairs = compare_all(table, np.random.default_rng(RESAMPLING_SEED), effects)
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    if all_pairs:
+        pairs, reference = compare_all(table, rng, effects), None
+    elif baseline is None:
+        pairs, reference = compare_with_best(table, rng, effects), "best"
+    else:
+        pairs, reference = compare_with_baseline(table, baseline, rng, effects), "baseline"
     described = describe(
         table, np.random.default_rng(RESAMPLING_SEED)
     )  # as `train` and the report describe it
-    return Comparisons(described, pairs, _write(pairs, located(out or studies[0].path)))
+    return Comparisons(described, pairs, _write(pairs, located(out or studies[0].path)), reference)
 
 
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:

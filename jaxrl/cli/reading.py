@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 from collections.abc import Sequence
 
 from jaxrl.cli import arguments as arg
+from jaxrl.cli.alive import alive
 from jaxrl.cli.printing import print_evaluation
 from jaxrl.cli.starting import prepare
 from jaxrl.errors import InputError
@@ -65,7 +66,9 @@ def report(folder: str, /, smallest_effect: str | None = None, out: str | None =
     """
     from jaxrl.report import write_report
 
-    print(write_report(folder, arg.effects(smallest_effect), out))
+    with alive("writing the report"):
+        page = write_report(folder, arg.effects(smallest_effect), out)
+    print(page)
 
 
 def compare(
@@ -73,9 +76,11 @@ def compare(
     /,
     metric: str = "eval_return",
     smallest_effect: str | None = None,
+    baseline: str | None = None,
+    all_pairs: bool = False,
     out: str | None = None,
 ) -> None:
-    """Compares all pairs of settings in results folders; writes compare.csv, compare.md and compare.tex.
+    """Compares settings in results folders with the best; writes compare.csv, compare.md and compare.tex.
 
     Args:
         folders (FOLDER): results folders of the same environments and budget.
@@ -84,12 +89,19 @@ def compare(
         smallest_effect (RETURN or ENVIRONMENT=RETURN,...): the smallest difference of means that matters, for
             all environments or for each by its name or label; half the standard deviation between the runs of
             a setting if not given.
+        baseline (SETTING): the setting that all others are compared with, by its label, such as
+            "ppo learning_rate=0.001"; the best one of each environment if not given.
+        all_pairs: compares every two settings; with hundreds of settings this takes minutes.
         out (FOLDER): the folder of the three files; the first results folder if not given.
     """
     from jaxrl.analysis import compare as comparing
     from jaxrl.analysis.console import print_comparisons
 
-    print_comparisons(*comparing.compare(folders, metric, arg.effects(smallest_effect), out))
+    with alive("comparing settings"):
+        found = comparing.compare(
+            folders, metric, arg.effects(smallest_effect), out, baseline=baseline, all_pairs=all_pairs
+        )
+    print_comparisons(*found)
 
 
 def export(

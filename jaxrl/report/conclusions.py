@@ -207,7 +207,7 @@ def _choice(section: Section) -> list[str]:
     if settings > SETTINGS:
         sentences.append(
             f"Of {settings} settings the best {SETTINGS} are drawn and compared. The table of settings has "
-            "all of them."
+            "all of them, and Holm's correction counts all their pairs, because the same runs chose the best."
         )
     optimism = section.selection["optimism"].iloc[0]
     if optimism > 0:

@@ -17,6 +17,7 @@ from jaxrl.statistics import (
     median_times,
     normalise,
     pilot_runs_needed,
+    possible_pairs,
     select,
     sensitivity,
     threshold_times,
@@ -125,7 +126,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
         [setting in shown[name] for name, setting in zip(scores.environment, scores.setting, strict=True)]
     ]
     best = {name: highest(_rows(tables["selection"], name), "score", 1)[0] for name in environments}
-    pairs = comparisons_of(drawn, effects, best, rng)
+    pairs = comparisons_of(drawn, possible_pairs(scores), effects, best, rng)
     curves = {kind: curves_of(results, drawn, name, rng) for kind, name in METRICS.items()}
     sections = [
         Section(
@@ -210,19 +211,21 @@ def effect_in(results: Results, scores: pd.DataFrame, smallest_effect: Effect) -
 
 def comparisons_of(
     scores: pd.DataFrame,
+    tests: int,
     effects: Mapping[str, float | None],
     best: Mapping[str, str],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """`compare_all` of a study's settings, empty if there is no pair.
+    """`compare_all` of some settings of a study, empty if there is no pair.
 
+    tests: the pairs of all its settings, for the same runs chose these.
     The column pilot_runs is for undecided pairs with the best setting where no formula gives the runs needed:
     `pilot_runs_needed`, the runs of each setting that would find the difference seen, or infinity where it
     gives up. It is NaN for all other pairs.
     """
     if scores.groupby("environment")["setting"].nunique().max() < 2:
         return pd.DataFrame(columns=["environment"])
-    pairs = compare_all(scores, rng, effects)
+    pairs = compare_all(scores, rng, effects, tests=tests)
     of = {key: rows["score"].to_numpy() for key, rows in scores.groupby(["environment", "setting"])}
     needed = []
     for pair in pairs.to_dict("records"):

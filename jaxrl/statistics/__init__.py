@@ -20,10 +20,15 @@ from jaxrl.statistics.aggregates import aggregate, performance_profile
 from jaxrl.statistics.comparison import (
     Comparison,
     compare,
-    compare_all,
     difference_interval,
     improvement_interval,
     verdict,
+)
+from jaxrl.statistics.comparisons import (
+    compare_all,
+    compare_with_baseline,
+    compare_with_best,
+    possible_pairs,
 )
 from jaxrl.statistics.curves import curve_band, mean_curves, simultaneous_band, tolerance_band, within_run_iqr
 from jaxrl.statistics.description import describe
@@ -63,6 +68,8 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "compare_all",
+    "compare_with_baseline",
+    "compare_with_best",
     "curve_band",
     "describe",
     "difference_interval",
@@ -90,6 +97,7 @@ __all__ = [
     "permutation_p",
     "pilot_power",
     "pilot_runs_needed",
+    "possible_pairs",
     "runs_needed",
     "sd",
     "select",

@@ -1,41 +1,21 @@
-"""Comparisons of two settings, and of all pairs of settings. Greater scores are better.
+"""Comparison of two settings, and what it shares with that of many pairs. Greater scores are better.
 
 If a run failed (NaN), the difference of means is still that of the finite runs, but the verdict is by ranks,
 where a failed run ranks below every finite score.
 """
 
-import itertools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError
+from jaxrl.statistics import pairs as of_pairs
 from jaxrl.statistics.estimators import mean
-from jaxrl.statistics.intervals import (
-    Interval,
-    Scores,
-    bootstrap_counts,
-    bootstrap_samples,
-    percentile_bounds,
-)
-from jaxrl.statistics.power import runs_needed
-from jaxrl.statistics.significance import (
-    PERMUTATIONS,
-    equivalence_p,
-    holm,
-    mann_whitney_p,
-    permutation_p,
-    two_samples,
-    welch_p,
-)
-from jaxrl.statistics.tables import any_failed, counts, require_scores
-
-# The least p-value of n draws is 2 / (n + 1), and Holm's correction multiplies it by up to the number of
-# pairs. With 200 draws per pair, the least corrected p-value is about 0.01.
-PERMUTATIONS_PER_PAIR = 200
+from jaxrl.statistics.intervals import Interval, Scores, bootstrap_samples, percentile_bounds
+from jaxrl.statistics.permutations import PERMUTATIONS, permutation_tails, two_sided
+from jaxrl.statistics.significance import two_samples
 
 
 class Comparison(NamedTuple):
@@ -74,66 +54,14 @@ def compare(
     `permutation_p`. Raises InputError for another smallest_effect, for no runs, or for scores that are not
     one number per run.
     """
-    if smallest_effect is not None and not 0 < smallest_effect < np.inf:
-        raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
+    require_effect(smallest_effect)
     a, b = two_samples(a, b)
-    result = Comparison(
-        difference=difference_interval(a, b, rng, confidence),
-        p_permutation=permutation_p(a, b, rng, permutations=permutations),
-        p_equivalence=np.nan if smallest_effect is None else equivalence_p(a, b, rng, smallest_effect),
-        improvement=improvement_interval(a, b, rng, confidence),
-        p_welch=welch_p(a, b),
-        p_mann_whitney=mann_whitney_p(a, b),
-        by_ranks=any_failed(a, b),
-        verdict="undecided",
-        runs_needed=np.nan if smallest_effect is None else _runs_needed(a, b, smallest_effect),
-    )
-    return _decided(result, result.p_permutation, smallest_effect, confidence)
-
-
-def compare_all(
-    table: pd.DataFrame,
-    rng: np.random.Generator,
-    smallest_effect: float | Mapping[str, float | None] | None,
-    confidence: float = 0.95,
-) -> pd.DataFrame:
-    """Compares all pairs of settings within each environment of a score table: one row per pair, a against b.
-
-    smallest_effect: as in `compare`, one for all environments or one for each by its label. The verdict of a
-    row uses p_holm instead of p_permutation, and permutation tests draw so often that p_holm can be small.
-    Raises InputError for a table that is not a score table, for no pair, or for an environment without a
-    smallest effect.
-
-    Columns:
-        environment, a, b: labels of the environment and of the two settings
-        smallest_effect: the one given for this environment
-        runs_a, failed_a, runs_b, failed_b: number of runs, and of failed ones
-        p_holm: p_permutation after Holm's correction over all rows
-        <field>: each field of `Comparison`, an interval as <field>, <field>_low and <field>_high
-    """
-    require_scores(table)
-    pairs: list[dict[str, Any]] = []
-    results = []
-    settings = table.groupby("environment")["setting"].nunique()
-    tests = sum(math.comb(number, 2) for number in settings)
-    permutations = max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * tests)
-    for environment, runs in table.groupby("environment", sort=False):
-        effect = _effect_in(str(environment), smallest_effect)
-        groups = runs.groupby("setting", sort=False)
-        for (name_a, a), (name_b, b) in itertools.combinations(groups, 2):
-            pairs.append(
-                {"environment": environment, "a": name_a, "b": name_b, "smallest_effect": effect}
-                | {f"{name}_a": count for name, count in counts(a).items()}
-                | {f"{name}_b": count for name, count in counts(b).items()}
-            )
-            results.append(compare(a["score"], b["score"], rng, effect, confidence, permutations))
-    if not pairs:
-        raise InputError("a comparison needs at least two settings in one environment")
-    p_holm = holm(np.array([result.p_permutation for result in results]))
-    return pd.DataFrame(
-        pair | _row(result, p, pair["smallest_effect"], confidence)
-        for pair, result, p in zip(pairs, results, p_holm, strict=True)
-    )
+    effects = np.array([np.nan if smallest_effect is None else smallest_effect])
+    table = pd.DataFrame(statistics_of(a[None], b[None], effects, rng, confidence, permutations))
+    (row,) = table.assign(smallest_effect=smallest_effect).to_dict("records")
+    values = row | {name: Interval.of(row, name) for name in ("difference", "improvement")}
+    values["verdict"] = verdict_of(row, row["p_permutation"], confidence)
+    return Comparison(**{name: values[name] for name in Comparison._fields})
 
 
 def verdict(
@@ -189,50 +117,52 @@ def improvement_interval(
     is the Mann-Whitney statistic U / (nm). Failed runs tie below every finite score. The interval is NaN if a
     or b has one run.
     """
-    a, b = (np.where(np.isnan(scores), -np.inf, scores) for scores in two_samples(a, b))
-    wins = np.where(a[:, None] == b, 0.5, a[:, None] > b)  # [runs of a, runs of b]
-    if min(wins.shape) < 2:
-        return Interval(float(wins.mean()), np.nan, np.nan)
-    counts_a, counts_b = bootstrap_counts(len(a), rng), bootstrap_counts(len(b), rng)
-    shares = ((counts_a @ wins) * counts_b).sum(axis=1) / wins.size
-    low, high = percentile_bounds(shares, confidence)
-    return Interval(float(wins.mean()), float(low), float(high))
+    a, b = two_samples(a, b)
+    estimate, low, high = of_pairs.improvements(a[None], b[None], rng, confidence)
+    return Interval(float(estimate[0]), float(low[0]), float(high[0]))
 
 
-def _effect_in(environment: str, smallest_effect: float | Mapping[str, float | None] | None) -> float | None:
-    """The smallest effect of an environment. Raises InputError if there is none for it."""
-    if not isinstance(smallest_effect, Mapping):
-        return smallest_effect
-    if environment not in smallest_effect:
-        raise unknown("environment", environment, smallest_effect)
-    return smallest_effect[environment]
+def statistics_of(
+    a: np.ndarray,
+    b: np.ndarray,
+    smallest_effects: np.ndarray,
+    rng: np.random.Generator,
+    confidence: float,
+    permutations: int,
+) -> dict[str, np.ndarray]:
+    """The fields of `Comparison`, but for the verdict, as columns: [pairs] each.
 
-
-def _decided(result: Comparison, p: float, smallest_effect: float | None, confidence: float) -> Comparison:
-    """The comparison with its verdict. p: the p-value of the difference that the verdict uses."""
-    found = verdict(result.advantage, p, result.p_equivalence, smallest_effect, confidence)
-    return result._replace(verdict=found)
-
-
-def _row(
-    result: Comparison, p_holm: float, smallest_effect: float | None, confidence: float
-) -> dict[str, Any]:
-    """The columns of a comparison, with the verdict after Holm's correction."""
-    result = _decided(result, p_holm, smallest_effect, confidence)
-    values = result._asdict() | {"p_holm": p_holm}
-    return (
-        result.difference.columns("difference")
-        | result.improvement.columns("improvement")
-        | {name: value for name, value in values.items() if not isinstance(value, Interval)}
-    )
-
-
-def _runs_needed(a: np.ndarray, b: np.ndarray, smallest_effect: float) -> float:
-    """`runs_needed` for the effect in units of the pooled standard deviation of a and b.
-
-    NaN if a or b has one run, if neither varies, or if a run failed.
+    a, b: scores, [pairs, runs of a] and [pairs, runs of b]. smallest_effects: [pairs], NaN for none.
     """
-    if min(len(a), len(b)) < 2 or any_failed(a, b) or not np.ptp(a) + np.ptp(b) > 0:
-        return np.nan
-    pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-    return float(runs_needed(smallest_effect / pooled))
+    failed = of_pairs.failed_pairs(a, b)
+    difference = np.full((3, len(a)), np.nan)
+    if not failed.all():
+        difference[:, ~failed] = of_pairs.differences(a[~failed], b[~failed], rng, confidence)
+    for pair in np.flatnonzero(failed):
+        difference[:, pair] = difference_interval(a[pair], b[pair], rng, confidence)
+    ranked_a, ranked_b = of_pairs.scores_or_ranks(a, b)
+    improvement = of_pairs.improvements(a, b, rng, confidence)
+    return {
+        **dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True)),
+        **dict(zip(("improvement", "improvement_low", "improvement_high"), improvement, strict=True)),
+        "p_welch": of_pairs.welch_p(ranked_a, ranked_b),
+        "p_permutation": two_sided(*permutation_tails(ranked_a, ranked_b, rng, permutations)),
+        "p_mann_whitney": of_pairs.mann_whitney_p(a, b),
+        "p_equivalence": of_pairs.equivalence_p(a, b, smallest_effects, rng),
+        "by_ranks": failed,
+        "runs_needed": of_pairs.runs_needed(a, b, smallest_effects),
+    }
+
+
+def require_effect(smallest_effect: float | None) -> None:
+    """Raises InputError for a smallest effect that is not above 0 and finite."""
+    if smallest_effect is not None and not 0 < smallest_effect < np.inf:
+        raise InputError(f"smallest_effect must be above 0 and finite, got {smallest_effect!r}")
+
+
+def verdict_of(row: Mapping[Any, Any], p: float, confidence: float) -> str:
+    """The verdict of a row with the columns of a comparison. p: the p-value of the difference."""
+    advantage = Interval.of(row, "difference")
+    if row["by_ranks"]:
+        advantage = Interval(*(bound - 0.5 for bound in Interval.of(row, "improvement")))
+    return verdict(advantage, p, row["p_equivalence"], row["smallest_effect"], confidence)

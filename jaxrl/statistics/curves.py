@@ -110,6 +110,8 @@ def mean_curves(
     for environment, setting, members in by_setting(label_settings(runs)):
         failed = (members["status"] == "failed").to_numpy()
         table = wide.reindex(run_index(members)).dropna(axis="columns", how="all")
+        if parts and table.columns.empty:
+            continue  # it has no row; the first setting is kept for the columns
         finite = np.where(failed[:, None], np.nan, table.to_numpy(np.float64))  # [runs, points]
         part = pd.DataFrame({"environment": environment, "setting": setting, "step": table.columns})
         part = part.assign(runs=(~np.isnan(finite)).sum(axis=0), failed=failed.sum(), mean=mean(finite.T))

@@ -1,5 +1,6 @@
 """Estimates with their intervals, from the scores of the runs of one setting."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -138,6 +139,7 @@ def tolerance_positions(runs: int, coverage: float = 0.9, confidence: float = 0.
     return lower - 1, lower + distance - 1
 
 
+@functools.cache
 def tolerance_runs(coverage: float = 0.9, confidence: float = 0.95) -> int:
     """The least number of runs that has a `tolerance_interval`: 46 for 0.9 and 0.95."""
     require_share("coverage", coverage)

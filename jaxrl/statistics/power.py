@@ -17,12 +17,7 @@ def t_test_power(effect: float, runs: int, level: float = 0.05) -> float:
 
     effect: Cohen's d, the difference of means in standard deviations.
     """
-    freedom, noncentrality = 2.0 * runs - 2, abs(effect) * np.sqrt(runs / 2)
-    critical = stats.t.ppf(1 - level / 2, freedom)
-    other_tail = np.nan_to_num(
-        stats.nct.cdf(-critical, freedom, noncentrality)
-    )  # scipy's NaN stands for about 0
-    return float(stats.nct.sf(critical, freedom, noncentrality) + other_tail)
+    return float(_t_test_powers(np.array([effect]), np.array([runs]), level)[0])
 
 
 def runs_needed(effect: float, power: float = 0.8, level: float = 0.05) -> int:
@@ -35,17 +30,30 @@ def runs_needed(effect: float, power: float = 0.8, level: float = 0.05) -> int:
         raise InputError(f"effect must be finite and not 0, got {effect!r}")
     require_share("power", power)
     require_share("level", level)
-    enough = 2
-    while t_test_power(effect, enough, level) < power:
-        enough *= 2
-    too_few = max(enough // 2, 1)
-    while enough - too_few > 1:
+    return int(needed_runs(np.array([effect]), power, level)[0])
+
+
+def needed_runs(effects: np.ndarray, power: float, level: float) -> np.ndarray:
+    """`runs_needed` for each of many effects, by bisection: [effects] -> [effects]."""
+    enough = np.full(len(effects), 2, dtype=object)  # integers of Python, which may exceed 64 bits
+    while (short := _t_test_powers(effects, enough, level) < power).any():
+        enough[short] *= 2
+    too_few = np.maximum(enough // 2, 1)
+    while (apart := (enough - too_few > 1).astype(bool)).any():
         middle = (too_few + enough) // 2
-        if t_test_power(effect, middle, level) < power:
-            too_few = middle
-        else:
-            enough = middle
+        short = apart & (_t_test_powers(effects, middle, level) < power)
+        too_few[short] = middle[short]
+        enough[apart & ~short] = middle[apart & ~short]
     return enough
+
+
+def _t_test_powers(effects: np.ndarray, runs: np.ndarray, level: float) -> np.ndarray:
+    """`t_test_power` for many effects and numbers of runs: [effects] and [effects] -> [effects]."""
+    runs = runs.astype(np.float64)
+    freedom, noncentrality = 2 * runs - 2, np.abs(effects) * np.sqrt(runs / 2)
+    critical = stats.t.ppf(1 - level / 2, freedom)
+    other_tail = np.nan_to_num(stats.nct.cdf(-critical, freedom, noncentrality))  # scipy's NaN is about 0
+    return np.asarray(stats.nct.sf(critical, freedom, noncentrality) + other_tail)
 
 
 def pilot_power(a: Scores, b: Scores, runs: int, rng: np.random.Generator, level: float = 0.05) -> float:

@@ -154,15 +154,13 @@ def sensitivity(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
     require_scores(table, *parameters)
     rows = []
     for environment, runs in table.groupby("environment", sort=False):
-        (ranked,) = scores_or_ranks(runs["score"].to_numpy(np.float64))
-        groups = runs.assign(ranked=ranked).groupby("setting", sort=False)
-        merits = groups["ranked"].mean()
+        groups, merit = runs.groupby("setting", sort=False), merits(runs)
         for parameter in parameters:
             if (groups[parameter].nunique(dropna=False) > 1).any():
                 raise InputError(f"a setting of {environment} has more than one value of {parameter!r}")
             values = groups[parameter].first().dropna()  # by setting, for those that have the parameter
-            share = main_effect(merits[values.index], values)
-            for value, own in merits[values.index].groupby(values):
+            share = main_effect(merit[values.index], values)
+            for value, own in merit[values.index].groupby(values):
                 having = runs[runs["setting"].isin(own.index)]
                 means = having.groupby("setting")["score"].mean()
                 rows.append(
@@ -171,6 +169,12 @@ def sensitivity(table: pd.DataFrame, parameters: Sequence[str]) -> pd.DataFrame:
                     | {"mean": means.mean(), "best": means[str(own.idxmax())], "share": share}
                 )
     return pd.DataFrame(rows)
+
+
+def merits(runs: pd.DataFrame) -> pd.Series:
+    """What the settings of one environment are ranked by, the column `score` of `select`, by their labels."""
+    (ranked,) = scores_or_ranks(runs["score"].to_numpy(np.float64))
+    return runs.assign(ranked=ranked).groupby("setting", sort=False)["ranked"].mean()
 
 
 def main_effect(scores: pd.Series, values: pd.Series) -> float:
