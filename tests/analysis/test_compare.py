@@ -73,7 +73,7 @@ def test_the_tables_of_a_study_have_the_columns_that_statistics_expect(folder):
 
 
 def test_all_pairs_of_one_study(folder, tmp_path):
-    found = compare(folder / "rates", smallest_effect=0.5, out=tmp_path)
+    found = compare(folder / "rates", smallest_effect=0.5, out=tmp_path, all_pairs=True)
     assert found.pairs.environment.to_list() == ["FrozenLake-v1", "GridWorld-v0"]
     names = ["q_learning learning_rate=0.1", "q_learning learning_rate=0.5"]
     assert found.pairs[["a", "b"]].to_numpy().tolist() == [names, names]
@@ -93,7 +93,7 @@ def test_a_comparison_is_reproducible(folder, tmp_path):
 
 
 def test_settings_of_several_folders_are_kept_apart(folder, tmp_path):
-    found = compare([folder / "rates", folder / "other"], out=tmp_path)
+    found = compare([folder / "rates", folder / "other"], out=tmp_path, all_pairs=True)
     lake = found.settings[found.settings.environment == "FrozenLake-v1"]
     assert lake.setting.to_list() == [
         f"q_learning learning_rate=0.1 ({folder / 'rates'})",
@@ -105,6 +105,55 @@ def test_settings_of_several_folders_are_kept_apart(folder, tmp_path):
     assert len(found.pairs) == 2 * 6
     same = found.pairs[found.pairs.a.str.contains("rates") & found.pairs.b.str.contains("other")]
     assert (same.difference == 0).all()
+
+
+def ranked(folder, tmp_path):
+    """Four settings in each of two environments; the last one is the best, the third one the second best."""
+    order = {0.1: 0.0, 0.5: 5.0, 0.9: 40.0}
+    first, second = (
+        changed(
+            folder / name,
+            tmp_path / name,
+            eval_return=lambda rows, lift=lift: rows.seed + rows.learning_rate.map(order) + lift,
+        )
+        for name, lift in (("rates", 0.0), ("other", 20.0))
+    )
+    best, label = "q_learning learning_rate=0.9", "q_learning learning_rate=0.1 ({})"
+    return [first, second], [best, label.format(second), "q_learning learning_rate=0.5", label.format(first)]
+
+
+def test_each_setting_is_compared_with_the_best(folder, tmp_path, capsys):
+    folders, order = ranked(folder, tmp_path)
+    found = compare(folders, out=tmp_path)
+    assert found.pairs.a.to_list() == order[1:] * 2
+    assert set(found.pairs.b) == {order[0]}
+    assert set(found.pairs.tests) == {2 * 6}  # the best could have been any setting
+    assert found.reference == "best"
+    every = compare(folders, out=tmp_path / "all", all_pairs=True).pairs
+    assert len(every) == 2 * 6
+    main(["compare", *map(str, folders), "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    sides = re.findall(r"^ ([ab])  (q_learning learning_rate=0\.\d)", printed, re.MULTILINE)
+    assert sides == [("a" if place else "b", name[:28]) for place, name in enumerate(order)] * 2
+    assert "for all 12 pairs of settings" in printed
+    assert "The same runs chose it" in printed
+
+
+def test_each_setting_is_compared_with_a_baseline(folder, tmp_path, capsys):
+    folders, order = ranked(folder, tmp_path)
+    found = compare(folders, out=tmp_path, baseline=order[2])
+    assert found.pairs.a.to_list() == [*order[:2], order[3]] * 2
+    assert set(found.pairs.b) == {order[2]}
+    assert set(found.pairs.tests) == {2 * 3}
+    assert list(found.pairs.difference) == [55.0, 15.0, -5.0] * 2
+    with pytest.raises(InputError, match="unknown baseline 'q_learning learning_rate=0\\.4': did you mean"):
+        compare(folders, out=tmp_path, baseline="q_learning learning_rate=0.4")
+    with pytest.raises(InputError, match="either a baseline or all pairs"):
+        compare(folders, out=tmp_path, baseline=order[2], all_pairs=True)
+    main(["compare", *map(str, folders), "--out", str(tmp_path), "--baseline", order[2]])
+    assert "for the 6 pairs\ntested" in capsys.readouterr().out
+    main(["compare", *map(str, folders), "--out", str(tmp_path), "--all-pairs"])
+    assert "for the 12 pairs tested" in capsys.readouterr().out
 
 
 def test_the_files_hold_the_pairs(folder, tmp_path):
@@ -188,6 +237,7 @@ def test_the_printed_tables(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     for words in ("learning_rate=0.1", "P(a beats b)", "Welch", "Mann-"):
         assert printed.count(words) == 2
+    assert printed.count("learning_rate=0.5") == 2
     assert re.findall("matters: (.*)", printed) == ["0.2", "1"]
     assert str(tmp_path / "compare.tex") in printed
 

@@ -9,12 +9,15 @@ from jaxrl.statistics import (
     Interval,
     compare,
     compare_all,
+    compare_with_baseline,
+    compare_with_best,
     difference_interval,
     equivalence_p,
     holm,
     improvement_interval,
     mann_whitney_p,
     permutation_p,
+    permutations,
     verdict,
     welch_p,
 )
@@ -312,6 +315,103 @@ def test_a_clear_difference_is_found_among_many_pairs():
     apart = (pairs.a == "s07") | (pairs.b == "s07")
     assert list(pairs.verdict[apart]) == ["worse"] * 7 + ["better"] * 15
     assert set(pairs.verdict[~apart]) == {"undecided"}
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (4, 6, 3), (2, 5, 1)])
+def test_many_pairs_at_once_agree_with_each_pair_by_itself(sizes):
+    """Of so few runs all tests are exact. One setting has a failed run, and one has ties with another."""
+    generator = rng(9)
+    scores = {("A", name): generator.normal(size=n) for name, n in zip("wxy", sizes, strict=True)}
+    scores["A", "z"] = np.append(scores["A", "w"], NAN)
+    scores["B", "w"], scores["B", "x"] = scores["A", "w"], scores["A", "x"] + 1
+    pairs = compare_all(score_table(scores), rng(), {"A": 1.0, "B": 2.0})
+    assert len(pairs) == 6 + 1
+    tests = ["p_welch", "p_permutation", "p_mann_whitney", "p_equivalence", "by_ranks", "runs_needed"]
+    for row in pairs.to_dict("records"):
+        a, b = scores[row["environment"], row["a"]], scores[row["environment"], row["b"]]
+        alone = compare(a, b, rng(), row["smallest_effect"])
+        assert [row[name] for name in tests] == pytest.approx([getattr(alone, x) for x in tests], nan_ok=True)
+        for name in ("difference", "improvement"):
+            assert row[name] == pytest.approx(getattr(alone, name).estimate, nan_ok=True)
+            spread = (np.nanmax(np.append(a, b)) - np.nanmin(np.append(a, b))) if name == "difference" else 1
+            ends = [row[f"{name}_low"], row[f"{name}_high"]]
+            assert ends == pytest.approx(getattr(alone, name)[1:], abs=0.15 * spread, nan_ok=True)
+
+
+def test_the_best_and_a_baseline_are_compared_with_each_other_setting():
+    generator = rng(5)
+    table = score_table(
+        {
+            (environment, name): generator.normal(mean, 1, 12)
+            for environment, means in (("A", (0, 9, 3, 6)), ("B", (9, 0, 3, 6)))
+            for name, mean in zip("wxyz", means, strict=True)
+        }
+    )
+    best = compare_with_best(table, rng(), 1.0)
+    rows = ["".join(row) for row in best[["environment", "a", "b"]].to_numpy()]
+    assert rows == ["Azx", "Ayx", "Awx", "Bzw", "Byw", "Bxw"]
+    assert set(best.tests) == {2 * 6}
+    assert set(best.verdict) == {"worse"}
+    based = compare_with_baseline(table, "y", rng(), 1.0)
+    rows = ["".join(row) for row in based[["environment", "a", "b"]].to_numpy()]
+    assert rows == ["Axy", "Azy", "Awy", "Bwy", "Bzy", "Bxy"]
+    assert set(based.tests) == {2 * 3}
+    assert list(based.verdict) == ["better", "better", "worse"] * 2
+    np.testing.assert_array_equal(based.p_holm, holm(based.p_permutation.to_numpy()))
+    np.testing.assert_array_equal(best.p_holm, holm(best.p_permutation.to_numpy(), 12))
+    with pytest.raises(InputError, match="unknown baseline 'v'"):
+        compare_with_baseline(table, "v", rng(), 1.0)
+    with pytest.raises(InputError, match="two settings in one environment"):
+        compare_with_best(score_table({("A", "x"): [1.0, 2.0]}), rng(), 1.0)
+
+
+def test_a_setting_with_a_failed_run_can_be_the_best():
+    table = score_table({("A", "x"): [1.0] * 8, ("A", "y"): [5.0] * 7 + [NAN], ("A", "z"): [2.0] * 8})
+    best = compare_with_best(table, rng(), 1.0)
+    assert set(best.b) == {"y"}
+    assert list(best.a) == ["z", "x"]
+    assert list(best.by_ranks) == [True, True]
+
+
+def test_holm_counts_tests_that_were_not_done_as_ones():
+    p_values = np.array([0.01, 0.04, 0.001])
+    np.testing.assert_allclose(holm(p_values, 7), holm(np.append(p_values, [1.0] * 4))[:3])
+    assert holm(p_values, 7).tolist() == pytest.approx([0.06, 0.2, 0.007])
+
+
+def test_the_best_of_equal_settings_is_seldom_called_better():
+    """Holm's correction for the pairs with the best alone is wrong more often, since the runs chose it."""
+    generator, studies = rng(10), 60
+    found, uncorrected = np.zeros((2, studies), bool)
+    for study in range(studies):
+        table = score_table({("A", f"s{i}"): generator.normal(size=7) for i in range(20)})
+        pairs = compare_with_best(table, generator, None)
+        assert set(pairs.tests) == {190}
+        found[study] = (pairs.verdict != "undecided").any()
+        uncorrected[study] = (holm(pairs.p_permutation.to_numpy()) <= 0.05).any()
+    limit = 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert found.mean() <= limit < uncorrected.mean()
+
+
+def test_all_pairs_share_their_draws(monkeypatch):
+    """Draws are counted, not timed: 9,999, and for small p-values enough for a corrected p-value of 0.02."""
+    drawn, counted = [], permutations.drawn_counts
+
+    def counting(pooled, size, draws, generator):
+        drawn.append((len(pooled), draws))
+        return counted(pooled, size, draws, generator)
+
+    monkeypatch.setattr(permutations, "drawn_counts", counting)
+    scores = {("A", f"s{i:02}"): rng(i).normal(40 * (i > 2), size=15) for i in range(30)}
+    best = compare_with_best(score_table(scores), rng(), 1.0)
+    assert len(best) == 29
+    small = int((best.p_permutation < 0.02).sum())
+    assert small >= 3
+    assert drawn == [(29, 9_999), (small, 43_500 - 9_999), (29, 9_999), (29, 9_999)]
+    assert best.p_holm.min() == pytest.approx(0.02, rel=0.001)
+    drawn.clear()
+    assert len(compare_all(score_table(scores), rng(), None)) == 435
+    assert [draws for _, draws in drawn] == [9_999, 43_500 - 9_999]
 
 
 def test_more_permutations_are_drawn_only_for_small_p_values():
