@@ -16,7 +16,7 @@ def benchmark(name: str, /, only: str = "", smoke: bool = False, out: str | None
             - numpy: Q-learning, compared with a plain loop.
             - peers: training, compared with rejax and Stable-Baselines3 (installed into the user's cache).
             - randomness: dieharder's tests of every generator.
-            - reporting: seconds of reports of 1,000 runs.
+            - reporting: seconds of comparisons, and of reports of 1,000 runs.
             - seeds: time and memory by the number of seeds, and the time until CartPole is solved.
             - training: steps per second.
         only (TEXT): measures only what has this text in its name; then nothing is written without --out.

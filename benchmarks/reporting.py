@@ -1,4 +1,4 @@
-"""Seconds of the bootstrap of a curve band, and of whole reports of 1,000 runs."""
+"""Seconds of the bootstrap of a curve band, of comparisons, and of whole reports of 1,000 runs."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.timing import timed
 from jaxrl.report.page import write_studies
-from jaxrl.statistics import RESAMPLES, curve_band
+from jaxrl.statistics import RESAMPLES, compare_all, compare_with_best, curve_band
 from jaxrl.store.results import Results
 
 POINTS, CALLS = 100, 3
@@ -20,6 +20,13 @@ SHAPES = {  # environments, settings of each, runs of each setting
     "report of 1 setting": (1, 1, 1_000),
     "report of 10 settings": (1, 10, 100),
     "report of 4 environments x 10 settings": (4, 10, 25),
+}
+COMPARISONS = {  # what compares, settings, runs of each setting
+    "comparison with the best of 10 settings": (compare_with_best, 10, 1_000),
+    "comparison with the best of 30 settings": (compare_with_best, 30, 30),
+    "comparison with the best of 100 settings": (compare_with_best, 100, 30),
+    "comparison with the best of 300 settings": (compare_with_best, 300, 30),
+    "comparison of all pairs of 30 settings": (compare_all, 30, 30),
 }
 BAND = f"curve band of {POINTS} points, {RESAMPLES:,} resamples"
 
@@ -32,6 +39,11 @@ def measure(smoke: bool, only: str) -> Iterator[dict[str, Any]]:
         curves = np.random.default_rng(0).normal(size=(runs, POINTS))
         seconds = [timed(curve_band, curves, np.random.default_rng(1)) for _ in range(calls)]
         yield {"work": BAND, "runs": runs, "seconds": seconds}
+    for name, (compare, settings, runs) in COMPARISONS.items():
+        if only in name:
+            table = made_scores(*((2, 4) if smoke else (settings, runs)))
+            seconds = [timed(compare, table, np.random.default_rng(1), 0.5) for _ in range(calls)]
+            yield {"work": name, "runs": len(table), "seconds": seconds}
     for name, shape in SHAPES.items():
         if only in name:
             environments, settings, runs = (min(size, 2) for size in shape) if smoke else shape
@@ -50,6 +62,14 @@ def report(rows: list[dict[str, Any]]) -> Group:
         page = f"{row['bytes'] / 1e6:.1f} MB" if "bytes" in row else "-"
         table.add_row(row["work"], f"{row['runs']:,}", f"{median:.2f} ({least:.2f}, {most:.2f})", page)
     return Group(table)
+
+
+def made_scores(settings: int, runs: int) -> pd.DataFrame:
+    """An invented score table, whose settings differ by up to ten standard deviations of their runs."""
+    scores = np.random.default_rng(0).normal(np.linspace(0, 10, settings)[:, None], 1, (settings, runs))
+    names = np.repeat([f"s{setting}" for setting in range(settings)], runs)
+    columns = {"run": np.arange(scores.size), "environment": "E", "setting": names, "score": scores.ravel()}
+    return pd.DataFrame(columns)
 
 
 def made_study(path: Path, environments: int, settings: int, runs: int) -> Results:

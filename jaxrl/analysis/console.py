@@ -10,7 +10,7 @@ import pandas as pd
 from jaxrl.statistics import Interval
 from jaxrl.text import estimate, number, percent, print_table, with_failed
 
-WIDTH = 200  # characters of a printed line, so that no cell is cut off
+WIDTH = 240  # characters of a printed line, so that no cell is cut off
 SHOWN = 10  # settings of an algorithm that `print_selection` prints
 
 

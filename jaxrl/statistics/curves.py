@@ -106,7 +106,7 @@ def mean_curves(
     """
     values, key = metric_values(runs, curves, metric), run_key(runs)
     wide = values.pivot(index=key, columns="step", values="value")
-    parts = []
+    parts: list[pd.DataFrame] = []
     for environment, setting, members in by_setting(label_settings(runs)):
         failed = (members["status"] == "failed").to_numpy()
         table = wide.reindex(run_index(members)).dropna(axis="columns", how="all")
