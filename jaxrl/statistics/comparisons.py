@@ -17,7 +17,7 @@ from jaxrl.statistics.selection import merits
 from jaxrl.statistics.significance import holm
 from jaxrl.statistics.tables import by_setting, counts, require_scores
 
-LEAST_P = 0.4  # the least corrected p-value of a permutation test, in units of the level
+LEAST_P = 0.8  # the least corrected p-value of a permutation test, in units of the level
 PAIRS_AT_ONCE = 4_096  # so that their bootstrap estimates take less than 100 MB
 Pair = tuple[str, str, str]  # labels of an environment and of two settings
 SmallestEffect = float | Mapping[str, float | None] | None

@@ -24,8 +24,10 @@ def permutation_tails(
         return np.full(len(a), np.nan), np.full(len(a), np.nan)
     pooled = np.concatenate([a, b], axis=1)
     if math.comb(pooled.shape[1], size) <= PERMUTATIONS:
-        every = np.array([*itertools.combinations(range(pooled.shape[1]), size)])
-        less, greater = _counted(_chosen(every, pooled.shape[1]), pooled, size) / len(every)
+        places = np.array([*itertools.combinations(range(pooled.shape[1]), size)])
+        every = np.zeros((len(places), pooled.shape[1]))
+        np.put_along_axis(every, places, 1.0, axis=1)
+        less, greater = _counted(every, pooled, size) / len(every)
         return less, greater
     counts = drawn_counts(pooled, size, PERMUTATIONS, rng)
     draws = np.full(len(a), PERMUTATIONS)
@@ -53,23 +55,17 @@ def drawn_counts(pooled: np.ndarray, size: int, draws: int, rng: np.random.Gener
     counts = np.zeros((2, pairs), np.int64)
     batch = max(AT_ONCE // max(pairs, runs), 1)
     for start in range(0, draws, batch):
-        keys = rng.random((min(batch, draws - start), runs))
-        assignments = np.argpartition(keys, size - 1, axis=1)[:, :size]
-        counts += _counted(_chosen(assignments, runs), pooled, size)
+        keys = rng.random((min(batch, draws - start), runs))  # of 53 bits, so that ties do not occur
+        chosen = keys <= np.partition(keys, size - 1, axis=1)[:, size - 1 : size]
+        counts += _counted(chosen.astype(np.float64), pooled, size)
     return counts
-
-
-def _chosen(assignments: np.ndarray, runs: int) -> np.ndarray:
-    """1 for the runs of group a and 0 for the others, [assignments, runs], from their places."""
-    chosen = np.zeros((len(assignments), runs))
-    np.put_along_axis(chosen, assignments, 1.0, axis=1)
-    return chosen
 
 
 def _counted(chosen: np.ndarray, pooled: np.ndarray, size: int) -> np.ndarray:
     """How many assignments have a sum of at most, and of at least, the observed one: [2, pairs].
 
-    Sums that differ by rounding errors are equal.
+    chosen: 1 for the runs of group a and 0 for the others, [assignments, runs]. Sums that differ by rounding
+    errors are equal.
     """
     sums = pooled @ chosen.T  # [pairs, assignments]
     observed = pooled[:, :size].sum(axis=1, keepdims=True)

@@ -12,7 +12,7 @@ from jaxrl.algorithms import QLearning
 from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.curve_figures import learning_curves
 from jaxrl.report.curves import POINTS, RESAMPLED, SEEDS, STUDY_SEEDS
-from jaxrl.report.page import abridged, figures_of, find_studies, marked, time_of, write_studies
+from jaxrl.report.page import abridged, figures_of, find_studies, marked, render, time_of, write_studies
 from jaxrl.report.summary import summarise
 from jaxrl.statistics import (
     Interval,
@@ -148,13 +148,17 @@ def test_what_a_choice_among_settings_cannot_show(tmp_path):
     one = section_of(pole(tmp_path, noise(0, 400, 8)))
     assert said(limits(one), "one setting only")
     groups = {("CartPole-v1", 1e-4 * (i + 1)): noise(i, 400, 8) for i in range(9)}
-    many = section_of(made_study(tmp_path, groups))
+    summary = summarise(made_study(tmp_path, groups), rng())
+    (many,) = summary.sections
     optimism = number(many.selection["optimism"].iloc[0])
     assert said(limits(many), "best of 9 settings", f"by {optimism} on average")
     assert said(limits(many), "Of 9 settings the best 6")
     assert len(many.shown) == 6
     assert many.best in many.shown
     assert len(many.comparisons) == 15
+    assert set(many.comparisons.tests) == {36}  # the runs that are compared chose the six of nine
+    rows, more = render([summary], [[[], []]], "").split("<summary>3 more settings</summary>")
+    assert [part.count("<tr><td>") for part in (rows, more.partition("</details>")[0])] == [6, 3]
     assert len(many.description) == 9
 
 
