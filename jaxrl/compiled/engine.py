@@ -21,6 +21,7 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.metrics import Metrics
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import without_environments
+from jaxrl.random.generators import threefry_fixed
 
 Arrays = tuple[dict[str, Any], dict[str, Any]]  # shared arrays of the algorithm and of the environment
 
@@ -55,10 +56,13 @@ def engine_for(mesh: Mesh, episodes: int, precision: str = PRECISIONS[0]) -> Eng
 
 
 def with_precision(function: Callable[..., Any], precision: str) -> Callable[..., Any]:
-    """A function, compiled or not, whose float32 matrix products have this precision."""
+    """A function, compiled or not, whose float32 matrix products have this precision.
+
+    It draws the random numbers of `threefry_fixed`.
+    """
 
     def call(*arguments: Any) -> Any:
-        with jax.default_matmul_precision(precision):
+        with jax.default_matmul_precision(precision), threefry_fixed():
             return function(*arguments)
 
     return call

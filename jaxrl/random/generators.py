@@ -8,6 +8,7 @@ pcg4x32       pcg4d (Jarzynski & Olano 2020) with a finaliser: about 50 integer 
 """
 
 import math
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,11 @@ MAX_BLOCKS = 2**32 - 1  # per key, since the counter is one word
 # A split into at most so many keys computes each key on its own. XLA then removes the keys that are not used
 # and, under vmap, loops over lanes only, which is several times as fast as a loop over lanes and keys.
 FEW = 4
+
+
+def threefry_fixed() -> AbstractContextManager[object]:
+    """A context in which threefry2x32 draws as is jax's default, whatever jax_threefry_partitionable says."""
+    return jax.threefry_partitionable(True)
 
 
 def pcg4d(x: Array, y: Array, z: Array, w: Array) -> Words:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxrl.store.manifest import spec_of
-from jaxrl.store.provenance import BINDING, machine
+from jaxrl.store.provenance import BINDING, DEFAULTS, machine
 from jaxrl.study.study import Study
 
 
@@ -40,10 +40,14 @@ def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, A
 def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
     """What bits depend on that differs between the start of a study and here: name -> (there, here).
 
-    These are entries of the machine, and the code of environments and algorithms.
+    These are entries of the machine, switches of jax, and the code of environments and algorithms.
     """
-    there, here = manifest["machine"], machine()
-    found = {name: (there.get(name, ""), here[name]) for name in BINDING if there.get(name) != here[name]}
+    there, here = (DEFAULTS | entries for entries in (manifest["machine"], machine()))
+    found = {
+        name: (there.get(name, ""), here[name])
+        for name in (*BINDING, *DEFAULTS)
+        if there.get(name) != here[name]
+    }
     for kind, configs in spec_of(study).items():
         if kind in ("environments", "algorithms", "evaluate_in"):
             for then, now in zip(manifest["study"][kind], configs, strict=True):

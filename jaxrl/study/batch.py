@@ -15,7 +15,7 @@ from jax import Array, random
 from jaxrl.config import detach, stack
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
-from jaxrl.random.generators import DEFAULT, GENERATORS
+from jaxrl.random.generators import DEFAULT, GENERATORS, threefry_fixed
 from jaxrl.study.study import Chunk, Run
 
 
@@ -66,10 +66,12 @@ class Batch:
         padded = [*self.runs, *[self.runs[-1]] * (self.width - len(self.runs))]
         seeds = np.asarray([run.seed for run in padded], np.uint32)
         algorithm, environment = self.algorithm, self.runs[0].environment
+        with threefry_fixed():
+            keys = keys_of(seeds, self.prng)
         return Lanes(
             stack([detach(run.algorithm)[0] for run in padded]),
             stack([detach(run.environment)[0] for run in padded]),
-            keys_of(seeds, self.prng),
+            keys,
             (detach(algorithm)[1], detach(environment)[1]),
         )
 
