@@ -112,7 +112,14 @@ def resume(
     _train(run, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
 
 
-def replay(folder: str, /, run: int, gif: str | None = None, trust: Sequence[str] = ()) -> None:
+def replay(
+    folder: str,
+    /,
+    run: int,
+    debug_nans: bool = False,
+    gif: str | None = None,
+    trust: Sequence[str] = (),
+) -> None:
     """Trains one run again and says whether its curve and final state are the same, bit for bit.
 
     The exit code is 1 if they are not. With --gif it draws the trained policy instead, and trains nothing.
@@ -120,15 +127,19 @@ def replay(folder: str, /, run: int, gif: str | None = None, trust: Sequence[str
     Args:
         folder: the results folder.
         run (INT): the run's number in runs.parquet.
+        debug_nans: trains it until a number is not finite, and shows the operation and the lines of code.
         gif (FILE): where to write a picture of the final policy playing one episode.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
-    from jaxrl.run import reproduce
+    from jaxrl.run import nans, reproduce
     from jaxrl.store.results import load
 
     prepare()
     arg.import_trusted(trust)
     results = load(folder)
+    if debug_nans:
+        print(nans.first_nan(results, run))
+        return
     if gif is not None:
         print(f"{reproduce.write_gif(results, run, gif)} shows the policy of run {run}")
         return
