@@ -120,6 +120,7 @@ def _begin(study: Study, width: int, out: Path) -> Results:
         out=out,
         evaluate_every=study.evaluate_every,
         evaluation_episodes=study.evaluation_episodes,
+        evaluation_steps=study.evaluation_steps,
         evaluate_in=dict(study.evaluate_in),
         width=width,
         prng=study.prng,

@@ -29,6 +29,7 @@ def train(
     out: str | None = None,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
+    evaluation_steps: int | None = None,
     evaluate_in: Sequence[str] = (),
     width: int | None = None,
     memory: str | None = None,
@@ -50,6 +51,8 @@ def train(
         out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every (INT): environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes (INT): episodes of one evaluation.
+        evaluation_steps (INT): steps after which an episode of evaluation is cut and counts with its return
+            so far; only its own time limit ends it if not given.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
         memory (SIZE): limit per device, such as 4GB; 0.9 of a GPU's, or half of a CPU's by its devices.
@@ -70,6 +73,7 @@ def train(
         "evaluate_in": arg.evaluations(environments, evaluate_in),
         "evaluate_every": evaluate_every,
         "evaluation_episodes": evaluation_episodes,
+        "evaluation_steps": evaluation_steps,
     }
     study |= {"seeds": seeds, "steps": steps, "prng": prng, "precision": precision}
     folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"

@@ -32,7 +32,7 @@ PRECISIONS = ("float32", "tensorfloat32")
 
 
 class Engine(NamedTuple):
-    """The compiled functions: those below, and `evaluate` with a fixed number of episodes."""
+    """The compiled functions: those below, and `evaluate` with fixed numbers of episodes and steps."""
 
     initialise: Callable[..., State]
     advance: Callable[..., tuple[State, Metrics, Array]]
@@ -41,15 +41,15 @@ class Engine(NamedTuple):
 
 
 @functools.cache
-def engine_for(mesh: Mesh, episodes: int, precision: str = PRECISIONS[0]) -> Engine:
+def engine_for(mesh: Mesh, episodes: int, precision: str = PRECISIONS[0], limit: int | None = None) -> Engine:
     """The functions for lanes sharded over a mesh, each compiled once for all devices of the mesh.
 
-    Their matrix products have this precision.
+    Their matrix products have this precision. `episodes` and `limit` are those of `evaluate`.
     """
     engine = Engine(
         sharded(initialise, mesh, lanes=3, replicated=2),
         sharded(advance, mesh, lanes=4, replicated=4, donate=(2,)),
-        sharded(partial(evaluate, episodes=episodes), mesh, lanes=4, replicated=2),
+        sharded(partial(evaluate, episodes=episodes, limit=limit), mesh, lanes=4, replicated=2),
         sharded(keys_at, mesh, lanes=1, replicated=1),
     )
     return Engine(*(with_precision(function, precision) for function in engine))

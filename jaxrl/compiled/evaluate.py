@@ -15,7 +15,7 @@ from jaxrl.mdp.episode import Episode
 Totals = tuple[Array, Array, Array]  # return (float32), length (int32), whether all actions were valid (bool)
 
 
-@partial(jax.jit, static_argnames=("episodes", "explore"))
+@partial(jax.jit, static_argnames=("episodes", "explore", "limit"))
 def evaluate(
     algorithm: Algorithm,
     env: Environment,
@@ -25,16 +25,18 @@ def evaluate(
     total: Array | int,
     episodes: int,
     explore: bool = False,
+    limit: int | None = None,
 ) -> Totals:
-    """Undiscounted returns and lengths of complete episodes, and whether all actions lay in their space.
+    """Undiscounted returns and lengths of whole episodes, and whether all actions lay in their space.
 
-    The first four arguments are [lanes]. Returns [lanes, episodes] each. Uses the environment of t = total.
+    An episode of `limit` steps ends there, with its return so far. The first four arguments are [lanes].
+    Returns [lanes, episodes] each. Uses the environment of t = total.
     """
 
     def one(algorithm: Algorithm, env: Environment, state: State, key: Array) -> Totals:
         algorithm, env = attach(algorithm, shared[0]), attach(env, shared[1])
         last = jnp.int32(total)
-        return evaluate_run(algorithm, env.at(last, last), state, key, episodes, explore)
+        return evaluate_run(algorithm, env.at(last, last), state, key, episodes, explore, limit)
 
     return jax.vmap(one)(algorithm, env, state, keys)
 
@@ -46,14 +48,17 @@ def evaluate_run(
     key: Array,
     episodes: int,
     explore: bool = False,
+    limit: int | None = None,
 ) -> Totals:
     """`evaluate` for one run: returns [episodes] each."""
-    play = partial(episode_totals, algorithm, env, state, explore=explore)
+    play = partial(episode_totals, algorithm, env, state, explore=explore, limit=limit)
     return jax.vmap(play)(random.split(key, episodes))
 
 
-def episode_totals(algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool) -> Totals:
-    """Return and length of one whole episode, and whether all its actions lay in their space."""
+def episode_totals(
+    algorithm: Algorithm, env: Environment, state: State, key: Array, explore: bool, limit: int | None
+) -> Totals:
+    """`evaluate` for one episode of one run: returns [] each."""
     initial = algorithm.memory(env)
 
     def step(carry: tuple[Episode, Array, Totals]) -> tuple[Episode, Array, Totals]:
@@ -62,7 +67,9 @@ def episode_totals(algorithm: Algorithm, env: Environment, state: State, key: Ar
         action, memory = algorithm.act(env, state, episode.memory, episode.obs, key_act, explore)
         valid = valid & env.action_space.contains(action)
         episode, transition = episode.step(env, key_env, action, memory, initial)
-        return episode, transition.done, (transition.episode_return, transition.episode_length, valid)
+        length = transition.episode_length
+        done = transition.done if limit is None else transition.done | (length >= limit)
+        return episode, done, (transition.episode_return, length, valid)
 
     key_start, key_steps = random.split(key)
     totals = (jnp.float32(0), jnp.int32(0), jnp.bool_(True))

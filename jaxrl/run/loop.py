@@ -4,7 +4,8 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -34,10 +35,12 @@ def train_batches(
     checkpoint_every: float | None,
     stop: threading.Event,
     callback: Callback,
+    evaluating: Callable[[], AbstractContextManager[None]],
 ) -> None:
     """Trains a group of batches from the iteration that all of them have reached; saves after some chunks.
 
     Records the metrics of every chunk. Sets `stop` and returns after the chunk if the callback asks for it.
+    Every evaluation runs in a context `evaluating`.
     """
     saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
     failed = {run: where for progress in saved for run, where in progress.failed.items()}
@@ -47,7 +50,7 @@ def train_batches(
     last, steps_per_iteration = group.batches[0].iterations, group.batches[0].steps_per_iteration
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
     written = time.monotonic()
-    for visit in visits(study, group, spent, state, at):
+    for visit in visits(study, group, spent, state, at, evaluating):
         chunk, step = visit.chunk, visit.chunk.stop * steps_per_iteration
         reports = []
         with timed(spent, "save"):
@@ -93,14 +96,19 @@ class Visit(NamedTuple):
 
 
 def visits(
-    study: Study, group: MeshBatches, seconds: dict[str, float], state: State | None = None, at: int = 0
+    study: Study,
+    group: MeshBatches,
+    seconds: dict[str, float],
+    state: State | None = None,
+    at: int = 0,
+    evaluating: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> Iterator[Visit]:
     """Trains a group of batches from its start, or from its state after `at` iterations, chunk by chunk.
 
     Adds the time to `seconds` by kind. Raises InputError for an action outside of the action space.
     """
     chunks = [chunk for chunk in group.batches[0].chunks if state is None or chunk.stop > at]
-    engine = engine_for(group.mesh, study.evaluation_episodes, study.precision)
+    engine = engine_for(group.mesh, study.evaluation_episodes, study.precision, study.evaluation_steps)
     lanes = group.lanes()
     algorithm, env, keys, shared = lanes
     evaluations = _evaluations(study, group, lanes)
@@ -114,7 +122,7 @@ def visits(
     for chunk in chunks:
         with timed(seconds, "train" if chunk.stop else "compile"):
             state, metrics, finite = advance_chunk(engine, lanes, state, chunk)
-        with timed(seconds, "evaluate" if chunk.stop else "compile"):
+        with timed(seconds, "evaluate" if chunk.stop else "compile"), evaluating():
             returns, lengths = evaluated(engine, lanes, evaluations, state, chunk)
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
         values |= {name: each.mean(axis=1, dtype=float) for name, each in (returns | lengths).items()}

@@ -6,6 +6,7 @@ import io
 import traceback
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ def _broken_part(study: Study, group: MeshBatches, before: State, visit: Visit) 
         algorithm, env, keys = _alone(group)
         start, end = jnp.int32(0), jnp.int32(chunk.total)
         return "the start", lambda: algorithm.init(env.at(start, end), keys.init)
-    engine = engine_for(group.mesh, study.evaluation_episodes, study.precision)
+    engine = engine_for(group.mesh, study.evaluation_episodes, study.precision, study.evaluation_steps)
     t, before = _first_broken(engine, group.lanes(), before, chunk)
     return f"iteration {t}", _iteration(group, before, t, chunk.total)
 
@@ -121,7 +122,10 @@ def _evaluation(study: Study, group: MeshBatches, visit: Visit) -> Part:
     own, end = _first_lane(visit.state), jnp.int32(visit.chunk.total)
     key = random.fold_in(keys.evaluation, visit.chunk.stop)
     episodes = random.split(key, study.evaluation_episodes)
-    return lambda: [episode_totals(algorithm, env.at(end, end), own, each, False) for each in episodes]
+    play = partial(
+        episode_totals, algorithm, env.at(end, end), own, explore=False, limit=study.evaluation_steps
+    )
+    return lambda: [play(key=each) for each in episodes]
 
 
 def _alone(group: MeshBatches) -> tuple[Algorithm, Environment, Keys]:

@@ -36,6 +36,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
+    evaluation_steps: int | None = None,
     evaluate_in: Mapping[str, Environment] | None = None,
     width: int | None = None,
     memory: str | float | None = None,
@@ -55,6 +56,9 @@ def train(
       evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
         over it. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
+      evaluation_steps: steps after which an episode of evaluation is cut. It then counts with its return so
+        far, and its length in `eval_length` is this number. By default max_steps of the environment alone
+        ends it.
       evaluate_in: further environments of evaluation by name, with metrics such as `eval_return/<name>`.
       width: lanes of a batch; the bits of a run depend on it. By default it is chosen so that the largest
         program needs few batches and a batch fits memory and caches.
@@ -76,6 +80,7 @@ def train(
         steps=steps,
         evaluate_every=evaluate_every,
         evaluation_episodes=evaluation_episodes,
+        evaluation_steps=evaluation_steps,
         evaluate_in=evaluate_in,
         prng=prng,
         precision=precision,

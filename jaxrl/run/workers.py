@@ -38,7 +38,7 @@ def train_plan(
             with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
                     group = MeshBatches(waiting.get_nowait(), mesh)
-                    train_batches(study, group, folder, checkpoint_every, stop, callback)
+                    train_batches(study, group, folder, checkpoint_every, stop, callback, shown.evaluating)
         except BaseException as failure:
             failures.append(explained(failure))
             stop.set()
@@ -57,6 +57,7 @@ def train_plan(
                 for worker in workers:
                     while worker.is_alive():  # a join without a timeout may sleep through a signal
                         worker.join(timeout=0.1)
+                        shown.tick()
         except KeyboardInterrupt:  # the second one
             folder.abandon()
             raise Stopped(f"stopped at once; {how_to_continue(study, folder.path)}", stop.signal) from None

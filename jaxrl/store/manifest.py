@@ -16,7 +16,7 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.store.provenance import code_hash, machine
 from jaxrl.study.plan import Plan
-from jaxrl.study.seeds import MAX_COUNT, parse_seeds
+from jaxrl.study.seeds import MAX_COUNT, optional_count, parse_seeds
 from jaxrl.study.study import MAX_RUNS, Study, check_precision, check_prng
 from jaxrl.version import VERSION
 
@@ -133,6 +133,7 @@ def study_of(manifest: Mapping[str, Any], arrays: Mapping[str, Shared]) -> Study
         evaluate_in=tuple((e["label"], configured(e, Environment)) for e in spec["evaluate_in"]),
         more_seeds=tuple(map(parse_seeds, spec["more_seeds"])),
         more_steps=tuple(spec["more_steps"]),
+        evaluation_steps=optional_count("evaluation_steps", spec.get("evaluation_steps")),
     )
     study.require_size()
     return study

@@ -98,7 +98,8 @@ class Results:
 
         Args:
           environments: one, several, or several by name.
-          episodes: episodes of each run in each environment. All environments use the same keys.
+          episodes: episodes of each run in each environment. All environments use the same keys. The study's
+            `evaluation_steps` cut them too.
           runs: numbers of runs; all runs if None.
           explore: whether policies act as at the end of training instead of greedily.
 
@@ -139,7 +140,9 @@ class Results:
         environments, shared = stack([env] * batch.width), (lanes.shared[0], arrays)
         policies = (lanes.algorithm, environments, self.state(batch))
         play = with_precision(evaluate, self.study.precision)
-        totals = play(*policies, keys, shared, batch.iterations, episodes, explore)
+        totals = play(
+            *policies, keys, shared, batch.iterations, episodes, explore, self.study.evaluation_steps
+        )
         returns, lengths, valid = jax.device_get(totals)
         if not valid.all():
             name = type(lanes.algorithm).__name__

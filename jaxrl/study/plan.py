@@ -14,9 +14,10 @@ from jaxrl import registry
 from jaxrl.compiled.lane_memory import LaneNeeds, device_budget, lane_needs, most_lanes, shown_bytes
 from jaxrl.config import shared_bytes
 from jaxrl.errors import InputError
+from jaxrl.mdp.environment import Environment
 from jaxrl.study.batch import Batch
 from jaxrl.study.placement import place_batches
-from jaxrl.study.seeds import require_count
+from jaxrl.study.seeds import MAX_COUNT, optional_count
 from jaxrl.study.study import Run, Study
 from jaxrl.text import counted
 
@@ -31,6 +32,7 @@ class Plan:
     lane: LaneNeeds  # of the program that needs the most memory
     steps: int  # environment steps of all runs together
     evaluation_steps: int  # the most that all evaluations together can take
+    evaluation_limit: int | None  # after which an episode of evaluation is cut
     unreached: tuple[str, ...]  # sentences on what the budget never reaches
 
     def __str__(self) -> str:
@@ -38,6 +40,8 @@ class Plan:
         together = min(self.devices, len(self.batches))
         lanes = self.width * self.devices
         memory, states = shown_bytes(lanes * self.lane.total), shown_bytes(lanes * self.lane.state)
+        limit = self.evaluation_limit
+        cut = "" if limit is None else f", of at most {counted(limit, 'step')} an episode"
         parts = (
             counted(runs, "run"),
             counted(self.programs, "program"),
@@ -45,7 +49,7 @@ class Plan:
             *([f"{together} at a time"] if together > 1 else []),
             f"memory about {memory}, of which states {states}",
             counted(self.steps, "environment step"),
-            f"at most {self.evaluation_steps:,} more in evaluations",
+            f"at most {self.evaluation_steps:,} more in evaluations{cut}",
         )
         return "\n".join([", ".join(parts), *self.unreached])
 
@@ -58,7 +62,7 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     per device as with `most_lanes`. Raises InputError for a width below 1, or if the lanes do not fit into
     the memory.
     """
-    width = None if width is None else require_count("width", width)
+    width = optional_count("width", width)
     groups = list(_groups(study).values())
     programs = {members[0].program: members[0] for members in groups}
     others = [environment for _, environment in study.evaluate_in]
@@ -89,14 +93,27 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     working = sum(mesh.size for mesh in meshes)
     evaluations = sum(most_evaluation_steps(study, batch) for batch in batches)
     return Plan(
-        len(programs), width, batches, working, multi_device, lane, steps, evaluations, never_reached(study)
+        len(programs),
+        width,
+        batches,
+        working,
+        multi_device,
+        lane,
+        steps,
+        evaluations,
+        study.evaluation_steps,
+        never_reached(study),
     )
 
 
 def most_evaluation_steps(study: Study, batch: Batch) -> int:
-    """The environment steps that the evaluations of a batch's runs take if every episode lasts max_steps."""
-    others = sum(int(environment.max_steps) for _, environment in study.evaluate_in)
-    longest = sum(int(run.environment.max_steps) + others for run in batch.runs)
+    """The environment steps of a batch's evaluations if every episode is as long as it may be."""
+
+    def most(environment: Environment) -> int:
+        return min(int(environment.max_steps), study.evaluation_steps or MAX_COUNT)
+
+    others = sum(most(environment) for _, environment in study.evaluate_in)
+    longest = sum(most(run.environment) + others for run in batch.runs)
     return longest * study.evaluation_episodes * len(batch.chunks)
 
 

@@ -24,6 +24,11 @@ def require_count(name: str, value: Any) -> int:
     return int(value)
 
 
+def optional_count(name: str, value: Any) -> int | None:
+    """`require_count` for a value that may be None."""
+    return None if value is None else require_count(name, value)
+
+
 def parse_seeds(seeds: int | str | Iterable[int], first: int = 0) -> tuple[int, ...]:
     """The seeds that a count, a text ("128", "100:200" or "3,5,8") or distinct integers describe.
 

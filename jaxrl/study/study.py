@@ -16,7 +16,7 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment, check_contract
 from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple
 from jaxrl.random.generators import DEFAULT, GENERATORS
-from jaxrl.study.seeds import parse_seeds, require_count
+from jaxrl.study.seeds import optional_count, parse_seeds, require_count
 
 C = TypeVar("C", bound=Config)
 
@@ -78,6 +78,7 @@ class Study:
     evaluate_in: tuple[tuple[str, Environment], ...] = ()  # further environments of evaluation, by name
     more_seeds: tuple[tuple[int, ...], ...] = ()  # the further seeds of each extension by seeds
     more_steps: tuple[int, ...] = ()  # the larger budget of each extension by steps
+    evaluation_steps: int | None = None  # after which an episode of evaluation is cut
 
     def validate(self) -> None:
         """Raises InputError if the study cannot be trained."""
@@ -182,6 +183,7 @@ def make_study(
     steps: int,
     evaluate_every: int | None = None,
     evaluation_episodes: int = 10,
+    evaluation_steps: int | None = None,
     evaluate_in: Mapping[str, Environment] | None = None,
     prng: str = DEFAULT,
     precision: str = PRECISIONS[0],
@@ -199,6 +201,7 @@ def make_study(
         prng=prng,
         precision=precision,
         evaluate_in=_named_environments(evaluate_in or {}),
+        evaluation_steps=optional_count("evaluation_steps", evaluation_steps),
     )
     study.validate()
     return study

@@ -111,6 +111,22 @@ def test_a_warm_up_longer_than_a_run_is_named_before_and_after_training(tmp_path
     assert f"<li>A{sentence[1:]}.</li>" in (tmp_path / "report.html").read_text()
 
 
+def test_episodes_of_evaluation_may_be_cut(tmp_path, capsys):
+    """Of a time limit that never comes. The study's own evaluations, later ones and repeated ones are alike."""
+    endless = ["--env", "max_steps=2147483647", "--evaluation-steps", "5", "--width", "2"]
+    with pytest.raises(SystemExit):
+        main([*LAKE, *SMALL, *endless, "--evaluation-steps", "0", "--dry-run"])
+    assert "evaluation_steps must be an integer of at least 1, got 0" in capsys.readouterr().err
+    main([*LAKE, *SMALL, *endless, "--out", str(tmp_path)])
+    assert ", at most 60 more in evaluations, of at most 5 steps an episode\n" in capsys.readouterr().err
+    results = load(tmp_path)
+    assert results.curves.value[results.curves.metric == "eval_length"].max() == 5
+    assert results.evaluate(results.study.environments).length.max() <= 5
+    with pytest.raises(SystemExit) as stop:
+        main(["verify", str(tmp_path)])
+    assert stop.value.code == 0
+
+
 def test_lists_may_have_blanks_after_their_commas(capsys):
     names = ["train", "q_learning, q_learning", "FrozenLake-v1, GridWorld-v0", *SMALL]
     with pytest.raises(SystemExit):

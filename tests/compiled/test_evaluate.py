@@ -16,10 +16,10 @@ LAKE = FrozenLake(is_slippery=False, max_steps=20)
 KEYS = random.split(random.key(0), 2)
 
 
-def evaluated(lanes, state, keys=KEYS, total=100, episodes=5, explore=False):
+def evaluated(lanes, state, keys=KEYS, total=100, episodes=5, explore=False, limit=None):
     """Returns, lengths and whether all actions existed: [lanes, episodes] each."""
     algorithm, env, _, shared = lanes
-    return map(np.asarray, evaluate(algorithm, env, state, keys, shared, total, episodes, explore))
+    return map(np.asarray, evaluate(algorithm, env, state, keys, shared, total, episodes, explore, limit))
 
 
 def lake_batch():
@@ -74,6 +74,16 @@ def test_memory_is_carried_through_an_episode_and_starts_with_it():
     returns, lengths, _ = evaluated(lanes, state)
     assert returns.tolist() == [[7.0] * 5] * 2
     assert lengths.tolist() == [[7] * 5] * 2
+
+
+def test_an_episode_may_be_cut_and_counts_with_its_return_so_far():
+    """Episodes that end before are whole."""
+    lanes, state = start(batch_of([Counting()] * 2, Whole(max_steps=2**31 - 1), [0, 1]))
+    returns, lengths, _ = evaluated(lanes, state, limit=4)
+    assert returns.tolist() == [[4.0] * 5] * 2
+    assert lengths.tolist() == [[4] * 5] * 2
+    _, lengths, _ = evaluated(*lake_batch(), limit=7)
+    assert lengths.tolist() == [[6] * 5, [7] * 5]
 
 
 @pytest.mark.parametrize(

@@ -40,14 +40,37 @@ def test_a_log_gets_a_line_now_and_then(seconds, capsys):
     assert second[9:] == "600 of 3,000 steps (20%), 60 steps/s, return 2.5, 0:00:40 left"
 
 
-def test_a_terminal_gets_a_bar_that_says_what_it_waits_for(monkeypatch, capsys):
+def test_a_terminal_gets_a_bar_that_says_what_it_waits_for(seconds, monkeypatch, capsys):
     monkeypatch.setattr(
         progress, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True, width=120)
     )
     with progress.progress_shown(3_000, 300) as callback:
+        callback.progress.refresh()
+        with callback.evaluating():
+            seconds[0] += 130.0
+            callback.progress.refresh()
         callback(report(0, 0))
+        seconds[0] += 1.0
         callback(report(300, 300, **{"return": [2.0] * 3}))
     shown = capsys.readouterr().err
-    assert "300/3,000 steps compiling and first evaluation" in shown
-    assert re.search(r"1,200/3,000 steps [\d,]+ steps/s, return 2\.0", shown)
+    assert "300/3,000 steps compiling \x1b" in shown
+    assert "300/3,000 steps compiling, evaluating for 0:02:10" in shown
+    assert "1,200/3,000 steps 900 steps/s, return 2.0" in shown
     assert "nan" not in shown
+
+
+def test_a_log_says_once_that_an_evaluation_lasts(seconds, capsys):
+    """Also the first one, before any step."""
+    with progress.progress_shown(3_000, 0) as callback:
+        for end in (25.0, 25.5, 50.0):
+            with callback.evaluating():
+                while seconds[0] < end:
+                    seconds[0] += 0.5
+                    callback.tick()
+            callback(report(0, 0))
+    assert [line[9:] for line in capsys.readouterr().err.splitlines()] == [
+        "0 of 3,000 steps (0%), compiling, evaluating for 0:00:10",
+        "0 of 3,000 steps (0%)",
+        "0 of 3,000 steps (0%), evaluating for 0:00:10",
+        "0 of 3,000 steps (0%)",
+    ]
