@@ -41,6 +41,7 @@ class Section:
     environment: str  # its label
     metric: str | None  # its last value is a run's score; None if the study has no returns
     episodes: int  # of one evaluation
+    limit: int | None  # steps after which they are cut
     steps_per_second: float  # training steps of all lanes, without compilation and evaluation
     smallest_effect: float | None
     scores: pd.DataFrame  # the score table, one row for each run
@@ -133,6 +134,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
             environment=name,
             metric=metric,
             episodes=results.manifest["study"]["evaluation_episodes"],
+            limit=results.manifest["study"].get("evaluation_steps"),
             steps_per_second=throughput(results, rows),
             smallest_effect=effects[name],
             shown=shown[name],

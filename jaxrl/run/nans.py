@@ -33,8 +33,8 @@ Part = Callable[[], Any]  # a part of a run, on one lane
 # The code whose frames are left out.
 LIBRARIES = [Path(str(module.__file__)).parent for module in (jax, flax, optax)]
 REPEATED = (
-    "Up to there the run was trained in a batch of the study's width, with the study's bits. That part was "
-    "repeated on one lane, one operation after the other, whose last bits may be others."
+    "The run was trained up to there in a batch of the study's width, as for the study. This part was then "
+    "repeated on one lane, one operation after the other. The last bits may differ between the two."
 )
 
 
@@ -52,7 +52,7 @@ class NonFinite:
         if self.value is None:
             return f"run {self.run}: trained again, and all is finite"
         found = f"{self.lines}{self.error}" if self.error else "on one lane all numbers are finite"
-        return f"run {self.run}: {self.value} is not finite after {self.part}\n{found}\n{REPEATED}"
+        return f"run {self.run}: {self.value} is not finite, first in {self.part}\n{found}\n{REPEATED}"
 
 
 def first_nan(results: Results, run: int) -> NonFinite:
@@ -83,7 +83,7 @@ def _broken_part(study: Study, group: MeshBatches, before: State, visit: Visit) 
     if before is None:
         algorithm, env, keys = _alone(group)
         start, end = jnp.int32(0), jnp.int32(chunk.total)
-        return "the start", lambda: algorithm.init(env.at(start, end), keys.init)
+        return "the initial state", lambda: algorithm.init(env.at(start, end), keys.init)
     engine = engine_for(group.mesh, study.evaluation_episodes, study.precision, study.evaluation_steps)
     t, before = _first_broken(engine, group.lanes(), before, chunk)
     return f"iteration {t}", _iteration(group, before, t, chunk.total)

@@ -122,6 +122,9 @@ def test_episodes_of_evaluation_may_be_cut(tmp_path, capsys):
     results = load(tmp_path)
     assert results.curves.value[results.curves.metric == "eval_length"].max() == 5
     assert results.evaluate(results.study.environments).length.max() <= 5
+    main(["report", str(tmp_path)])
+    said = "is the mean return of 2 evaluation episodes of at most 5 steps each;"
+    assert said in (tmp_path / "report.html").read_text()
     with pytest.raises(SystemExit) as stop:
         main(["verify", str(tmp_path)])
     assert stop.value.code == 0

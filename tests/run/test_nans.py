@@ -61,7 +61,7 @@ def test_the_iteration_and_the_line_of_the_forward_pass_are_named(trained, capsy
     assert set(results.runs.status) == {"failed"}
     main(["replay", str(results.path), "--run", "1", "--debug-nans"])
     said = capsys.readouterr().out
-    assert said.startswith("run 1: state is not finite after iteration 41\n")
+    assert said.startswith("run 1: state is not finite, first in iteration 41\n")
     assert "return jnp.sqrt(x * x)\n" in said
     assert "\ninvalid value (nan) encountered in " in said
     assert "/jax/" not in said
@@ -71,7 +71,7 @@ def test_the_iteration_and_the_line_of_the_forward_pass_are_named(trained, capsy
 
 def test_an_infinite_start_is_found(trained):
     found = first_nan(trained(Growing()), 0)
-    assert (found.value, found.part) == ("state", "the start")
+    assert (found.value, found.part) == ("state", "the initial state")
     assert found.error == "invalid value (inf) encountered in exp"
     assert "jnp.exp(state.q + 1e3)" in found.lines
 
