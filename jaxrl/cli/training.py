@@ -51,8 +51,7 @@ def train(
         out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every (INT): environment steps between two evaluations; a fiftieth of the steps if not given.
         evaluation_episodes (INT): episodes of one evaluation.
-        evaluation_steps (INT): steps after which an episode of evaluation is cut and counts with its return
-            so far; only its own time limit ends it if not given.
+        evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
         memory (SIZE): limit per device, such as 4GB; 0.9 of a GPU's, or half of a CPU's by its devices.
@@ -69,12 +68,10 @@ def train(
     environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
     study: dict[str, Any] = {
         "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
-        "environment": environments,
         "evaluate_in": arg.evaluations(environments, evaluate_in),
-        "evaluate_every": evaluate_every,
-        "evaluation_episodes": evaluation_episodes,
-        "evaluation_steps": evaluation_steps,
     }
+    study |= {"environment": environments, "evaluate_every": evaluate_every}
+    study |= {"evaluation_episodes": evaluation_episodes, "evaluation_steps": evaluation_steps}
     study |= {"seeds": seeds, "steps": steps, "prng": prng, "precision": precision}
     folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"
     if dry_run:

@@ -35,7 +35,7 @@ def train_batches(
     checkpoint_every: float | None,
     stop: threading.Event,
     callback: Callback,
-    evaluating: Callable[[], AbstractContextManager[None]],
+    evaluating: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> None:
     """Trains a group of batches from the iteration that all of them have reached; saves after some chunks.
 

@@ -51,23 +51,18 @@ def train(
       algorithm, environment: one, or several as from `grid`.
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
-      out: the results folder; if None, a new one in the system's temporary folder, which is kept. A
-        folder that already holds the same study, complete, is read and nothing is trained.
+      out: the results folder, a new one in the temporary folder if None. A complete equal study is read.
       evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
         over it. A fiftieth of `steps` if None.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
-      evaluation_steps: steps after which an episode of evaluation is cut. It then counts with its return so
-        far, and its length in `eval_length` is this number. By default max_steps of the environment alone
-        ends it.
+      evaluation_steps: steps after which an episode of evaluation is cut and counts with its return so far.
       evaluate_in: further environments of evaluation by name, with metrics such as `eval_return/<name>`.
-      width: lanes of a batch; the bits of a run depend on it. By default it is chosen so that the largest
-        program needs few batches and a batch fits memory and caches.
+      width: lanes of a batch, on which bits depend; by default few batches, each fitting memory and caches.
       memory: limit per device, such as "4GB"; by default 0.9 of a GPU's, or half of a CPU's by its devices.
       checkpoint_every: seconds between checkpoints, 0 for each chunk; by default they take 3 % of the time.
       prng: the generator of all keys, by its name in jaxrl.random.generators.
       precision: of matrix products on a GPU, "float32" or "tensorfloat32".
-      callbacks: called after each chunk of each batch with a `jaxrl.run.callbacks.ChunkReport`. If one
-        returns a true value, training stops as after Ctrl-C.
+      callbacks: called after each chunk of a batch with a `ChunkReport`; a true result stops as Ctrl-C does.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
