@@ -84,7 +84,7 @@ def test_train_and_report(tmp_path, capsys):
 def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main([*LAKE, *SMALL, "--set", "learning_rate=0.1,0.5", "--width", "3", "--dry-run"])
-    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 840 B, 2,400 environment steps, at most 2,400 more in evaluations\n"
+    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 840 B, 2,400 environment steps, at most 2,400 more in 3 evaluations of each run\n"
     assert re.fullmatch(plan, capsys.readouterr().out)
     assert not list(tmp_path.iterdir())
 

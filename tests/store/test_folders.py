@@ -127,8 +127,8 @@ def once(folder, step, delete):
 DELETED = {
     "manifest": lambda folder: (folder / "manifest.json").unlink(),
     "runs": lambda folder: (folder / "runs.parquet").unlink(),
-    "parts": lambda folder: shutil.rmtree(folder / "parts"),
-    "one part": lambda folder: next(folder.glob("parts/*-000000000000000.parquet")).unlink(missing_ok=True),
+    "parts": lambda folder: shutil.rmtree(folder / "parts", ignore_errors=True),
+    "one part": lambda folder: (folder / "parts" / "00000-000000000000032.parquet").unlink(missing_ok=True),
     "checkpoints": lambda folder: shutil.rmtree(folder / "checkpoints", ignore_errors=True),
 }
 
