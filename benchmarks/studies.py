@@ -88,7 +88,7 @@ def report(rows: list[dict[str, Any]]) -> Group:
             f"{row['files']:,}",
         )
     note = (
-        "seconds: from the call of train to the results, with nothing compiled before; then the shares of this "
-        "time; steps and evaluations of each run; files when the study is complete"
+        "seconds: from the call of train to the results, with nothing compiled before; then their shares; "
+        "steps and evaluations of each run; files when the study is complete"
     )
     return Group(table, note)
