@@ -191,7 +191,7 @@ def test_what_a_save_that_was_not_finished_left_is_removed(wide, tmp_path, monke
     assert names(out, "parts")[-1] == "00000-000000000000096.parquet"
     assert names(out, "checkpoints")[:-1] == [f"batch-00000-{at:010d}.safetensors" for at in (64, 96)]
 
-    def look(report):
+    def look(_):
         left.append((names(out, "parts")[-1], names(out, "checkpoints")[:-1]))
 
     results = resume(out, callbacks=[look])
