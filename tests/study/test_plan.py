@@ -170,6 +170,8 @@ def test_the_default_number_of_evaluations_counts_all_environments_of_evaluation
         "a run is evaluated every 10,000 steps, since more evaluations could take more than half"
     )
     assert few_evaluations(dataclasses.replace(made, evaluate_every=5_000)) == ()
+    cut = dataclasses.replace(made, evaluation_steps=50).evaluated_by_default()
+    assert cut.evaluate_every == 2_000
 
 
 def test_evaluations_count_all_environments_and_the_limits_of_their_episodes():
