@@ -118,7 +118,10 @@ def test_episodes_of_evaluation_may_be_cut(tmp_path, capsys):
         main([*LAKE, *SMALL, *endless, "--evaluation-steps", "0", "--dry-run"])
     assert "evaluation_steps must be an integer of at least 1, got 0" in capsys.readouterr().err
     main([*LAKE, *SMALL, *endless, "--out", str(tmp_path)])
-    assert ", at most 60 more in 3 evaluations of each run, of at most 5 steps an episode\n" in capsys.readouterr().err
+    assert (
+        ", at most 60 more in 3 evaluations of each run, of at most 5 steps an episode\n"
+        in capsys.readouterr().err
+    )
     results = load(tmp_path)
     assert results.curves.value[results.curves.metric == "eval_length"].max() == 5
     assert results.evaluate(results.study.environments).length.max() <= 5
