@@ -7,7 +7,7 @@ import numpy as np
 from jax import random
 
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, CountQ, DiscreteSAC, DynaQ, MonteCarlo, QLearning, Sarsa
 from jaxrl.compiled.engine import advance, initialise
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.networks import MLP
@@ -29,6 +29,17 @@ SMALL = {
     "ppo": (PPO(num_steps=16, network=MLP(hidden=(16, 16))), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
+}
+# Learners of tables and of bandits, whose tests share few compilations: tests/compiled/test_tables.py.
+TABLES = {
+    "count_q": (CountQ(), "GridWorld-v0"),
+    "dyna_q": (DynaQ(planning_steps=2), "GridWorld-v0"),
+    "epsilon_greedy": (registry.algorithm("epsilon_greedy"), "GaussianBandit-v0"),
+    "gradient_bandit": (registry.algorithm("gradient_bandit"), "GaussianBandit-v0"),
+    "monte_carlo": (MonteCarlo(), "GridWorld-v0"),
+    "sarsa": (Sarsa(trace_decay=0.5), "GridWorld-v0"),
+    "thompson": (registry.algorithm("thompson"), "GaussianBandit-v0"),
+    "ucb1": (registry.algorithm("ucb1"), "GaussianBandit-v0"),
 }
 ITERATIONS = 12
 
@@ -72,7 +83,7 @@ def equal(a, b):
 
 def small(name):
     """(algorithm, environment) for a registered algorithm's name."""
-    algorithm, environment = SMALL[name]
+    algorithm, environment = (SMALL | TABLES)[name]
     return algorithm, registry.environment(environment)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax import random
 
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.algorithms import DQN, PPO, SAC, CountQ, DiscreteSAC, DynaQ, MonteCarlo, QLearning, Sarsa
 from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.tables import TableLearner
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
 from tests.lanes import trained
@@ -56,7 +57,16 @@ FAST_SAC = {
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
 SAC_OPTIONS = {"tune_temperature": True, "num_steps": 2, "updates": 2}
+FAST_TABLE = {"discount": DISCOUNT, "epsilon_end": 1.0}
+FAST_SARSA = Sarsa(**FAST_TABLE, trace_decay=0.5)
 LEARNERS = {
+    "sarsa": (FAST_SARSA, 2_000),
+    "expected sarsa of accumulating traces": (FAST_SARSA.replace(target="expected", replacing=False), 2_000),
+    "q_lambda": (FAST_SARSA.replace(target="greatest"), 2_000),
+    "monte_carlo": (MonteCarlo(**FAST_TABLE), 2_000),
+    "dyna_q": (DynaQ(**FAST_TABLE), 400),
+    "prioritised sweeping": (DynaQ(**FAST_TABLE, prioritised=True), 400),
+    "count_q": (CountQ(discount=DISCOUNT), 400),
     "q_learning": (FAST_Q, 2_000),
     "q_learning exponential": (
         FAST_Q.replace(epsilon_schedule="exponential", epsilon_decay=1.0),
@@ -108,6 +118,8 @@ def values(algorithm, env, state):
     """The learned value of each observation's greedy action in each lane: [lanes, observations]."""
     if isinstance(algorithm, QLearning):
         return np.asarray(state.q.mean(axis=1).max(axis=-1))
+    if isinstance(algorithm, TableLearner | CountQ):
+        return np.asarray(state.q.max(axis=-1))
     x = features(env.observation_space, np.arange(env.num_states))
 
     def one(state):
