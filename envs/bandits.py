@@ -7,10 +7,9 @@ from jaxrl.environment import Bandit, traced
 
 
 class GaussianBandit(Bandit):
-    """A bandit whose rewards are normally distributed: the 10-armed testbed (Sutton & Barto 2018, 2.3).
+    """A bandit whose rewards are normally distributed, by default the 10-armed testbed (Sutton & Barto, 2.3).
 
-    The means of the arms are drawn from a normal distribution. The return of an episode is that of 1,000
-    pulls.
+    The means of the arms are drawn from a normal distribution.
     """
 
     mean: float = traced(0.0, "mean of the arms' means")
@@ -25,7 +24,7 @@ class GaussianBandit(Bandit):
 
 
 class BernoulliBandit(Bandit):
-    """A bandit whose rewards are 0 or 1. An arm's mean, the probability of 1, is drawn from [0, 1) uniformly.
+    """A bandit whose rewards are 0 or 1, each arm with a probability drawn uniformly from [0, 1).
 
     A mean that would drift out of [0, 1] is reflected at the bound.
     """

@@ -59,6 +59,13 @@ class DeepSea(FiniteEnvironment):
         rng = np.random.RandomState(self.mapping_seed)  # bsuite's generator, so the mapping is its own
         return rng.binomial(1, 0.5, self.size**2).astype(np.int32)
 
+    @property
+    def layout(self) -> np.ndarray:
+        return np.arange(self.size**2).reshape(self.size, self.size)
+
+    def symbol(self, state: int, action: int) -> str:
+        return "↘" if action == self.right()[state] else "↙"
+
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(self.rows(), min(int(state), self.size**2 - 1))
 

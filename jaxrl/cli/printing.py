@@ -119,8 +119,11 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
 
 
 def _summary(config: object) -> str:
-    """The first line about a config: of its module's docstring, but of a network's own."""
+    """The first line about a config: of its module's docstring, but of its own where a module has several."""
+    from jaxrl.algorithms.bandits import BanditLearner
     from jaxrl.learning.networks import Network
+    from jaxrl.mdp.bandit import Bandit
 
-    module = None if isinstance(config, Network) else sys.modules[config.__module__].__doc__
+    own = isinstance(config, Network | Bandit | BanditLearner)
+    module = None if own else sys.modules[config.__module__].__doc__
     return (module or config.__doc__ or "").partition("\n")[0]

@@ -85,7 +85,7 @@ def test_the_gradient_bandit():
 
 def test_a_normal_posterior():
     """Precisions add up: 1/4 of the prior and 2/9 of two rewards of mean 1/2."""
-    mean, scale = normal_posterior(KNOWN, 1.0, 2.0, 3.0)
+    mean, scale = map(np.asarray, normal_posterior(KNOWN, 1.0, 2.0, 3.0))
     np.testing.assert_allclose(mean[[0, 2]], [(1 / 4 + 1 / 9) / (1 / 4 + 2 / 9), 1.0], rtol=1e-6)
     np.testing.assert_allclose(scale[[0, 2]], [(1 / 4 + 2 / 9) ** -0.5, 2.0], rtol=1e-6)
 

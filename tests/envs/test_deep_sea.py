@@ -15,13 +15,12 @@ SIZE = 4
 def by_the_rules(env, actions):
     """An episode in plain Python: (row and column before, reward, whether it ended) of each step."""
     mapping = np.random.RandomState(env.mapping_seed).binomial(1, 0.5, [env.size, env.size])
-    row, column, steps = 0, 0, []
-    for action in actions:
+    column, steps = 0, []
+    for row, action in enumerate(actions):
         right = action == mapping[row, column]
         reward = float(column == env.size - 1 and right) - right * env.move_cost / env.size
         steps.append((row * env.size + column, reward, row == env.size - 1))
         column = min(max(column + (1 if right else -1), 0), env.size - 1)
-        row += 1
     return steps
 
 
