@@ -38,11 +38,9 @@ STUDIES: list[tuple[Bandit, dict[str, Algorithm]]] = [
 
 
 def regret(results: Results) -> np.ndarray:
-    """Each run's regret, summed over all pulls: [runs]. All chunks of a run have the same number of pulls."""
-    per_pull = results.metric("regret").to_numpy()[
-        :, 1:
-    ]  # the first column is the evaluation before training
-    return per_pull.mean(axis=1) * results.manifest["study"]["steps"]
+    """Each run's regret, summed over all pulls: [runs]. All columns are of the same number of pulls."""
+    per_pull = results.metric("regret").to_numpy().mean(axis=1)
+    return per_pull * results.manifest["study"]["steps"]
 
 
 def main(

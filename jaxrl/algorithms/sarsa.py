@@ -57,7 +57,7 @@ class Sarsa(TableLearner):
         target = td_target(transition.reward, self.discount, transition.terminated, next_value)
         error = target - q[transition.obs, action]
 
-        decay = self.discount * self.trace_decay
+        decay = jnp.float32(self.discount * self.trace_decay)
         if self.target == "greatest":  # the returns of greedy actions end with one that is not greedy
             is_greedy = q[transition.obs, action] >= jnp.max(q[transition.obs])
             decay = jnp.where(is_greedy, decay, 0.0)

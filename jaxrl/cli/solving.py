@@ -109,7 +109,7 @@ def _symbols(env: "Environment", mdp: "MDP", solution: "Solution") -> "np.ndarra
 
     over = ~(mdp.transition.any(axis=(1, 2)) | mdp.reward.any(axis=1))
     symbols = np.where(over, "·", "").astype(object)
-    for state in np.flatnonzero(reachable(mdp) & ~over):
+    for state in np.flatnonzero(reachable(mdp) & ~over).tolist():
         action = int(solution.policy[state])
         symbols[state] = env.symbol(state, action) if isinstance(env, FiniteEnvironment) else str(action)
     return symbols
@@ -131,7 +131,7 @@ def _draw(solution: "Solution", symbols: "np.ndarray", layout: Any, title: str, 
     states = len(solution.value)
     if layout is None:
         columns = int(np.ceil(np.sqrt(states)))
-        layout = np.append(np.arange(states), [-1] * (-states % columns)).reshape(-1, columns)
+        layout = np.pad(np.arange(states), (0, -states % columns), constant_values=-1).reshape(-1, columns)
     shown = (layout >= 0) & (symbols[layout] != "")
     figure = Figure(figsize=(2 + 0.5 * layout.shape[1], 1 + 0.5 * layout.shape[0]), layout="constrained")
     axes = figure.subplots()
