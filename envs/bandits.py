@@ -1,9 +1,14 @@
 """Bandits with Gaussian and with Bernoulli arms, whose means may drift (Sutton & Barto 2018, chapter 2)."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
+from PIL import Image, ImageDraw
 
-from jaxrl.environment import Bandit, traced
+from jaxrl.environment import Arms, Bandit, traced
+
+ARM = 32  # pixels of its width
+HEIGHT = 256  # pixels
 
 
 class GaussianBandit(Bandit):
@@ -21,6 +26,9 @@ class GaussianBandit(Bandit):
 
     def pull(self, key: Array, mean: Array) -> Array:
         return mean + self.noise * random.normal(key)
+
+    def render(self, state: Arms) -> np.ndarray:
+        return draw_arms(state, self.mean - 3 * self.spread, self.mean + 3 * self.spread)
 
 
 class BernoulliBandit(Bandit):
@@ -42,3 +50,18 @@ class BernoulliBandit(Bandit):
 
     def pull(self, key: Array, mean: Array) -> Array:
         return jnp.where(random.uniform(key) < mean, 1.0, 0.0)
+
+    def render(self, state: Arms) -> np.ndarray:
+        return draw_arms(state, 0.0, 1.0)
+
+
+def draw_arms(state: Arms, low: float, high: float) -> np.ndarray:
+    """A bar for each arm's mean between two bounds, of another colour for the arm that was pulled last."""
+    means, pulled = np.asarray(state.means), np.asarray(state.seen)[:-1]
+    image = Image.new("RGB", (ARM * means.size, HEIGHT), "white")
+    pen = ImageDraw.Draw(image)
+    heights = np.clip((means - low) / max(high - low, 1e-6), 0, 1) * (HEIGHT - 2) + 1
+    for arm, height in enumerate(heights):
+        colour = (214, 96, 52) if pulled[arm] else (44, 82, 130)
+        pen.rectangle((arm * ARM + 2, HEIGHT - int(height), (arm + 1) * ARM - 3, HEIGHT), fill=colour)
+    return np.asarray(image)

@@ -1,8 +1,7 @@
 """Tabular Dyna-Q and prioritised sweeping (Sutton & Barto 2018, 8.2 and 8.4): Q-learning that plans.
 
 The learned model is a table of what followed each pair of state and action the last time. It is exact where
-the environment draws nothing. Elsewhere planning repeats the last outcome, whose frequency is right only in
-the long run.
+the environment draws nothing. Elsewhere planning treats the last outcome of each pair as certain.
 """
 
 from typing import Any

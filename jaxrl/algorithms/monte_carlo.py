@@ -3,7 +3,7 @@
 The returns of an episode are summed up while it runs: with a trace z(s, a) = Σ γ^(k - i) over the visits i
 up to step k, the returns that follow all visits add up to Σ r(k) z(s, a) over the steps k. Memory and work
 are therefore the same in every step, and the whole episode counts, however long it is. A return that the
-time limit cuts goes on with the value of the policy's next action.
+time limit cuts goes on with the policy's expected value of the last state.
 """
 
 import jax.numpy as jnp

@@ -298,9 +298,9 @@ def test_ratios_are_ours_by_theirs():
     assert environments.ratios(rates) == {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 4.0}}
 
 
-def test_gymnasium_has_all_our_environments_but_one():
+def test_gymnasium_has_all_our_environments_but_these():
     strange = {name for name in ENVIRONMENTS if environments.gymnasium_id(name) not in gymnasium.registry}
-    assert strange == {"GridWorld-v0"}
+    assert strange == {"BernoulliBandit-v0", "DeepSea-v0", "GaussianBandit-v0", "GridWorld-v0"}
 
 
 def test_workers_say_on_how_many_devices_they_ran(tmp_path):
