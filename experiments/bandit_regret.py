@@ -14,7 +14,7 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.bandit import Bandit
 from jaxrl.statistics import mean_interval
 
-# UCB1's c for the Gaussian testbed is 1 in Sutton & Barto 2018, figure 2.6; the paper's √2 is for [0, 1].
+# UCB1's paper proves its bound with c = √2 for rewards in [0, 1]. A smaller c loses less within 1,000 pulls.
 STUDIES: list[tuple[Bandit, dict[str, Algorithm]]] = [
     (
         GaussianBandit(),
@@ -32,6 +32,7 @@ STUDIES: list[tuple[Bandit, dict[str, Algorithm]]] = [
             "gradient bandit": GradientBandit(step_size=0.4),
             "UCB1, c = √2": UCB1(),
             "Thompson sampling": Thompson(posterior="beta"),
+            "UCB1, c = 0.5": UCB1(confidence=0.5),
         },
     ),
 ]
