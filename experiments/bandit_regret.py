@@ -1,6 +1,6 @@
 """How much do learners of bandits lose to the best arm? Regret of 1,000 pulls, with intervals.
 
-python experiments/bandit_regret.py, about a minute on two cores
+python experiments/bandit_regret.py, one to three minutes on two cores
 """
 
 import numpy as np
