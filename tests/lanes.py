@@ -7,7 +7,23 @@ import numpy as np
 from jax import random
 
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, SAC, CountQ, DiscreteSAC, DynaQ, MonteCarlo, QLearning, Sarsa
+from jaxrl.algorithms import (
+    C51,
+    DDPG,
+    DQN,
+    PPO,
+    PQN,
+    QRDQN,
+    SAC,
+    TD3,
+    CountQ,
+    DiscreteSAC,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    Rainbow,
+    Sarsa,
+)
 from jaxrl.compiled.engine import advance, initialise
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.networks import MLP
@@ -24,11 +40,17 @@ OFF_POLICY = {
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
 SMALL = {
+    "c51": (C51(**OFF_POLICY), "CartPole-v1"),
+    "ddpg": (DDPG(**OFF_POLICY), "Pendulum-v1"),
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
     "ppo": (PPO(num_steps=16, network=MLP(hidden=(16, 16))), "CartPole-v1"),
+    "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
+    "qr_dqn": (QRDQN(**OFF_POLICY), "CartPole-v1"),
+    "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
+    "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),
 }
 # Learners of tables and of bandits, whose tests share few compilations: tests/compiled/test_tables.py.
 TABLES = {

@@ -129,7 +129,7 @@ class DQN(Collector):
             (_, (priority, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
                 params, state.target, env, replay.read(ring, places), weights, key_noise
             )
-            metrics |= {"grad_norm": optax.global_norm(grads)}
+            metrics |= {"grad_norm": optax.tree.norm(grads)}
             updates, opt_state = optimiser.update(grads, opt_state)
             priorities = self.sampling.update(priorities, places, priority)
             sums = jax.tree.map(jnp.add, sums, metrics)

@@ -95,7 +95,7 @@ class PQN(Collector):
             params, opt_state = carry
             start, minibatch = jax.tree.map(lambda leaf: leaf[indices], (memory, samples))
             grads, metrics = jax.grad(self.loss, has_aux=True)(params, env, start, minibatch)
-            metrics |= {"grad_norm": optax.global_norm(grads)}
+            metrics |= {"grad_norm": optax.tree.norm(grads)}
             updates, opt_state = optimiser.update(grads, opt_state)
             return (optax.apply_updates(params, updates), opt_state), metrics
 

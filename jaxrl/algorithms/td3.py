@@ -1,8 +1,8 @@
 """Deterministic policy gradients: TD3 (Fujimoto et al. 2018) and DDPG (Lillicrap et al. 2016).
 
 TD3's defaults are those of its authors' code with four differences. Networks have 64 units a layer, not 256.
-The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000 uniform steps, not 25,000. Actions lie in
-(-1, 1) and are scaled to the action space, so noise does not depend on its units.
+The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000 uniform steps, not 25,000. Actions lie
+in (-1, 1) and are scaled to the action space, so noise does not depend on its units.
 """
 
 from typing import Any

@@ -134,7 +134,7 @@ def quantile_huber_loss(quantiles: Array, target: Array, kappa: Array | float) -
         jnp.abs(error) <= kappa, 0.5 * jnp.square(error), kappa * (jnp.abs(error) - 0.5 * kappa)
     )
     weight = jnp.abs(levels[:, None] - (error < 0))
-    return jnp.sum(jnp.mean(weight * huber / kappa, axis=1))
+    return jnp.sum(jnp.mean(weight * huber, axis=1))
 
 
 VALUE_HEADS: dict[str, ValueHead] = {

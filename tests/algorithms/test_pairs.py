@@ -6,10 +6,11 @@ import pytest
 
 from envs import Pendulum
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, SAC, DynaQ, QLearning, Sarsa, Thompson
+from jaxrl.algorithms import DQN, PPO, PQN, SAC, DynaQ, QLearning, Sarsa, Thompson
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU
+from jaxrl.learning.value_heads import ExpectedReturn
 from jaxrl.mdp.spaces import Box
 from jaxrl.study.study import make_study
 
@@ -45,6 +46,8 @@ TABULAR = {"CliffWalking-v1", "DeepSea-v0", "FrozenLake-v1", "FrozenLake8x8-v1",
 DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
 ACCEPTED = {
     "count_q": TABULAR,
+    "c51": DISCRETE,
+    "ddpg": CONTINUOUS,
     "discrete_sac": DISCRETE,
     "dqn": DISCRETE,
     "dyna_q": TABULAR,
@@ -52,11 +55,15 @@ ACCEPTED = {
     "gradient_bandit": BANDITS,
     "monte_carlo": TABULAR,
     "ppo": DISCRETE | CONTINUOUS,
+    "pqn": DISCRETE,
     "q_learning": TABULAR,
+    "qr_dqn": DISCRETE,
+    "rainbow": DISCRETE,
     "sac": CONTINUOUS,
     "sarsa": TABULAR,
     "thompson": BANDITS,
     "ucb1": BANDITS,
+    "td3": CONTINUOUS,
 }
 
 
@@ -90,7 +97,8 @@ def test_every_pair_is_traced_or_refused(learner, name):
 @pytest.mark.parametrize(
     ("algorithm", "env"),
     [
-        (DQN(double=True, dueling=True, n_step=3, loss="huber"), "CartPole-v1"),
+        (DQN(double=True, n_step=3, head=ExpectedReturn(penalty="huber")), "CartPole-v1"),
+        (PQN(network=GRU(), minibatches=1), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
         (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),

@@ -8,9 +8,23 @@ import numpy as np
 import pytest
 from jax import random
 
-from jaxrl.algorithms import DQN, PPO, SAC, CountQ, DiscreteSAC, DynaQ, MonteCarlo, QLearning, Sarsa
+from jaxrl.algorithms import (
+    DQN,
+    PPO,
+    PQN,
+    SAC,
+    TD3,
+    CountQ,
+    DiscreteSAC,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    Sarsa,
+)
 from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.sampling import Prioritised
 from jaxrl.learning.tables import TableLearner
+from jaxrl.learning.value_heads import CategoricalReturn, ExpectedReturn, QuantileReturn
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
 from tests.lanes import trained
@@ -56,6 +70,16 @@ FAST_SAC = {
     "capacity": 1_000,
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
+FAST_TD3 = {
+    name: value for name, value in FAST_SAC.items() if name not in ("temperature", "tune_temperature")
+} | {"target_noise": 0.0}
+FAST_PQN = PQN(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    epsilon_end=1.0,
+    num_steps=16,
+    network=MLP(hidden=(16,), activation="relu", layer_norm=True),
+)
 SAC_OPTIONS = {"tune_temperature": True, "num_steps": 2, "updates": 2}
 FAST_TABLE = {"discount": DISCOUNT, "epsilon_end": 1.0}
 FAST_SARSA = Sarsa(**FAST_TABLE, trace_decay=0.5)
@@ -75,9 +99,30 @@ LEARNERS = {
     "double q_learning": (FAST_Q.replace(double=True), 4_000),
     "dqn": (FAST_DQN, 1_000),
     "dqn with every option": (
-        FAST_DQN.replace(double=True, dueling=True, loss="huber", target_rate=0.5, num_steps=2, updates=2),
+        FAST_DQN.replace(
+            double=True,
+            dueling=True,
+            head=ExpectedReturn(penalty="huber"),
+            sampling=Prioritised(),
+            target_rate=0.5,
+            num_steps=2,
+            updates=2,
+        ),
         500,
     ),
+    "rainbow": (
+        FAST_DQN.replace(
+            double=True,
+            dueling=True,
+            noisy=True,
+            epsilon_start=0.0,
+            epsilon_end=0.0,
+            head=CategoricalReturn(v_min=-3.0, v_max=3.0),
+            sampling=Prioritised(alpha=0.5),
+        ),
+        1_500,
+    ),
+    "qr_dqn": (FAST_DQN.replace(head=QuantileReturn(quantiles=8)), 1_500),
     "dqn of three steps": (FAST_DQN.replace(n_step=3), 1_000),
     "ppo": (FAST_PPO, 120),
     "ppo without its options": (
@@ -85,7 +130,10 @@ LEARNERS = {
         120,
     ),
     "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
+    "pqn": (FAST_PQN, 120),
     "continuous ppo": (FAST_PPO, 120),
+    "continuous td3": (TD3(**FAST_TD3), 1_500),
+    "continuous ddpg": (TD3(**FAST_TD3, twin=False, policy_delay=1), 1_500),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
     "continuous sac with every option": (
         SAC(**FAST_SAC | SAC_OPTIONS, target_entropy=-3.0, warmup_hold=3),
@@ -124,7 +172,13 @@ def values(algorithm, env, state):
 
     def one(state):
         if isinstance(algorithm, DQN):
-            return algorithm.values(env).apply(state.params, x).max(axis=-1)
+            return algorithm.head.mean(algorithm.values(env).apply(state.params, x)).max(axis=-1)
+        if isinstance(algorithm, PQN):
+            return algorithm.values(env, state.params, (), x)[0].max(axis=-1)
+        if isinstance(algorithm, TD3):
+            obs = np.arange(env.num_states)
+            action = algorithm.action(env, state.learned.actor, obs)
+            return algorithm.values(env, state.learned.critics, obs, action).mean(axis=0)
         if isinstance(algorithm, PPO):
             seen = algorithm.input(env, state.scales, np.arange(env.num_states))
             return algorithm.networks(env).value(state.params, (), seen)[0]
