@@ -155,7 +155,7 @@ class TD3(Collector):
         next_value = jnp.min(self.values(env, targets.critics, batch.next_obs, action), axis=0)
         target = td_target(batch.reward, self.discount, batch.terminated, next_value)
         values = self.values(env, critics, batch.obs, batch.action.reshape(noise.shape))
-        return jnp.sum(jnp.mean(jnp.square(values - target), axis=1)), jnp.mean(values)
+        return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
 
     def improved(self, carry: Any, env: Environment, obs: Array) -> Any:
         """One step of the actor along the deterministic policy gradient (Silver et al. 2014, eq. 9)."""

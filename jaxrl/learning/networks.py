@@ -169,7 +169,7 @@ class NoisyDense(nn.Module):
             normal = random.normal(self.make_rng("noise"), (sum(shape),))
             row, column = jnp.split(jnp.sign(normal) * jnp.sqrt(jnp.abs(normal)), [shape[0]])
             kernel, bias = kernel + kernel_sigma * jnp.outer(row, column), bias + bias_sigma * column
-        return x @ kernel + bias
+        return x @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class MeanAndLogStd(nn.Module):

@@ -77,7 +77,7 @@ class CategoricalReturn(ValueHead):
         return self.v_min + (self.v_max - self.v_min) * jnp.arange(self.atoms) / (self.atoms - 1)
 
     def mean(self, outputs: Array) -> Array:
-        return jnp.sum(jax.nn.softmax(outputs) * self.support(), axis=-1)
+        return jax.nn.softmax(outputs) @ self.support()
 
     def loss(
         self, outputs: Array, reward: Array, discount: Array, next_outputs: Array
@@ -119,8 +119,8 @@ def projected(returns: Array, probabilities: Array, support: Array) -> Array:
     """
     chex.assert_equal_shape([returns, probabilities, support])
     spacing = support[1] - support[0]
-    distance = jnp.abs(jnp.clip(returns, support[0], support[-1]) - support[:, None]) / spacing
-    return jnp.sum(jnp.clip(1.0 - distance, 0.0, 1.0) * probabilities, axis=-1)
+    distance = jnp.abs(jnp.clip(returns, support[0], support[-1])[None] - support[:, None]) / spacing
+    return jnp.sum(jnp.clip(1.0 - distance, 0.0, 1.0) * probabilities[None], axis=-1)
 
 
 def quantile_huber_loss(quantiles: Array, target: Array, kappa: Array | float) -> Array:
