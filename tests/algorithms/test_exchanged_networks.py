@@ -11,7 +11,7 @@ from jax import random
 
 from envs import CartPole, Pendulum
 from jaxrl import InputError
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
+from jaxrl.algorithms import DQN, PPO, PQN, SAC, TD3, DiscreteSAC
 from jaxrl.config import static, traced
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import Network, features
@@ -21,7 +21,9 @@ LEARNERS = {
     "ppo": (PPO(), Pendulum(), 2),
     "dqn": (DQN(), CartPole(), 2),
     "dueling dqn": (DQN(dueling=True), CartPole(), 2),
+    "pqn": (PQN(), CartPole(), 1),
     "sac": (SAC(), Pendulum(), 5),
+    "td3": (TD3(), Pendulum(), 6),
     "discrete_sac": (DiscreteSAC(), CartPole(), 5),
 }
 
