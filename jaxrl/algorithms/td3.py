@@ -35,7 +35,7 @@ class Learned(struct.PyTreeNode):
 class State(struct.PyTreeNode):
     learned: Learned
     targets: Learned  # averages of what is learned
-    optimisers: Learned  # optax states
+    optimiser: Learned  # optax states
     replay: replay.Replay  # [capacity // num_envs, num_envs, ...], actions in (-1, 1)
     episodes: Episode  # [num_envs]
     held: Array  # [num_envs, d] float32, the actions that the warm-up repeats
@@ -83,7 +83,7 @@ class TD3(Collector):
             learned=learned,
             # A copy, since the engine donates the state's buffers and one buffer cannot be donated twice.
             targets=jax.tree.map(jnp.copy, learned),
-            optimisers=Learned(adam.init(learned.actor), adam.init(learned.critics)),
+            optimiser=Learned(adam.init(learned.actor), adam.init(learned.critics)),
             replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
             episodes=episodes,
             held=jnp.zeros((self.num_envs, dimensions(env))),
@@ -105,7 +105,7 @@ class TD3(Collector):
         ring, rows = replay.write(state.replay, experience, steps[0]), steps[-1] + 1
 
         def update(i: Array, carry: Any) -> Any:
-            learned, targets, optimisers, sums = carry
+            learned, targets, optimiser, sums = carry
             key_batch, key_noise = random.split(random.fold_in(key_update, i))
             places = replay.uniform_segments(ring, key_batch, rows, self.batch_size)
             batch = jax.tree.map(lambda leaf: leaf[:, 0], replay.read(ring, places))
@@ -113,8 +113,8 @@ class TD3(Collector):
             (critic_loss, value), grads = jax.value_and_grad(self.critic_loss, has_aux=True)(
                 learned.critics, targets, env, batch, noise
             )
-            critics, critic_state = self.descend(learned.critics, grads, optimisers.critics)
-            carry = learned.replace(critics=critics), targets, optimisers.replace(critics=critic_state)
+            critics, critic_state = self.descend(learned.critics, grads, optimiser.critics)
+            carry = learned.replace(critics=critics), targets, optimiser.replace(critics=critic_state)
             # The number of the update is the same in all lanes, so one branch runs.
             delayed = (t * self.updates + i) % self.policy_delay == 0
             carry = lax.cond(delayed, self.improved, lambda carry, *_: carry, carry, env, batch.obs)
@@ -122,10 +122,10 @@ class TD3(Collector):
             return *carry, jax.tree.map(jnp.add, sums, metrics)
 
         sums = dict.fromkeys(("critic_loss", "value"), jnp.float32(0))
-        carry = (state.learned, state.targets, state.optimisers, sums)
-        (learned, targets, optimisers, sums), count = updates_if(~warming, self.updates, update, carry)
+        carry = (state.learned, state.targets, state.optimiser, sums)
+        (learned, targets, optimiser, sums), count = updates_if(~warming, self.updates, update, carry)
         state = state.replace(
-            learned=learned, targets=targets, optimisers=optimisers, replay=ring, episodes=episodes, held=held
+            learned=learned, targets=targets, optimiser=optimiser, replay=ring, episodes=episodes, held=held
         )
         return state, episode_metrics(transitions) | {name: (total, count) for name, total in sums.items()}
 
@@ -159,15 +159,15 @@ class TD3(Collector):
 
     def improved(self, carry: Any, env: Environment, obs: Array) -> Any:
         """One step of the actor along the deterministic policy gradient (Silver et al. 2014, eq. 9)."""
-        learned, targets, optimisers = carry
+        learned, targets, optimiser = carry
 
         def loss(actor: Any) -> Array:
             return -jnp.mean(self.values(env, learned.critics[:1], obs, self.action(env, actor, obs)))
 
-        actor, opt_state = self.descend(learned.actor, jax.grad(loss)(learned.actor), optimisers.actor)
+        actor, opt_state = self.descend(learned.actor, jax.grad(loss)(learned.actor), optimiser.actor)
         learned = learned.replace(actor=actor)
         targets = optax.incremental_update(learned, targets, self.target_rate)
-        return learned, targets, optimisers.replace(actor=opt_state)
+        return learned, targets, optimiser.replace(actor=opt_state)
 
     def action(self, env: Environment, actor: Any, obs: Array) -> Array:
         """The actor's actions in (-1, 1) for observations [..., *obs]: [..., d]."""
