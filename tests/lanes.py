@@ -40,26 +40,26 @@ OFF_POLICY = {
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
 SMALL = {
-    "c51": (C51(**OFF_POLICY), "CartPole-v1"),
-    "ddpg": (DDPG(**OFF_POLICY), "Pendulum-v1"),
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
     "ppo": (PPO(num_steps=16, network=MLP(hidden=(16, 16))), "CartPole-v1"),
-    "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
-    "qr_dqn": (QRDQN(**OFF_POLICY), "CartPole-v1"),
-    "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
-    "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),
 }
-# Learners of tables and of bandits, whose tests share few compilations: tests/compiled/test_tables.py.
-TABLES = {
+# Algorithms whose tests share few compilations: tests/compiled/test_more_algorithms.py.
+MORE = {
+    "c51": (C51(**OFF_POLICY), "CartPole-v1"),
     "count_q": (CountQ(), "GridWorld-v0"),
+    "ddpg": (DDPG(**OFF_POLICY), "Pendulum-v1"),
     "dyna_q": (DynaQ(planning_steps=2), "GridWorld-v0"),
     "epsilon_greedy": (registry.algorithm("epsilon_greedy"), "GaussianBandit-v0"),
     "gradient_bandit": (registry.algorithm("gradient_bandit"), "GaussianBandit-v0"),
     "monte_carlo": (MonteCarlo(), "GridWorld-v0"),
+    "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
+    "qr_dqn": (QRDQN(**OFF_POLICY), "CartPole-v1"),
+    "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
     "sarsa": (Sarsa(trace_decay=0.5), "GridWorld-v0"),
+    "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),
     "thompson": (registry.algorithm("thompson"), "GaussianBandit-v0"),
     "ucb1": (registry.algorithm("ucb1"), "GaussianBandit-v0"),
 }
@@ -105,7 +105,7 @@ def equal(a, b):
 
 def small(name):
     """(algorithm, environment) for a registered algorithm's name."""
-    algorithm, environment = (SMALL | TABLES)[name]
+    algorithm, environment = (SMALL | MORE)[name]
     return algorithm, registry.environment(environment)
 
 

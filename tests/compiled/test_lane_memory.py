@@ -14,7 +14,7 @@ from jaxrl.algorithms import DQN, PPO, QLearning
 from jaxrl.compiled.engine import advance
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.compiled.lane_memory import calls_host, device_budget, lane_needs, peak_bytes
-from tests.lanes import SMALL, TABLES, batch_of, start
+from tests.lanes import MORE, SMALL, batch_of, start
 
 EPISODES = 10
 
@@ -77,7 +77,8 @@ CASES += [
     (QLearning(), "GridWorld-v0", 256),
     (QLearning(double=True), "CliffWalking-v1", 64),
     (QLearning(), "Taxi-v3", 64),
-    *((*TABLES[name], 64) for name in ("dyna_q", "monte_carlo", "ucb1")),
+    *((*MORE[name], 64) for name in ("dyna_q", "monte_carlo", "ucb1")),
+    *((registry.algorithm(name), MORE[name][1], 8) for name in ("pqn", "rainbow", "td3")),
     (DQN(), "FrozenLake-v1", 16),
     (PPO(), "Pendulum-v1", 16),
     (PPO(num_envs=16, num_steps=256), "CartPole-v1", 8),
@@ -86,10 +87,10 @@ CASES += [
 
 
 def test_every_algorithm_is_among_the_cases():
-    """But for tables and bandits, whose states are alike."""
+    """But for some whose states are like those of others."""
     registered = {name: type(algorithm) for name, algorithm in registry.algorithms().items()}
     assert {type(algorithm) for algorithm, _, _ in CASES} >= {
-        registered[name] for name in {*registered} - {*TABLES}
+        registered[name] for name in {*registered} - {*MORE}
     }
 
 

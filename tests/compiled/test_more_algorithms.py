@@ -1,4 +1,4 @@
-"""Learners of tables and of bandits: their bits depend on nothing but their own run."""
+"""The bits of further algorithms depend on nothing but their own run, and their runs can be brought back."""
 
 import jax
 import numpy as np
@@ -9,13 +9,13 @@ from jaxrl.run.reproduce import replay, verify
 from jaxrl.store.policy import Policy
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
-from tests.lanes import TABLES, batch_of, bits, equal, small, start, trained
+from tests.lanes import MORE, batch_of, bits, equal, small, start, trained
 
 SEEDS = (3, 1, 4, 15)
-STEPS = 40  # episodes of GridWorld end within them
+ITERATIONS = 40  # episodes end within them, and all update
 
 
-@pytest.fixture(params=sorted(TABLES))
+@pytest.fixture(params=sorted(MORE))
 def name(request):
     return request.param
 
@@ -24,15 +24,15 @@ def test_lanes_neighbours_and_chunks_do_not_change_a_bit(name):
     algorithm, env = small(name)
     env = env.replace(max_steps=9)
     batch = batch_of([algorithm] * 4, env, SEEDS)
-    whole = bits(trained(batch, STEPS))
+    whole = bits(trained(batch, ITERATIONS))
     assert not equal(whole, bits(start(batch)[1]))
     assert len({b"".join(leaf[lane].tobytes() for leaf in whole) for lane in range(4)}) == 4
-    assert equal(whole, bits(trained(batch, STEPS, marks=(1, 5, 6))))
+    assert equal(whole, bits(trained(batch, ITERATIONS, marks=(1, 5, 6))))
     order = np.array([2, 0, 1, 3])
     permuted = batch_of([algorithm] * 4, env, np.array(SEEDS)[order].tolist())
-    assert equal(bits(trained(permuted, STEPS)), [leaf[order] for leaf in whole])
+    assert equal(bits(trained(permuted, ITERATIONS)), [leaf[order] for leaf in whole])
     padded = Batch(0, 4, tuple(Run(i, env, algorithm, seed) for i, seed in enumerate(SEEDS[:2])))
-    assert equal(bits(trained(padded, STEPS), slice(2)), [leaf[:2] for leaf in whole])
+    assert equal(bits(trained(padded, ITERATIONS), slice(2)), [leaf[:2] for leaf in whole])
 
 
 def test_all_runs_come_back_bit_for_bit_and_a_saved_policy_acts_as_before(name, tmp_path):
@@ -41,8 +41,8 @@ def test_all_runs_come_back_bit_for_bit_and_a_saved_policy_acts_as_before(name, 
         algorithm,
         env,
         seeds=3,
-        steps=STEPS,
-        evaluate_every=20,
+        steps=ITERATIONS * algorithm.steps_per_iteration,
+        evaluate_every=ITERATIONS * algorithm.steps_per_iteration // 2,
         evaluation_episodes=2,
         width=2,
         out=tmp_path / "s",
