@@ -10,7 +10,7 @@ import pytest
 from jax.experimental import io_callback
 
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, QLearning
+from jaxrl.algorithms import DQN, PPO, TD3, QLearning
 from jaxrl.compiled.engine import advance
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.compiled.lane_memory import calls_host, device_budget, lane_needs, peak_bytes
@@ -78,7 +78,7 @@ CASES += [
     (QLearning(double=True), "CliffWalking-v1", 64),
     (QLearning(), "Taxi-v3", 64),
     *((*MORE[name], 64) for name in ("dyna_q", "monte_carlo", "ucb1")),
-    *((registry.algorithm(name), MORE[name][1], 8) for name in ("pqn", "rainbow", "td3")),
+    (TD3(), "Pendulum-v1", 8),
     (DQN(), "FrozenLake-v1", 16),
     (PPO(), "Pendulum-v1", 16),
     (PPO(num_envs=16, num_steps=256), "CartPole-v1", 8),
