@@ -6,7 +6,7 @@ import pytest
 
 from envs import Pendulum
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, SAC, QLearning
+from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, QLearning
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU
@@ -43,11 +43,14 @@ CONTINUOUS = {"MountainCarContinuous-v0", "Pendulum-v1", *OWN}
 TABULAR = {"CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "GridWorld-v0", "Taxi-v3"}
 DISCRETE = TABULAR | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
 ACCEPTED = {
+    "a2c": DISCRETE | CONTINUOUS,
     "discrete_sac": DISCRETE,
     "dqn": DISCRETE,
     "ppo": DISCRETE | CONTINUOUS,
     "q_learning": TABULAR,
+    "reinforce": DISCRETE | CONTINUOUS,
     "sac": CONTINUOUS,
+    "trpo": DISCRETE | CONTINUOUS,
 }
 
 
@@ -84,6 +87,9 @@ def test_every_pair_is_traced_or_refused(learner, name):
         (DQN(double=True, dueling=True, n_step=3, loss="huber"), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
+        (A2C(network=GRU(), normalise_advantage=True), "Pendulum-v1"),
+        (TRPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
+        (REINFORCE(baseline=False, normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),
         (QLearning(double=True, epsilon_schedule="exponential"), "FrozenLake-v1"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import random
 
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
 from jaxrl.learning.networks import MLP, features
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
@@ -33,6 +33,15 @@ FAST_PPO = PPO(
     network=MLP(hidden=(16,)),
     max_grad_norm=10.0,
 )
+FAST_A2C = A2C(discount=DISCOUNT, learning_rate=1e-2, max_grad_norm=10.0, network=MLP(hidden=(16,)))
+FAST_REINFORCE = REINFORCE(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    baseline_learning_rate=1e-2,
+    num_steps=16,
+    network=MLP(hidden=(16,)),
+)
+FAST_TRPO = TRPO(discount=DISCOUNT, learning_rate=1e-2, num_steps=32, network=MLP(hidden=(16,)))
 FAST_DQN = DQN(
     discount=DISCOUNT,
     learning_rate=3e-3,
@@ -76,6 +85,11 @@ LEARNERS = {
     ),
     "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
     "continuous ppo": (FAST_PPO, 120),
+    "a2c": (FAST_A2C, 400),
+    "reinforce": (FAST_REINFORCE, 300),
+    "continuous reinforce": (FAST_REINFORCE, 300),
+    "trpo": (FAST_TRPO, 60),
+    "continuous trpo": (FAST_TRPO, 60),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
     "continuous sac with every option": (
         SAC(**FAST_SAC | SAC_OPTIONS, target_entropy=-3.0, warmup_hold=3),
@@ -113,9 +127,10 @@ def values(algorithm, env, state):
     def one(state):
         if isinstance(algorithm, DQN):
             return algorithm.values(env).apply(state.params, x).max(axis=-1)
-        if isinstance(algorithm, PPO):
-            seen = algorithm.input(env, state.scales, np.arange(env.num_states))
-            return algorithm.networks(env).value(state.params, (), seen)[0]
+        if isinstance(algorithm, A2C | PPO | REINFORCE | TRPO):
+            agent = algorithm.agent(env)
+            seen = agent.input(state.scales, np.arange(env.num_states))
+            return agent.networks.value(state.params, (), seen)[0]
         critics, action = state.learned.critics, algorithm.policy(env, state.learned.actor, x).mode()
         if isinstance(algorithm, DiscreteSAC):
             of_all = algorithm.values(env, critics, x).mean(axis=0)
