@@ -14,7 +14,7 @@ import pandas as pd
 
 from envs import Acrobot, CartPole, FrozenLake, MountainCar, MountainCarContinuous, Pendulum
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
+from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC
 from jaxrl.cli.script import OPTIONS, Options, writable
 from jaxrl.cli.usage import run
 from jaxrl.errors import unknown
@@ -69,6 +69,7 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
     capacity=40_000,
     network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
 )
+REINFORCE_CARTPOLE = REINFORCE(learning_rate=3e-3, baseline_learning_rate=3e-3, normalise_rewards=True)
 ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
     "dqn Acrobot-v1": Row(DQN(), Acrobot(), 500_000, -100),
@@ -81,6 +82,12 @@ ROWS: dict[str, Row] = {
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
+    "a2c CartPole-v1": Row(A2C(), CartPole(), 200_000, 490),
+    "trpo CartPole-v1": Row(TRPO(), CartPole(), 80_000, 490),
+    "reinforce CartPole-v1": Row(REINFORCE_CARTPOLE, CartPole(), 150_000, 475),
+    "reinforce without baseline CartPole-v1": Row(
+        REINFORCE_CARTPOLE.replace(baseline=False), CartPole(), 150_000, 475
+    ),
     "ppo Breakout-MinAtar": Row(PPO(num_envs=16), "gymnax:Breakout-MinAtar", 1_000_000, 5, seeds=4),
 }
 ROWS_OPTION = f"    rows (ROW): each in quotes, all by default: {', '.join(ROWS)}\n"
