@@ -33,7 +33,13 @@ FAST_PPO = PPO(
     network=MLP(hidden=(16,)),
     max_grad_norm=10.0,
 )
-FAST_A2C = A2C(discount=DISCOUNT, learning_rate=1e-2, max_grad_norm=10.0, network=MLP(hidden=(16,)))
+FAST_A2C = A2C(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    anneal_learning_rate=True,
+    max_grad_norm=10.0,
+    network=MLP(hidden=(16,)),
+)
 FAST_REINFORCE = REINFORCE(
     discount=DISCOUNT,
     learning_rate=1e-2,
@@ -88,8 +94,8 @@ LEARNERS = {
     "a2c": (FAST_A2C, 400),
     "reinforce": (FAST_REINFORCE, 300),
     "continuous reinforce": (FAST_REINFORCE, 300),
-    "trpo": (FAST_TRPO, 60),
-    "continuous trpo": (FAST_TRPO, 60),
+    "trpo": (FAST_TRPO, 120),
+    "continuous trpo": (FAST_TRPO, 120),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
     "continuous sac with every option": (
         SAC(**FAST_SAC | SAC_OPTIONS, target_entropy=-3.0, warmup_hold=3),
