@@ -41,6 +41,7 @@ class A2C(Collector):
     max_grad_norm: float = traced(0.5, "global norm that gradients are clipped to", low=0)
     num_envs: int = static(8)
     num_steps: int = static(5)
+    shared_torso: bool = static(False, "whether actor and critic share one torso")
     network: Network = component(MLP(hidden=(64, 64)), "torso of the actor and of the critic")
 
     def validate(self) -> None:
@@ -98,7 +99,7 @@ class A2C(Collector):
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), rmsprop)
 
     def agent(self, env: Environment) -> Agent:
-        networks = actor_critic(self.network, env)
+        networks = actor_critic(self.network, env, self.shared_torso)
         return Agent(env, networks, self.discount, self.normalise_observations, self.normalise_rewards)
 
 

@@ -44,6 +44,7 @@ class PPO(Collector):
     num_steps: int = static(128)
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
+    shared_torso: bool = static(False, "whether actor and critic share one torso")
     network: Network = component(MLP(hidden=(64, 64)), "torso of the actor and of the critic")
 
     def validate(self) -> None:
@@ -114,7 +115,7 @@ class PPO(Collector):
         }
 
     def agent(self, env: Environment) -> Agent:
-        networks = actor_critic(self.network, env)
+        networks = actor_critic(self.network, env, self.shared_torso)
         return Agent(env, networks, self.discount, self.normalise_observations, self.normalise_rewards)
 
 

@@ -19,6 +19,7 @@ from jaxrl.learning.networks import Network, features
 # Each learner with an environment and the number of networks that its state holds, targets among them.
 LEARNERS = {
     "ppo": (PPO(), Pendulum(), 2),
+    "ppo with one torso": (PPO(shared_torso=True), Pendulum(), 1),
     "a2c": (A2C(), CartPole(), 2),
     "trpo": (TRPO(), Pendulum(), 2),
     "dqn": (DQN(), CartPole(), 2),
