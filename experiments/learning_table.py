@@ -70,6 +70,8 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
     network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
 )
 REINFORCE_CARTPOLE = REINFORCE(learning_rate=3e-3, baseline_learning_rate=3e-3, normalise_rewards=True)
+A2C_ACROBOT = A2C(num_envs=16, normalise_observations=True, normalise_rewards=True)
+TRPO_ACROBOT = TRPO(num_steps=1_024, normalise_observations=True)
 ROWS: dict[str, Row] = {
     "dqn CartPole-v1": Row(DQN(), CartPole(), 500_000, 475),
     "dqn Acrobot-v1": Row(DQN(), Acrobot(), 500_000, -100),
@@ -83,7 +85,9 @@ ROWS: dict[str, Row] = {
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "a2c CartPole-v1": Row(A2C(), CartPole(), 200_000, 490),
+    "a2c Acrobot-v1": Row(A2C_ACROBOT, Acrobot(), 200_000, -90),
     "trpo CartPole-v1": Row(TRPO(), CartPole(), 80_000, 490),
+    "trpo Acrobot-v1": Row(TRPO_ACROBOT, Acrobot(), 150_000, -90),
     "reinforce CartPole-v1": Row(REINFORCE_CARTPOLE, CartPole(), 150_000, 475),
     "reinforce without baseline CartPole-v1": Row(
         REINFORCE_CARTPOLE.replace(baseline=False), CartPole(), 150_000, 475
