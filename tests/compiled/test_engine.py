@@ -156,7 +156,8 @@ def test_seeds_give_distinct_weights_and_trajectories(name):
         assert distinct(initial.q) == 1
         assert distinct(trained(batch_with(name), ITERATIONS, total=1_000).q) == len(SEEDS)
         return
-    networks = jax.tree_util.tree_leaves_with_path(initial.replace(optimiser=None))
+    networks = initial.learned if hasattr(initial, "learned") else initial.params
+    networks = jax.tree_util.tree_leaves_with_path(networks)
     kernels = [leaf for path, leaf in networks if "kernel" in jax.tree_util.keystr(path)]  # biases start at 0
     assert len(kernels) >= 2
     assert {distinct(kernel) for kernel in kernels} == {len(SEEDS)}
