@@ -18,6 +18,7 @@ def benchmark(name: str, /, only: str = "", smoke: bool = False, out: str | None
             - randomness: dieharder's tests of every generator.
             - reporting: seconds of comparisons, and of reports of 1,000 runs.
             - seeds: time and memory by the number of seeds, and the time until CartPole is solved.
+            - study: whole studies: the shares of training, evaluation, saving, compilation and the rest.
             - training: steps per second.
         only (TEXT): measures only what has this text in its name; then nothing is written without --out.
         smoke: measures little and only once, to see that it runs; then nothing is written without --out.

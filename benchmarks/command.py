@@ -22,6 +22,7 @@ from benchmarks import (
     randomness,
     reporting,
     seeds,
+    studies,
     tabular,
     training,
 )
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "randomness": Benchmark(randomness.measure, randomness.report, figures.randomness, False),
     "reporting": Benchmark(reporting.measure, reporting.report, figures.reporting, False),
     "seeds": Benchmark(seeds.measure, seeds.report, figures.seeds, True),
+    "study": Benchmark(studies.measure, studies.report, figures.studies, True),
     "training": Benchmark(training.measure, training.report, figures.training, True),
 }
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator
 from benchmarks.compilation import PARTS, medians
 from benchmarks.seeds import SOLVE
 from benchmarks.solve import SHARE
+from benchmarks.studies import shares
 from benchmarks.tabular import contender
 from jaxrl.random.generators import GENERATORS
 from jaxrl.report.figures import COLOURS, NEUTRAL
@@ -138,6 +139,23 @@ def compilation(rows: list[Row]) -> Figure:
     axes.margins(x=0.3)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=len(PARTS))
+    return figure
+
+
+def studies(rows: list[Row]) -> Figure:
+    """The share of wall-clock time that each part of a study takes, for each study."""
+    figure, (axes,) = _panels(1, columns=1, height=0.9 + 0.4 * len(rows), width=7.0)
+    for i, row in enumerate(rows):
+        left = 0.0
+        for j, (part, share) in enumerate(shares(row).items()):
+            axes.barh(i, share, 0.6, left, color=PALETTE[j], label=part if i == 0 else None)
+            left += share
+        axes.text(1.01, i, f"{row['seconds']:.0f} s", va="center", fontsize="small")
+    axes.set_yticks(range(len(rows)), [f"{row['work']}\n{counted(row['seeds'], 'seed')}" for row in rows])
+    axes.set(xlim=(0, 1), xlabel="share of the time of a whole study")
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=5)
     return figure
 
 

@@ -1,5 +1,7 @@
 """Environments, and their registry. The names are Gymnasium's ids where Gymnasium has the environment."""
 
+from envs.bandits import BernoulliBandit, GaussianBandit
+from envs.chains.deep_sea import DeepSea
 from envs.control.acrobot import Acrobot
 from envs.control.cartpole import CartPole
 from envs.control.mountain_car import MountainCar, MountainCarContinuous
@@ -13,9 +15,12 @@ from jaxrl.environment import Environment
 __all__ = [
     "ENVIRONMENTS",
     "Acrobot",
+    "BernoulliBandit",
     "CartPole",
     "CliffWalking",
+    "DeepSea",
     "FrozenLake",
+    "GaussianBandit",
     "GridWorld",
     "MountainCar",
     "MountainCarContinuous",
@@ -26,10 +31,13 @@ __all__ = [
 
 ENVIRONMENTS: dict[str, Environment] = {
     "Acrobot-v1": Acrobot(),
+    "BernoulliBandit-v0": BernoulliBandit(),
     "CartPole-v1": CartPole(),
     "CliffWalking-v1": CliffWalking(),
+    "DeepSea-v0": DeepSea(),
     "FrozenLake-v1": FrozenLake(),
     "FrozenLake8x8-v1": FrozenLake(rows=MAP_8X8, max_steps=200),
+    "GaussianBandit-v0": GaussianBandit(),
     "GridWorld-v0": GridWorld(),
     "MountainCar-v0": MountainCar(),
     "MountainCarContinuous-v0": MountainCarContinuous(),

@@ -2,6 +2,7 @@
 
 from jaxrl.config import attach, detach
 from jaxrl.fields import component, shared, static, traced
+from jaxrl.mdp.bandit import Arms, Bandit
 from jaxrl.mdp.environment import Environment, State, check_contract
 from jaxrl.mdp.episode import Episode, Experience, Transition
 from jaxrl.mdp.finite import FiniteEnvironment, draw
@@ -9,6 +10,8 @@ from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, bounds, draw_below
 from jaxrl.mdp.wrapper import Wrapper
 
 __all__ = [
+    "Arms",
+    "Bandit",
     "Box",
     "Composite",
     "Discrete",

@@ -7,7 +7,26 @@ import numpy as np
 from jax import random
 
 from jaxrl import registry
-from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
+from jaxrl.algorithms import (
+    A2C,
+    C51,
+    DDPG,
+    DQN,
+    PPO,
+    PQN,
+    QRDQN,
+    REINFORCE,
+    SAC,
+    TD3,
+    TRPO,
+    CountQ,
+    DiscreteSAC,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    Rainbow,
+    Sarsa,
+)
 from jaxrl.compiled.engine import advance, initialise
 from jaxrl.compiled.lane_memory import inner_jaxprs
 from jaxrl.learning.networks import MLP
@@ -33,6 +52,23 @@ SMALL = {
     "reinforce": (REINFORCE(**ON_POLICY, episodes=4), "CartPole-v1"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
     "trpo": (TRPO(**ON_POLICY), "CartPole-v1"),
+}
+# Algorithms whose tests share few compilations: tests/compiled/test_more_algorithms.py.
+MORE = {
+    "c51": (C51(**OFF_POLICY), "CartPole-v1"),
+    "count_q": (CountQ(), "GridWorld-v0"),
+    "ddpg": (DDPG(**OFF_POLICY), "Pendulum-v1"),
+    "dyna_q": (DynaQ(planning_steps=2), "GridWorld-v0"),
+    "epsilon_greedy": (registry.algorithm("epsilon_greedy"), "GaussianBandit-v0"),
+    "gradient_bandit": (registry.algorithm("gradient_bandit"), "GaussianBandit-v0"),
+    "monte_carlo": (MonteCarlo(), "GridWorld-v0"),
+    "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
+    "qr_dqn": (QRDQN(**OFF_POLICY), "CartPole-v1"),
+    "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
+    "sarsa": (Sarsa(trace_decay=0.5), "GridWorld-v0"),
+    "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),
+    "thompson": (registry.algorithm("thompson"), "GaussianBandit-v0"),
+    "ucb1": (registry.algorithm("ucb1"), "GaussianBandit-v0"),
 }
 ITERATIONS = 12
 
@@ -76,7 +112,7 @@ def equal(a, b):
 
 def small(name):
     """(algorithm, environment) for a registered algorithm's name."""
-    algorithm, environment = SMALL[name]
+    algorithm, environment = (SMALL | MORE)[name]
     return algorithm, registry.environment(environment)
 
 

@@ -21,35 +21,8 @@ from jaxrl.algorithm import (
 )
 from jaxrl.config import component
 from jaxrl.learning.memory import apply
-from jaxrl.learning.networks import Linear, Network, features, require_network
+from jaxrl.learning.networks import Linear, Network, NoisyDense, features, require_network
 from jaxrl.learning.returns import td_target
-
-
-class NoisyDense(nn.Module):
-    """A dense layer with factorised Gaussian noise (Fortunato et al. 2018, eq. 9 to 11); without a key, none."""
-
-    units: int
-    sigma: float = 0.5
-
-    @nn.compact
-    def __call__(self, x):
-        shape = (x.shape[-1], self.units)
-        bound = shape[0] ** -0.5
-
-        def uniform(key, shape):
-            return random.uniform(key, shape, minval=-bound, maxval=bound)
-
-        kernel, bias = self.param("kernel", uniform, shape), self.param("bias", uniform, shape[1:])
-        constant = nn.initializers.constant(self.sigma * bound)
-        kernel_sigma = self.param("kernel_sigma", constant, shape)
-        bias_sigma = self.param("bias_sigma", constant, shape[1:])
-        if self.has_rng("noise"):
-            row, column = (
-                jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))
-                for noise in (random.normal(self.make_rng("noise"), (n,)) for n in shape)
-            )
-            kernel, bias = kernel + kernel_sigma * jnp.outer(row, column), bias + bias_sigma * column
-        return x @ kernel + bias
 
 
 class Noisy(Network):

@@ -56,6 +56,13 @@ class CliffWalking(FiniteEnvironment):
         reward = jnp.where(over, 0.0, jnp.where(fallen, -100.0, -1.0))
         return successor, reward, successor == GOAL
 
+    @property
+    def layout(self) -> np.ndarray:
+        return np.arange(self.num_states).reshape(HEIGHT, WIDTH)
+
+    def symbol(self, state: int, action: int) -> str:
+        return "↑→↓←"[action]
+
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(ROWS, int(state))
 

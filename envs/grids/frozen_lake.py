@@ -81,6 +81,13 @@ class FrozenLake(FiniteEnvironment):
         reward = jnp.where(goal[successor] & ~over, 1.0, 0.0)
         return successor, reward, goal[successor] | hole[successor]
 
+    @property
+    def layout(self) -> np.ndarray:
+        return np.arange(self.num_states).reshape(len(self.rows), -1)
+
+    def symbol(self, state: int, action: int) -> str:
+        return "←↓→↑"[action]
+
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(self.rows, int(state))
 

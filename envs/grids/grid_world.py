@@ -49,6 +49,13 @@ class GridWorld(FiniteEnvironment):
         reward = jnp.where(successor == goal, arrived, moved)
         return successor.astype(jnp.int32), reward.astype(jnp.float32), successor == goal
 
+    @property
+    def layout(self) -> np.ndarray:
+        return np.arange(self.num_states).reshape(self.size, self.size)
+
+    def symbol(self, state: int, action: int) -> str:
+        return "↑↓←→"[action]
+
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(self.rows(), int(state))
 

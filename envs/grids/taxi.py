@@ -68,6 +68,9 @@ class Taxi(FiniteEnvironment):
         successor = jnp.where(over, state, successor).astype(jnp.int32)
         return successor, jnp.where(over, 0.0, reward), over | delivers
 
+    def symbol(self, state: int, action: int) -> str:
+        return "↓↑→←PD"[action]
+
     def render(self, state: Array) -> np.ndarray:
         return draw_grid(self.rows(state), self.cell(state))
 

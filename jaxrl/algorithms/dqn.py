@@ -1,4 +1,7 @@
-"""Deep Q-networks (Mnih et al. 2015). Double and Dueling networks and n-step returns are options.
+"""Deep Q-networks (Mnih et al. 2015) and what became of them.
+
+Double and Dueling networks, n-step returns, noisy layers, prioritised replay and the distribution of the
+return are options. Rainbow (Hessel et al. 2018) is all of them.
 
 The defaults are those of CleanRL's dqn_jax.py (Huang et al. 2022) with two differences. The 10 environment
 steps between two updates are one step in each of 10 environments, not 10 steps in one. The global norm of
@@ -12,28 +15,34 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax import Array, lax, random
+from jax import Array, random
 
-from jaxrl.config import Scalar, component, static, traced
+from jaxrl.config import component, static, traced
+from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.memory import apply
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, Dueling, Linear, Network, features, require_network
+from jaxrl.learning.networks import MLP, ActionValues, Network, features, require_network
 from jaxrl.learning.returns import n_step_return
 from jaxrl.learning.rollout import rollout, start_episodes
-from jaxrl.learning.schedules import linear
+from jaxrl.learning.sampling import Sampling
+from jaxrl.learning.schedules import exponential, linear
 from jaxrl.learning.updates import clipped_adam, tracked, updates_if
+from jaxrl.learning.value_heads import ExpectedReturn, ValueHead
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
 
 
 class State(struct.PyTreeNode):
-    params: Any  # observation -> action values
+    params: Any  # observation -> numbers of each action
     target: Any  # parameters of the target network
     optimiser: Any  # optax state over params
     replay: replay.Replay  # [capacity // num_envs, num_envs, ...]
+    priorities: Any  # what the sampling keeps, () if it is uniform
     episodes: Episode  # [num_envs]
+    completed: Array  # [] int32, completed episodes
 
 
 class DQN(Collector):
@@ -44,7 +53,11 @@ class DQN(Collector):
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     epsilon_start: float = traced(1.0, "probability of a uniform action at the start", low=0, high=1)
     epsilon_end: float = traced(0.05, "probability of a uniform action after its schedule", low=0, high=1)
-    epsilon_fraction: float = traced(0.5, "share of the run until epsilon_end", low=0, high=1)
+    epsilon_schedule: str = static(
+        "linear", "linear in steps, or exponential in episodes", choices=("linear", "exponential")
+    )
+    epsilon_fraction: float = traced(0.5, "linear: share of the run until epsilon_end", low=0, high=1)
+    epsilon_decay: float = traced(0.99, "exponential: factor of epsilon per completed episode", low=0, high=1)
     warmup: int = static(10_000, "environment steps before the first update", low=0)
     target_period: int = traced(500, "environment steps between copies to the target network", low=1)
     target_rate: float = traced(1.0, "step towards the network; below 1: Polyak averaging", low=0, high=1)
@@ -54,37 +67,42 @@ class DQN(Collector):
     batch_size: int = static(128, "transitions of an update", low=1)
     capacity: int = static(10_000, "transitions in replay", low=1)
     n_step: int = static(1, "rewards before the bootstrapped value", low=1)
-    loss: str = static("squared", "loss of a TD error: squared or huber", choices=("squared", "huber"))
     double: bool = static(False, "whether the network selects the next action and the target evaluates it")
     dueling: bool = static(False, "whether action values are a state's value plus advantages")
+    noisy: bool = static(False, "whether the last layers draw noise, which explores in place of epsilon")
+    head: ValueHead = component(ExpectedReturn(), "what is learned about the return of an action")
+    sampling: Sampling = component(Sampling(), "how transitions are drawn from replay")
     network: Network = component(
         MLP(hidden=(120, 84), activation="relu", initialiser="lecun_normal"), "torso of the action values"
     )
 
     def validate(self) -> None:
         super().validate()
-        least = {
-            "batch_size": self.batch_size,
-            "warmup": self.warmup,
-            "n_step x num_envs": self.n_step * self.num_envs,
-        }
-        replay.require_capacity("DQN", self.capacity, self.steps_per_iteration, **least)
+        name, segments = type(self).__name__, self.n_step * self.num_envs
+        least = {"batch_size": self.batch_size, "warmup": self.warmup, "n_step x num_envs": segments}
+        replay.require_capacity(name, self.capacity, self.steps_per_iteration, **least)
+        if self.noisy and (epsilon := max(self.epsilon_start, self.epsilon_end)):
+            what = "explores in place of epsilon: set epsilon_start and epsilon_end to 0"
+            raise InputError(f"{name}.noisy {what}, got {epsilon}")
 
     def validate_for(self, env: Environment) -> None:
-        require_network(self, self.network, env)
+        require_network(self, self.network, env, noise=True)
         num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
         key_network, key_episodes = random.split(key)
         episodes = start_episodes(env, key_episodes, self.num_envs)
         params = self.values(env).init(key_network, features(env.observation_space, episodes.obs[0]))
+        rows = self.capacity // self.num_envs
         return State(
             params=params,
             # A copy, since the engine donates the state's buffers and one buffer cannot be donated twice.
             target=jax.tree.map(jnp.copy, params),
             optimiser=clipped_adam(self.learning_rate, self.max_grad_norm).init(params),
-            replay=replay.create(env, self.capacity // self.num_envs, self.num_envs),
+            replay=replay.create(env, rows, self.num_envs),
+            priorities=self.sampling.create(rows, self.num_envs),
             episodes=episodes,
+            completed=jnp.int32(0),
         )
 
     def step(
@@ -92,72 +110,90 @@ class DQN(Collector):
     ) -> tuple[State, Metrics]:
         key_collect, key_update = random.split(key)
         epsilon = linear(self.epsilon_start, self.epsilon_end, self.epsilon_fraction, t, total)
+        if self.epsilon_schedule == "exponential":
+            epsilon = exponential(self.epsilon_start, self.epsilon_end, self.epsilon_decay, state.completed)
         episodes, transitions = self.collect(env, state, key_collect, epsilon)
+        state = state.replace(episodes=episodes, completed=state.completed + jnp.sum(transitions.done))
         ring = replay.write(state.replay, transitions.experience, t * self.num_steps)
+        priorities = self.sampling.write(state.priorities, self.num_steps, t * self.num_steps)
         rows, before = (t + 1) * self.num_steps, t * self.steps_per_iteration
         seen = before + self.steps_per_iteration
         optimiser = clipped_adam(self.learning_rate, self.max_grad_norm)
 
-        def update(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
-            params, opt_state, total_loss = carry
-            key = random.fold_in(key_update, i)
-            places = replay.uniform_segments(ring, key, rows, self.batch_size, self.n_step)
-            loss, grads = jax.value_and_grad(self.mean_loss)(
-                params, state.target, env, replay.read(ring, places)
+        def update(i: Array, carry: Any) -> Any:
+            params, opt_state, priorities, sums = carry
+            key_batch, key_noise = random.split(random.fold_in(key_update, i))
+            places, weights = self.sampling.draw(
+                priorities, ring, key_batch, rows, self.batch_size, self.n_step, t / total
             )
+            (_, (priority, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
+                params, state.target, env, replay.read(ring, places), weights, key_noise
+            )
+            metrics |= {"grad_norm": optax.tree.norm(grads)}
             updates, opt_state = optimiser.update(grads, opt_state)
-            return optax.apply_updates(params, updates), opt_state, total_loss + loss
+            priorities = self.sampling.update(priorities, places, priority)
+            sums = jax.tree.map(jnp.add, sums, metrics)
+            return optax.apply_updates(params, updates), opt_state, priorities, sums
 
         ready = (seen > self.warmup) & (rows >= self.n_step)
-        carry = (state.params, state.optimiser, jnp.float32(0))
-        (params, opt_state, loss), count = updates_if(ready, self.updates, update, carry)
+        sums = dict.fromkeys(("loss", "value", "grad_norm"), jnp.float32(0))
+        carry = (state.params, state.optimiser, priorities, sums)
+        (params, opt_state, priorities, sums), count = updates_if(ready, self.updates, update, carry)
         target = tracked(state.target, params, seen, before, self.target_period, self.target_rate)
         state = state.replace(
-            params=params, target=target, optimiser=opt_state, replay=ring, episodes=episodes
+            params=params, target=target, optimiser=opt_state, replay=ring, priorities=priorities
         )
-        metrics: Metrics = {"loss": (loss, count), "epsilon": (epsilon, jnp.float32(1))}
-        return state, episode_metrics(transitions) | metrics
+        metrics: Metrics = {name: (value, count) for name, value in sums.items()}
+        return state, episode_metrics(transitions) | metrics | {"epsilon": (epsilon, jnp.float32(1))}
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
     ) -> tuple[Array, Memory]:
-        values = self.values(env).apply(state.params, features(env.observation_space, obs))
-        return epsilon_greedy(key, values, self.epsilon_end if explore else 0.0), memory
+        key_noise, key_explore = random.split(key)
+        values = self.head.mean(self.apply(env, state.params, obs, key_noise if explore else None))
+        return epsilon_greedy(key_explore, values, self.epsilon_end if explore else 0.0), memory
 
     def collect(
         self, env: Environment, state: State, key: Array, epsilon: Array
     ) -> tuple[Episode, Transition]:
         """The episodes after num_steps steps, and the transitions: [num_steps, num_envs]."""
+        key_steps, key_noise = random.split(key)
 
         def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, None]:
-            values = self.values(env).apply(state.params, features(env.observation_space, obs))
+            # All environments and steps of the iteration share one draw of noise.
+            values = self.head.mean(self.apply(env, state.params, obs, key_noise))
             return epsilon_greedy(key, values, epsilon), memory, None
 
-        return rollout(env, state.episodes, key, self.num_steps, act)[:2]
+        return rollout(env, state.episodes, key_steps, self.num_steps, act)[:2]
 
-    def mean_loss(self, params: Any, target: Any, env: Environment, segments: Experience) -> Array:
-        """The mean loss of a batch of segments of n_step transitions: [batch, n_step, ...]."""
+    def loss(
+        self, params: Any, target: Any, env: Environment, segments: Experience, weights: Array, key: Array
+    ) -> tuple[Array, Any]:
+        """The weighted mean loss of a batch of segments, [batch, n_step, ...]; their priorities, and metrics.
+
+        The bootstrapped action is the best of the target network (Mnih et al. 2015, algorithm 1), or of the
+        network itself (Double DQN, van Hasselt et al. 2016, eq. 4).
+        """
+        keys = random.split(key, 3)
         reward, discount, next_obs = jax.vmap(n_step_return, (0, None))(segments, self.discount)
-        next_x = features(env.observation_space, next_obs)
-        next_values = self.values(env).apply(target, next_x)
-        selector = self.values(env).apply(params, next_x) if self.double else next_values
-        first = jax.tree.map(lambda leaf: leaf[:, 0], segments)
-        values = self.values(env).apply(params, features(env.observation_space, first.obs))
-        error = jax.vmap(q_learning_error)(values, first.action, reward, discount, next_values, selector)
-        return jnp.mean(optax.huber_loss(error) if self.loss == "huber" else jnp.square(error))
+        next_outputs = self.apply(env, target, next_obs, keys[0])
+        selector = self.apply(env, params, next_obs, keys[1]) if self.double else next_outputs
+        bootstrap = of_action(next_outputs, jnp.argmax(self.head.mean(selector), axis=-1))
+        outputs = of_action(self.apply(env, params, segments.obs[:, 0], keys[2]), segments.action[:, 0])
+        losses, priority = jax.vmap(self.head.loss)(outputs, reward, discount, bootstrap)
+        loss, value = jnp.mean(weights * losses), jnp.mean(self.head.mean(outputs))
+        return loss, (priority, {"loss": loss, "value": value})
+
+    def apply(self, env: Environment, params: Any, obs: Array, noise: Array | None) -> Array:
+        """The head's numbers of each action for observations [..., *obs]: [..., actions, outputs]."""
+        return apply(self.values(env), params, (), features(env.observation_space, obs), noise=noise)[0]
 
     def values(self, env: Environment) -> nn.Module:
-        """The network: inputs [..., *inputs] to action values [..., actions]."""
+        """The network: inputs [..., *inputs] to the head's numbers of each action."""
         torso, actions = self.network.module(env.observation_space), num_actions(self, env)
-        return Dueling(torso, actions) if self.dueling else Linear(torso, actions)
+        return ActionValues(torso, actions, self.head.outputs, self.dueling, self.noisy)
 
 
-def q_learning_error(
-    values: Array, action: Array, reward: Array, discount: Scalar, next_values: Array, selector: Array
-) -> Array:
-    """r + γ q⁻(s', argmax selector(s')) - q(s, a), without a gradient through the target: [].
-
-    values, next_values and selector are [actions], the others []. The selector is q⁻ in DQN (Mnih et al.
-    2015, algorithm 1) and q in Double DQN (van Hasselt et al. 2016, eq. 4).
-    """
-    return lax.stop_gradient(reward + discount * next_values[jnp.argmax(selector)]) - values[action]
+def of_action(outputs: Array, action: Array) -> Array:
+    """The numbers of one action: outputs [batch, actions, outputs], action [batch]; [batch, outputs]."""
+    return jnp.take_along_axis(outputs, action[:, None, None], axis=1)[:, 0]

@@ -4,8 +4,7 @@ It has twin critics, averages of the critics as targets, and a temperature that 
 Actions lie in (-1, 1) and are scaled to the action space, so entropies do not depend on its units.
 """
 
-import math
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,16 +16,15 @@ from jax import Array, lax, random
 from jaxrl.config import Scalar, component, static, traced
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, require_bounded_actions
+from jaxrl.learning.continuous import dimensions, executed, warmed_rollout
 from jaxrl.learning.distributions import MAX_ENTROPY, TanhGaussian
-from jaxrl.learning.exploration import repeated_uniform
 from jaxrl.learning.metrics import Metrics, episode_metrics
 from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
 from jaxrl.learning.returns import td_target
-from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.learning.rollout import start_episodes
 from jaxrl.learning.updates import updates_if
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
-from jaxrl.mdp.spaces import Box
+from jaxrl.mdp.episode import Episode, Experience, Memory
 
 
 class Learned(struct.PyTreeNode):
@@ -96,7 +94,14 @@ class SAC(Collector):
     ) -> tuple[State, Metrics]:
         key_collect, key_update = random.split(key)
         warming = (t + 1) * self.steps_per_iteration <= self.warmup
-        episodes, transitions, experience, held = self.collect(env, state, key_collect, t, warming)
+
+        def explore(obs: Array, key: Array) -> Array:
+            return self.policy(env, state.learned.actor, features(env.observation_space, obs)).sample(key)
+
+        steps = t * self.num_steps + jnp.arange(self.num_steps)
+        episodes, transitions, experience, held = warmed_rollout(
+            env, state, key_collect, steps, warming, self.warmup_hold, explore
+        )
         ring = replay.write(state.replay, experience, t * self.num_steps)
         rows, optimiser = (t + 1) * self.num_steps, optax.adam(self.learning_rate)
 
@@ -125,23 +130,6 @@ class SAC(Collector):
     ) -> tuple[Array, Memory]:
         policy = self.policy(env, state.learned.actor, features(env.observation_space, obs))
         return executed(env, policy.sample(key) if explore else policy.mode()), memory
-
-    def collect(
-        self, env: Environment, state: State, key: Array, t: Array, warming: Array
-    ) -> tuple[Episode, Transition, Experience, Array]:
-        """num_steps steps: episodes, transitions, experience with actions in (-1, 1), and held actions."""
-        key_steps, key_uniform = random.split(key)
-
-        def act(memory: Memory, obs: Array, key: Array, uniform: Array) -> tuple[Array, Memory, Array]:
-            x, actor = features(env.observation_space, obs), state.learned.actor
-            action = lax.cond(warming, lambda: uniform, lambda: self.policy(env, actor, x).sample(key))
-            return executed(env, action), memory, action
-
-        steps = t * self.num_steps + jnp.arange(self.num_steps)
-        held, uniform = repeated_uniform(key_uniform, state.held, steps, self.warmup_hold)
-        episodes, transitions, action = rollout(env, state.episodes, key_steps, self.num_steps, act, uniform)
-        action = action.reshape(transitions.action.shape)
-        return episodes, transitions, transitions.experience.replace(action=action), held
 
     def loss(
         self, learned: Learned, targets: Any, env: Environment, batch: Experience, noise: Array
@@ -184,14 +172,3 @@ class SAC(Collector):
     def head(self, env: Environment, outputs: int) -> nn.Module:
         """The network of the actor (2 d outputs) or of a critic (1 output, with the action as input)."""
         return Linear(self.network.module(env.observation_space), outputs)
-
-
-def dimensions(env: Environment) -> int:
-    """d, the number of dimensions of an action."""
-    return math.prod(env.action_space.shape)
-
-
-def executed(env: Environment, action: Array) -> Array:
-    """An action in (-1, 1), [d], scaled to the action space: [*action]."""
-    space = cast(Box, env.action_space)
-    return space.clip(space.low + (space.high - space.low) * (action.reshape(space.shape) + 1) / 2)

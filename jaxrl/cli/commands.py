@@ -5,7 +5,7 @@ import itertools
 import sys
 from collections.abc import Callable, Sequence
 
-from jaxrl.cli import reading, training
+from jaxrl.cli import reading, solving, training
 from jaxrl.cli.printing import print_fields, print_list
 from jaxrl.cli.starting import import_libraries
 from jaxrl.cli.usage import (
@@ -22,6 +22,7 @@ from jaxrl.version import VERSION
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": print_list,
+    "solve": solving.solve,
     "train": training.train,
     "resume": training.resume,
     "evaluate": reading.evaluate,

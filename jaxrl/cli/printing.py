@@ -119,8 +119,12 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
 
 
 def _summary(config: object) -> str:
-    """The first line about a config: of its module's docstring, but of a network's own."""
-    from jaxrl.learning.networks import Network
+    """The first line about a config: of its module's docstring, but of its own where a module has several."""
+    from jaxrl.algorithms.bandits import BanditLearner
+    from jaxrl.learning.algorithm import Algorithm
+    from jaxrl.mdp.bandit import Bandit
+    from jaxrl.mdp.environment import Environment
 
-    module = None if isinstance(config, Network) else sys.modules[config.__module__].__doc__
+    alone = isinstance(config, Algorithm | Environment) and not isinstance(config, Bandit | BanditLearner)
+    module = sys.modules[config.__module__].__doc__ if alone else None
     return (module or config.__doc__ or "").partition("\n")[0]

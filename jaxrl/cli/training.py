@@ -49,7 +49,7 @@ def train(
         set (FIELD=VALUE,...): a field of the algorithm, several values for a grid; '/' joins a tuple's parts.
         env (FIELD=VALUE,...): the same for a field of the environment.
         out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
-        evaluate_every (INT): environment steps between two evaluations; a fiftieth of the steps if not given.
+        evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
         evaluation_episodes (INT): episodes of one evaluation.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.

@@ -39,9 +39,10 @@ class MLP(Network):
     hidden: tuple[int, ...] = static((64, 64), "units of each hidden layer", low=1)
     activation: str = static("tanh", "activation after each layer", choices=tuple(ACTIVATIONS))
     initialiser: str = static("orthogonal", "initial weights", choices=("orthogonal", "lecun_normal"))
+    layer_norm: bool = static(False, "whether each layer is normalised before its activation")
 
     def module(self, space: Space) -> nn.Module:
-        return DenseLayers(self.hidden, self.activation, self.initialiser, is_image(space))
+        return DenseLayers(self.hidden, self.activation, self.initialiser, is_image(space), self.layer_norm)
 
 
 class GRU(Network):
@@ -76,6 +77,7 @@ class DenseLayers(nn.Module):
     activation: str
     initialiser: str
     image: bool  # a convolution comes first
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array, action: Array | None = None) -> Array:
@@ -84,7 +86,8 @@ class DenseLayers(nn.Module):
         x = x if action is None else jnp.concatenate([x, action], axis=-1)
         scale = math.sqrt(2) if self.initialiser == "orthogonal" else None
         for units in self.hidden:
-            x = ACTIVATIONS[self.activation](dense(units, scale)(x))
+            x = dense(units, scale)(x)
+            x = ACTIVATIONS[self.activation](nn.LayerNorm()(x) if self.layer_norm else x)
         return x
 
 
@@ -117,18 +120,56 @@ class Linear(nn.Module):
         return dense(self.outputs, self.scale)(self.torso(x, *action))
 
 
-class Dueling(nn.Module):
-    """A torso and action values: a value plus advantages minus their mean (Wang et al. 2016, eq. 9)."""
+class ActionValues(nn.Module):
+    """A torso and some numbers for each action.
+
+    Dueling numbers are those of the state plus advantages minus their mean (Wang et al. 2016, eq. 9).
+    """
 
     torso: nn.Module
-    outputs: int
+    actions: int
+    outputs: int = 1  # numbers for each action
+    dueling: bool = False
+    noisy: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [..., *inputs] float32; returns [..., outputs] float32."""
+        """x [..., *inputs] float32; returns [..., actions, outputs] float32."""
+        layer = NoisyDense if self.noisy else nn.Dense
         x = self.torso(x)
-        advantage = nn.Dense(self.outputs)(x)
-        return nn.Dense(1)(x) + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
+        advantage = layer(self.actions * self.outputs)(x)
+        advantage = advantage.reshape(*x.shape[:-1], self.actions, self.outputs)
+        if not self.dueling:
+            return advantage
+        value = layer(self.outputs)(x)[..., None, :]
+        return value + advantage - jnp.mean(advantage, axis=-2, keepdims=True)
+
+
+class NoisyDense(nn.Module):
+    """A dense layer with factorised Gaussian noise in its weights (Fortunato et al. 2018, eq. 9 to 11).
+
+    A call without a key for "noise" has none. σ begins at `sigma` / sqrt(inputs), as in the paper.
+    """
+
+    units: int
+    sigma: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [..., n] float32; returns [..., units] float32."""
+        shape = (x.shape[-1], self.units)
+        bound = shape[0] ** -0.5
+        uniform = nn.initializers.uniform(2 * bound)
+        kernel = self.param("kernel", lambda *args: uniform(*args) - bound, shape)
+        bias = self.param("bias", lambda *args: uniform(*args) - bound, shape[1:])
+        constant = nn.initializers.constant(self.sigma * bound)
+        kernel_sigma = self.param("kernel_sigma", constant, shape)
+        bias_sigma = self.param("bias_sigma", constant, shape[1:])
+        if self.has_rng("noise"):
+            normal = random.normal(self.make_rng("noise"), (sum(shape),))
+            row, column = jnp.split(jnp.sign(normal) * jnp.sqrt(jnp.abs(normal)), [shape[0]])
+            kernel, bias = kernel + kernel_sigma * jnp.outer(row, column), bias + bias_sigma * column
+        return x @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class MeanAndLogStd(nn.Module):

@@ -42,6 +42,15 @@ class FiniteEnvironment(Environment):
         raise self._missing("successor")
 
     @property
+    def layout(self) -> np.ndarray | None:
+        """The state of each cell of a map, [rows, columns] integers; None if the states are on no map."""
+        return None
+
+    def symbol(self, state: int, action: int) -> str:
+        """An action in a state as one character, such as an arrow; its number if it has none."""
+        return str(action)
+
+    @property
     def observation_space(self) -> Discrete:
         return Discrete(self.num_states)
 

@@ -26,6 +26,7 @@ from jaxrl.study.study import Chunk, Study
 MAX_ITERATIONS = 2**14  # iterations of one compiled call; a float32 sum over many more would lose digits
 SAVING_SHARE = 0.03  # share of the time that checkpoints take by default
 FIRST_CHECKPOINT = 10.0  # seconds before the first checkpoint, whose duration is not yet known
+_COMPILED = set[tuple[Engine, Any, int]]()  # programs and widths that this process has begun to train
 
 
 def train_batches(
@@ -39,7 +40,7 @@ def train_batches(
 ) -> None:
     """Trains a group of batches from the iteration that all of them have reached; saves after some chunks.
 
-    Records the metrics of every chunk. Sets `stop` and returns after the chunk if the callback asks for it.
+    Sets `stop` and returns after the chunk if the callback asks for it.
     Every evaluation runs in a context `evaluating`.
     """
     saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
@@ -49,17 +50,16 @@ def train_batches(
     at, state = (saved[0].iteration, _restored(group, folder)) if saved else (0, None)
     last, steps_per_iteration = group.batches[0].iterations, group.batches[0].steps_per_iteration
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
+    unsaved: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in group.batches]  # step -> metric -> [lanes]
     written = time.monotonic()
     for visit in visits(study, group, spent, state, at, evaluating):
         chunk, step = visit.chunk, visit.chunk.stop * steps_per_iteration
-        reports = []
-        with timed(spent, "save"):
-            for place, batch in enumerate(group.batches):
-                values = {name: np.split(each, group.mesh.size)[place] for name, each in visit.values.items()}
-                folder.record(batch, step, values)
-                kept = {name: each[: len(batch.runs)] for name, each in values.items()}
-                advanced = step - chunk.start * steps_per_iteration
-                reports.append(ChunkReport(batch.runs, step, advanced, kept))
+        advanced, reports = step - chunk.start * steps_per_iteration, []
+        for place, batch in enumerate(group.batches):
+            values = {name: np.split(each, group.mesh.size)[place] for name, each in visit.values.items()}
+            unsaved[place][step] = values
+            kept = {name: each[: len(batch.runs)] for name, each in values.items()}
+            reports.append(ChunkReport(batch.runs, step, advanced, kept))
         for lane, metric in visit.broken.items():
             if run := group.run_in(lane):
                 failed.setdefault(str(run.id), (chunk.stop, metric))
@@ -70,10 +70,12 @@ def train_batches(
         if chunk.stop == last or stopping or time.monotonic() - written >= wait:
             start = time.monotonic()
             with timed(spent, "save"):
-                for batch, part, before in zip(group.batches, group.split(visit.state), earlier, strict=True):
-                    seconds = {kind: before[kind] + spent[kind] for kind in KINDS}
-                    folder.write_lost(batch)
-                    folder.save(batch, chunk.stop, part, seconds, failed)
+                for place, (batch, part) in enumerate(
+                    zip(group.batches, group.split(visit.state), strict=True)
+                ):
+                    seconds = {kind: earlier[place][kind] + spent[kind] for kind in KINDS}
+                    folder.save(batch, chunk.stop, part, unsaved[place], seconds, failed)
+                    unsaved[place] = {}
             written = time.monotonic()
             wait = (written - start) / SAVING_SHARE if checkpoint_every is None else checkpoint_every
         if stopping:
@@ -109,6 +111,9 @@ def visits(
     """
     chunks = [chunk for chunk in group.batches[0].chunks if state is None or chunk.stop > at]
     engine = engine_for(group.mesh, study.evaluation_episodes, study.precision, study.evaluation_steps)
+    program = (engine, group.batches[0].runs[0].program, group.batches[0].width)
+    at_start = "evaluate" if program in _COMPILED else "compile"  # the first evaluation compiles
+    _COMPILED.add(program)
     lanes = group.lanes()
     algorithm, env, keys, shared = lanes
     evaluations = _evaluations(study, group, lanes)
@@ -120,9 +125,9 @@ def visits(
         state, _, _ = jax.block_until_ready(ready)
 
     for chunk in chunks:
-        with timed(seconds, "train" if chunk.stop else "compile"):
+        with timed(seconds, "train"):
             state, metrics, finite = advance_chunk(engine, lanes, state, chunk)
-        with timed(seconds, "evaluate" if chunk.stop else "compile"), evaluating():
+        with timed(seconds, "evaluate" if chunk.stop else at_start), evaluating():
             returns, lengths = evaluated(engine, lanes, evaluations, state, chunk)
         values = {name: _ratio(*pair) for name, pair in metrics.items()} if chunk.stop else {}
         values |= {name: each.mean(axis=1, dtype=float) for name, each in (returns | lengths).items()}

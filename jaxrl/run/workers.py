@@ -73,7 +73,7 @@ def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | Non
     left, iterations = list[Batch](), list[int | None]()
     for batch in plan.batches:
         if folder.finished(batch):
-            folder.state(batch)  # raises InputError if it is damaged
+            folder.require_whole(batch)
         else:
             progress = folder.progress(batch)
             left.append(batch)

@@ -4,6 +4,7 @@
 A score table is `runs` with SCORE_COLUMNS.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -126,6 +127,8 @@ def _labels(runs: pd.DataFrame, kind: str, fields: list[str]) -> pd.Series:
     labels = runs[kind].astype(str)
     for field in fields:
         varies = runs.groupby(kind)[field].transform("nunique", dropna=False) > 1
+        if not varies.any():
+            continue
         shown = runs[field].map(_short).radd(f" {field.removeprefix('env.')}=")
         labels = labels + shown.where(varies & runs[field].notna(), "")
     return labels
@@ -137,6 +140,7 @@ def _score_table(runs: pd.DataFrame, scores: pd.Series) -> pd.DataFrame:
     return label_settings(runs).assign(score=np.where(runs["status"] == "failed", np.nan, found))
 
 
+@functools.lru_cache(maxsize=None, typed=True)  # there are few values in many runs
 def _short(value: Any) -> str:
     """A value as text: a float in six significant digits if they are exact, otherwise in all that matter."""
     if not isinstance(value, float):

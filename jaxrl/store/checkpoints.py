@@ -16,7 +16,7 @@ import jax
 from jaxrl.compiled.engine import initialise
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
-from jaxrl.store.files import read_text, require_no_link, subfolder, write_text
+from jaxrl.store.files import read_text, reading, require_no_link, subfolder, write_text
 from jaxrl.store.manifest import KINDS
 from jaxrl.store.states import lane_hashes, read_state, write_state
 from jaxrl.study.batch import Batch
@@ -67,7 +67,7 @@ class Checkpoints:
         with self._writing:
             self._abandoned.set()
 
-    def save(
+    def save_state(
         self,
         batch: Batch,
         iteration: int,
@@ -79,12 +79,14 @@ class Checkpoints:
 
         `failed` (run -> iteration, metric) may hold runs of other batches; they are left out.
         """
-        start = time.monotonic()
+        start, before = time.monotonic(), None
         path = self._state_path(batch, iteration)
         ids = [str(run.id) for run in batch.runs]
         hashes = lane_hashes(state, range(len(ids)))
         with self._using("written"):
-            folder = subfolder(self.path, "checkpoints")
+            subfolder(self.path, "checkpoints")
+            with contextlib.suppress(InputError):  # a damaged note is replaced
+                before = self.progress(batch)
             files = write_state(path, state)
             progress = Progress(
                 iteration,
@@ -94,9 +96,8 @@ class Checkpoints:
                 {run: where for run, where in failed.items() if run in ids},
             )
             self._write_json(f"checkpoints/{_name(batch)}.json", dataclasses.asdict(progress))
-            for other in folder.glob(f"{_name(batch)}-*"):
-                if other != path:
-                    other.unlink()
+            if before is not None and before.iteration != iteration:
+                self._state_path(batch, before.iteration).unlink(missing_ok=True)
 
     def progress(self, batch: Batch) -> Progress | None:
         """The progress of a batch; None if nothing of it was saved."""
@@ -133,10 +134,18 @@ class Checkpoints:
         return state
 
     def forget(self, batch: Batch) -> None:
-        """Removes the checkpoint of a batch, so that it is trained again."""
+        """Removes the note of a batch's progress, so that the batch is trained again."""
         with self._using("written"):
-            for path in (self.path / "checkpoints").glob(f"{_name(batch)}[-.]*"):
-                path.unlink()
+            (self.path / "checkpoints" / f"{_name(batch)}.json").unlink(missing_ok=True)
+
+    def require_whole(self, batch: Batch) -> None:
+        """Raises InputError unless the file of a batch's saved state is as it was written."""
+        progress = self._saved(batch)
+        try:
+            with reading(self._state_path(batch, progress.iteration), progress.files):
+                pass
+        except InputError as error:
+            raise self._damaged(batch, str(error)) from None
 
     def _saved(self, batch: Batch) -> Progress:
         """The progress of a batch. Raises InputError if nothing of it was saved."""

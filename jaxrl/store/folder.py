@@ -4,7 +4,7 @@
     runs.parquet      one row per run; `runs_table` makes its columns
     curves.parquet    one row per value: run, step, metric, value
     shared/           the arrays of shared fields, if there are any
-    parts/            the curves while the study is trained, one file per batch and step
+    parts/            the curves while the study is trained, one file for each time that a batch was saved
     checkpoints/      the last saved state of each batch, and a JSON file with its progress
 
 The folder holds no code. A file appears whole or not at all.
@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,14 +23,24 @@ import filelock
 import pandas as pd
 
 from jaxrl.errors import InputError
+from jaxrl.learning.algorithm import State
 from jaxrl.store.checkpoints import FOLDERS, LOCK
-from jaxrl.store.curves import Curves
+from jaxrl.store.curves import Curves, Values
 from jaxrl.store.differences import differing_names
 from jaxrl.store.files import file_hash, read_text
-from jaxrl.store.manifest import RUNS_FILE, TABLES, new_manifest, now, parse_manifest, spec_of, study_of
+from jaxrl.store.manifest import (
+    CURVES_FILE,
+    RUNS_FILE,
+    TABLES,
+    new_manifest,
+    now,
+    parse_manifest,
+    spec_of,
+    study_of,
+)
 from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.shared import read_shared, write_shared
-from jaxrl.store.tables import runs_table, write_table
+from jaxrl.store.tables import joined_curves, runs_table, write_curves, write_table
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan
 from jaxrl.study.study import Study
@@ -139,6 +150,7 @@ class Folder(Curves):
             manifest["resumed"].append(note)
             manifest["study"] |= {name: spec[name] for name in ("more_seeds", "more_steps")}
             manifest["plan"]["batches"] = len(plan.batches)
+        self.remove_unsaved(plan.batches)
         self._begin(manifest | {"status": "running"}, study)
 
     def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
@@ -159,11 +171,26 @@ class Folder(Curves):
         environments = (*study.environments, *(env for _, env in study.evaluate_in))
         write_shared(self.path / "shared", (*environments, *study.algorithms))
 
-    def write_lost(self, batch: Batch) -> None:
-        """Writes again what somebody has deleted and the saved state of a batch needs."""
+    def save(
+        self,
+        batch: Batch,
+        iteration: int,
+        state: State,
+        values: Values,
+        seconds: Mapping[str, float],
+        failed: Mapping[str, tuple[int, str]],
+    ) -> None:
+        """Saves a batch: its state after `iteration` and the values of its metrics since it was last saved.
+
+        What this process has written for it and somebody has deleted is written again. The note of progress
+        comes last, so that a process which is killed leaves the save before. For `failed` see `save_state`.
+        """
+        start = time.monotonic()
         with self._using("written"):
             self._write_manifest_if_lost()
-            self._write_lost_parts(batch)
+            self._write_part(batch, values)
+        spent = time.monotonic() - start
+        self.save_state(batch, iteration, state, {**seconds, "save": seconds["save"] + spent}, failed)
 
     def _write_manifest_if_lost(self) -> None:
         if self._begun and not (self.path / "manifest.json").exists():
@@ -183,11 +210,10 @@ class Folder(Curves):
         seconds = [
             {"runs": [run.id for run in batch.runs], **self._saved(batch).seconds} for batch in batches
         ]
-        joined = pd.concat(self.curves(manifest, batches))
-        joined = joined.drop_duplicates(["run", "metric", "step"], keep="last")
-        curves, runs = self.path / "curves.parquet", self.path / RUNS_FILE
+        joined = joined_curves(self.curves(manifest, batches))
+        curves, runs = self.path / CURVES_FILE, self.path / RUNS_FILE
         with self._using("written"):
-            write_table(curves, joined.sort_values(["run", "metric", "step"], ignore_index=True))
+            write_curves(curves, joined)
             write_table(runs, self._final_runs(study, batches))
             hashes = {table.name: file_hash(table) for table in (runs, curves)}
             self._write_json(

@@ -1,6 +1,6 @@
 """The tables of a results folder: making, writing, reading and checking them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ CURVES = {
     "metric": ("text", False),
     "value": ("number", True),
 }
+# The types of the columns of CURVES in memory. There are few different metrics, hence the dictionary.
+CURVES_SCHEMA = pa.schema(
+    {
+        "run": pa.int32(),
+        "step": pa.int64(),
+        "metric": pa.dictionary(pa.int32(), pa.string()),
+        "value": pa.float64(),
+    }
+)
 CELL = 16  # bytes of a value in memory, beside the bytes that a file declares
 
 
@@ -51,9 +60,8 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
 
     `failed` maps a failed run to the iteration and the metric; the status is "running" while it is None.
     """
-    failures = failed or {}
-    settings = {run.setting: run for run in study.runs()}
-    described = {setting: _setting_columns(run) for setting, run in settings.items()}
+    failures, runs = failed or {}, study.runs()
+    settings = _settings_table(study, {run.setting: run for run in runs})
     rows = [
         {
             "run": run.id,
@@ -61,13 +69,19 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
             "seed": run.seed,
             "status": "running" if failed is None else "failed" if run.id in failures else "complete",
             "failed_iteration": failures.get(run.id, (None, None))[0],
-            "failed_metric": failures.get(run.id, (None, None))[1],
-            "steps": study.steps_of(run.algorithm),
-            **described[run.setting],
+            "failed_metric": printable(failures[run.id][1]) if run.id in failures else None,
         }
-        for run in study.runs()
+        for run in runs
     ]
     table = pd.DataFrame(rows).astype({"failed_iteration": "Int64", "failed_metric": "string"})
+    columns = settings.loc[table["setting"]].reset_index(drop=True)
+    return pd.concat([table, columns], axis="columns")
+
+
+def _settings_table(study: Study, settings: Mapping[int, Run]) -> pd.DataFrame:
+    """The columns that are the same for all runs of a setting. settings: number -> a run of the setting."""
+    rows = [{"steps": study.steps_of(run.algorithm), **_setting_columns(run)} for run in settings.values()]
+    table = pd.DataFrame(rows, index=[*settings])
     for name in [name for name, dtype in table.dtypes.items() if dtype.kind == "O"]:
         kinds = set(table[name].dropna().map(type))
         if len(kinds) > 1 or tuple in kinds:  # a column has one type, so a mixed one becomes text
@@ -77,21 +91,34 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
     return table
 
 
-def curves_table(batch: Batch, step: int, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """The rows of CURVES that hold metrics ([lanes] each) of a batch after `step` environment steps."""
-    runs = np.array([run.id for run in batch.runs], np.int32)
-    frames = [
-        pd.DataFrame(
-            {
-                "run": runs,
-                "step": np.int64(step),
-                "metric": printable(name),
-                "value": np.asarray(lanes[: len(runs)], np.float64),
-            }
-        )
-        for name, lanes in values.items()
+def curves_table(batch: Batch, values: Mapping[int, Mapping[str, np.ndarray]]) -> pa.Table:
+    """The rows of CURVES that hold metrics of a batch: step -> name -> [lanes]."""
+    runs = [run.id for run in batch.runs]
+    curves = [(step, printable(name), lanes) for step in values for name, lanes in values[step].items()]
+    steps, names, lanes = zip(*curves, strict=True)
+    words = list(dict.fromkeys(names))
+    metric = np.repeat([words.index(name) for name in names], len(runs)).astype(np.int32)
+    columns = [
+        np.tile(np.array(runs, np.int32), len(curves)),
+        np.repeat(np.array(steps, np.int64), len(runs)),
+        pa.DictionaryArray.from_arrays(metric, pa.array(words, pa.string())),
+        pa.array(np.concatenate([each[: len(runs)] for each in lanes]), pa.float64(), from_pandas=True),
     ]
-    return pd.concat(frames)
+    return pa.table(columns, CURVES_SCHEMA)
+
+
+def joined_curves(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of CURVES_SCHEMA as one, in order of run, metric and step.
+
+    Of several values of a run, a metric and a step, the one in the last table counts.
+    """
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    metric = table["metric"].chunk(0)
+    places = np.argsort(np.argsort(np.array(metric.dictionary.to_pylist(), object)))
+    keys = (table["step"].to_numpy(), places[metric.indices.to_numpy()], table["run"].to_numpy())
+    order = np.lexsort(keys)  # it keeps the order of equal keys
+    differs = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
+    return table.take(order[np.append(differs, True)])
 
 
 def _setting_columns(run: Run) -> dict[str, Any]:
@@ -112,12 +139,18 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(file, index=False)
 
 
+def write_curves(path: Path, table: pa.Table) -> None:
+    """Writes a table of CURVES_SCHEMA, whole or not at all. In the file the metric is a text."""
+    with appearing_whole(path) as file:
+        pq.write_table(table, file, store_schema=False)
+
+
 def read_runs(path: Path, expected: str, count: int) -> pd.DataFrame:
     """Reads the table of `count` runs, whose file has the `expected` hash.
 
     Raises InputError, without a remedy, unless it is a table as `runs_table` makes it of a complete study.
     """
-    table = _read(path, RUNS, expected)
+    table = _read(path, RUNS, expected).to_pandas()
     known = set(table["status"]) <= {"complete", "failed"}
     if not np.array_equal(table["run"], np.arange(count)) or not known or (table["steps"] < 1).any():
         raise InputError(f"{path} is damaged: it is no table of {count:,} runs that are complete or failed")
@@ -129,7 +162,7 @@ def read_curves(path: Path, expected: str | None, count: int) -> pd.DataFrame:
 
     Raises InputError, without a remedy, unless its rows are in order of run, metric and step, each once.
     """
-    table = _read(path, CURVES, expected)
+    table = _read(path, CURVES, expected).to_pandas()
     run, step = table["run"].to_numpy(), table["step"].to_numpy()
     metric, _ = pd.factorize(table["metric"], sort=True)
     if len(table) and not (run.min() >= 0 and run.max() < count and step.min() >= 0):
@@ -142,12 +175,18 @@ def read_curves(path: Path, expected: str | None, count: int) -> pd.DataFrame:
     return table
 
 
-def read_part(path: Path) -> pd.DataFrame:
-    """Reads a part of the table of curves, with its rows in any order."""
-    return _read(path, CURVES)
+def read_part(path: Path) -> pa.Table:
+    """Reads a part of the table of curves, of CURVES_SCHEMA, with its rows in any order."""
+    return as_curves(path, _read(path, CURVES))
 
 
-def _read(path: Path, columns: Mapping[str, tuple[str, bool]], expected: str | None = None) -> pd.DataFrame:
+def as_curves(path: Path, table: pa.Table) -> pa.Table:
+    """A table from a file as a table of CURVES_SCHEMA. Raises InputError if a number does not fit."""
+    with reading(path):
+        return table.select(CURVES_SCHEMA.names).cast(CURVES_SCHEMA)
+
+
+def _read(path: Path, columns: Mapping[str, tuple[str, bool]], expected: str | None = None) -> pa.Table:
     """Reads a Parquet file with these columns. Trusts nothing in it, since it may come from a stranger.
 
     Raises InputError for a column that is missing or has values of another kind, for control characters, and
@@ -170,7 +209,7 @@ def _read(path: Path, columns: Mapping[str, tuple[str, bool]], expected: str | N
             damage = _wrong_value(table, columns, words) or _too_large(size + longest * about.num_rows)
         if damage:
             raise InputError(f"{path} cannot be read: {damage}")
-        return table.cast(schema).to_pandas()
+        return table.cast(schema)
 
 
 def _words(column: pa.ChunkedArray) -> list[str]:

@@ -5,6 +5,7 @@ devices.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 from jax import Array, random
 
-from jaxrl.config import detach, stack
+from jaxrl.config import C, detach, stack
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.random.generators import DEFAULT, GENERATORS, threefry_fixed
@@ -69,11 +70,19 @@ class Batch:
         with threefry_fixed():
             keys = keys_of(seeds, self.prng)
         return Lanes(
-            stack([detach(run.algorithm)[0] for run in padded]),
-            stack([detach(run.environment)[0] for run in padded]),
+            _stacked([run.algorithm for run in padded]),
+            _stacked([run.environment for run in padded]),
             keys,
             (detach(algorithm)[1], detach(environment)[1]),
         )
+
+
+def _stacked(configs: Sequence[C]) -> C:
+    """Configs as one, [lanes]. Most are the same object, and each object is stacked once."""
+    different = {id(config): config for config in configs}
+    place = {each: row for row, each in enumerate(different)}
+    rows = np.asarray([place[id(config)] for config in configs])
+    return jax.tree.map(lambda leaf: leaf[rows], stack([detach(each)[0] for each in different.values()]))
 
 
 @partial(jax.jit, static_argnames="prng")

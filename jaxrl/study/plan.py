@@ -16,6 +16,7 @@ from jaxrl.config import shared_bytes
 from jaxrl.errors import InputError
 from jaxrl.mdp.environment import Environment
 from jaxrl.study.batch import Batch
+from jaxrl.study.evaluations import MOST, OF_NETWORKS, steps_limit
 from jaxrl.study.placement import place_batches
 from jaxrl.study.seeds import MAX_COUNT, optional_count
 from jaxrl.study.study import Run, Study
@@ -31,8 +32,10 @@ class Plan:
     multi_device: bool  # whether one program may run on several devices at once
     lane: LaneNeeds  # of the program that needs the most memory
     steps: int  # environment steps of all runs together
+    evaluations: int  # of each run; the most, where algorithms differ
     evaluation_steps: int  # the most that all evaluations together can take
     evaluation_limit: int | None  # after which an episode of evaluation is cut
+    limited: tuple[str, ...]  # a sentence if there are few evaluations by default
     unreached: tuple[str, ...]  # sentences on what the budget never reaches
 
     def __str__(self) -> str:
@@ -49,9 +52,9 @@ class Plan:
             *([f"{together} at a time"] if together > 1 else []),
             f"memory about {memory}, of which states {states}",
             counted(self.steps, "environment step"),
-            f"at most {self.evaluation_steps:,} more in evaluations{cut}",
+            f"at most {self.evaluation_steps:,} more in {self.evaluations:,} evaluations of each run{cut}",
         )
-        return "\n".join([", ".join(parts), *self.unreached])
+        return "\n".join([", ".join(parts), *self.limited, *self.unreached])
 
 
 def make_plan(study: Study, width: int | None = None, memory: int | None = None) -> Plan:
@@ -91,18 +94,13 @@ def make_plan(study: Study, width: int | None = None, memory: int | None = None)
     multi_device = jax.default_backend() == "cpu" and not any(each.host for each in needed)
     _, meshes = place_batches(batches, [None] * len(batches), multi_device)
     working = sum(mesh.size for mesh in meshes)
-    evaluations = sum(most_evaluation_steps(study, batch) for batch in batches)
     return Plan(
-        len(programs),
-        width,
-        batches,
-        working,
-        multi_device,
-        lane,
-        steps,
-        evaluations,
-        study.evaluation_steps,
-        never_reached(study),
+        *(len(programs), width, batches, working, multi_device, lane, steps),
+        evaluations=max(len(batch.chunks) for batch in batches),
+        evaluation_steps=sum(most_evaluation_steps(study, batch) for batch in batches),
+        evaluation_limit=study.evaluation_steps,
+        limited=few_evaluations(study),
+        unreached=never_reached(study),
     )
 
 
@@ -115,6 +113,18 @@ def most_evaluation_steps(study: Study, batch: Batch) -> int:
     others = sum(most(environment) for _, environment in study.evaluate_in)
     longest = sum(most(run.environment) + others for run in batch.runs)
     return longest * study.evaluation_episodes * len(batch.chunks)
+
+
+def few_evaluations(study: Study) -> tuple[str, ...]:
+    """A sentence if the default number of evaluations is below the most that it can be."""
+    default = study.evaluated_by_default().evaluate_every
+    if study.evaluate_every != default or study.more_steps or default == math.ceil(study.steps / MOST):
+        return ()
+    limit = "twice" if steps_limit(study.algorithms) == OF_NETWORKS else "half"
+    return (
+        f"a run is evaluated every {default:,} steps, since more evaluations could take more than {limit} as "
+        "many steps as the training; evaluate_every sets another number",
+    )
 
 
 def never_reached(study: Study) -> tuple[str, ...]:
@@ -145,6 +155,9 @@ def make_batches(study: Study, width: int) -> tuple[Batch, ...]:
 def _groups(study: Study) -> dict[Any, list[Run]]:
     """The runs of each program in each block of seeds, block after block."""
     groups: dict[Any, list[Run]] = {}
+    programs: dict[int, Any] = {}  # of the settings, since finding out that of each run would take long
     for run in study.runs():
-        groups.setdefault((run.block, run.program), []).append(run)
+        if run.setting not in programs:
+            programs[run.setting] = run.program
+        groups.setdefault((run.block, programs[run.setting]), []).append(run)
     return groups

@@ -16,7 +16,8 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment, check_contract
 from jaxrl.mdp.spaces import Composite, Discrete, Space, is_simple
 from jaxrl.random.generators import DEFAULT, GENERATORS
-from jaxrl.study.seeds import optional_count, parse_seeds, require_count
+from jaxrl.study.evaluations import default_evaluations
+from jaxrl.study.seeds import MAX_COUNT, optional_count, parse_seeds, require_count
 
 C = TypeVar("C", bound=Config)
 
@@ -150,6 +151,14 @@ class Study:
             chunks += [Chunk(*bounds, total) for bounds in itertools.pairwise(marks)]
         return chunks
 
+    def evaluated_by_default(self) -> "Study":
+        """This study with the number of evaluations that it has if nobody says it."""
+        cut = self.evaluation_steps or MAX_COUNT
+        others = sum(min(int(env.max_steps), cut) for _, env in self.evaluate_in)
+        longest = max(min(int(env.max_steps), cut) for env in self.environments) + others
+        count = default_evaluations(self.algorithms, self.steps, self.evaluation_episodes * longest)
+        return dataclasses.replace(self, evaluate_every=math.ceil(self.steps / count))
+
     def extended(self, seeds: tuple[int, ...] = (), steps: int | None = None) -> "Study":
         """This study with further seeds, a larger budget, or both.
 
@@ -190,13 +199,12 @@ def make_study(
 ) -> Study:
     """The study that these arguments of `jaxrl.train` describe. Raises InputError if it cannot be trained."""
     steps = require_count("steps", steps)
-    every = max(steps // 50, 1) if evaluate_every is None else evaluate_every
     study = Study(
         environments=_as_tuple(environment),
         algorithms=_as_tuple(algorithm),
         seeds=parse_seeds(seeds),
         steps=steps,
-        evaluate_every=require_count("evaluate_every", every),
+        evaluate_every=require_count("evaluate_every", steps if evaluate_every is None else evaluate_every),
         evaluation_episodes=require_count("evaluation_episodes", evaluation_episodes),
         prng=prng,
         precision=precision,
@@ -204,7 +212,7 @@ def make_study(
         evaluation_steps=optional_count("evaluation_steps", evaluation_steps),
     )
     study.validate()
-    return study
+    return study if evaluate_every is not None else study.evaluated_by_default()
 
 
 def check_prng(name: str) -> None:

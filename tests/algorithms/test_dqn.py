@@ -11,11 +11,14 @@ from envs import CartPole
 from jaxrl import InputError
 from jaxrl.algorithms import DQN
 from jaxrl.learning.networks import MLP
+from jaxrl.learning.sampling import Prioritised
+from jaxrl.learning.value_heads import CategoricalReturn, ExpectedReturn
 from jaxrl.mdp.episode import Experience
 from tests.lanes import batch_of, trained
 from tests.probes import RewardDependsOnObservation
 
 ENV = RewardDependsOnObservation()  # two observations, two actions
+HUBER = ExpectedReturn(penalty="huber")
 LINEAR = DQN(network=MLP(hidden=()), discount=0.5)
 
 
@@ -36,7 +39,8 @@ def segments(terminated=False, truncated=False):
 
 @jax.jit
 def loss_and_gradient(algorithm, segments):
-    loss, grads = jax.value_and_grad(algorithm.mean_loss)(ONLINE, TARGET, ENV, segments)
+    arguments = (ONLINE, TARGET, ENV, segments, jnp.ones(1), random.key(0))
+    (loss, _), grads = jax.value_and_grad(algorithm.loss, has_aux=True)(*arguments)
     return loss, grads["params"]["Dense_0"]["kernel"]
 
 
@@ -45,8 +49,8 @@ def loss_and_gradient(algorithm, segments):
     [
         ({}, (1 + 0.5 * 20 - 2) ** 2),  # the target's best value
         ({"double": True}, (1 + 0.5 * 10 - 2) ** 2),  # the target's value of the network's best action
-        ({"loss": "huber"}, 9 - 0.5),
-        ({"loss": "huber", "double": True}, 4 - 0.5),
+        ({"head": HUBER}, 9 - 0.5),
+        ({"head": HUBER, "double": True}, 4 - 0.5),
     ],
 )
 def test_losses_by_hand(changes, expected):
@@ -140,7 +144,15 @@ def test_segments_longer_than_an_episode():
         ({"capacity": 100}, "capacity must be at least warmup = 10000, got 100"),
         ({"capacity": 100, "warmup": 0}, "capacity must be at least batch_size = 128, got 100"),
         ({"n_step": 2_000}, "capacity must be at least n_step x num_envs = 20000, got 10000"),
-        ({"loss": "hubert"}, "unknown value of DQN.loss 'hubert': did you mean 'huber'"),
+        ({"head": ExpectedReturn(penalty="hubert")}, "ExpectedReturn.penalty 'hubert': did you mean 'huber'"),
+        (
+            {"noisy": True},
+            "DQN.noisy explores in place of epsilon: set epsilon_start and epsilon_end to 0, got 1",
+        ),
+        ({"head": CategoricalReturn(atoms=1)}, "CategoricalReturn.atoms must be at least 2, got 1"),
+        ({"head": CategoricalReturn(v_min=2.0, v_max=1.0)}, "v_min must be below v_max = 1.0, got 2.0"),
+        ({"sampling": Prioritised(alpha=1.5)}, r"Prioritised.alpha must be in \[0, 1\], got 1.5"),
+        ({"epsilon_schedule": "cosine"}, "unknown value of DQN.epsilon_schedule 'cosine'"),
     ],
 )
 def test_bad_settings(changes, message):

@@ -11,7 +11,7 @@ from jax import random
 
 from envs import CartPole, Pendulum
 from jaxrl import InputError
-from jaxrl.algorithms import A2C, DQN, PPO, SAC, TRPO, DiscreteSAC
+from jaxrl.algorithms import A2C, DQN, PPO, PQN, SAC, TD3, TRPO, DiscreteSAC
 from jaxrl.config import static, traced
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import Network, features
@@ -24,7 +24,9 @@ LEARNERS = {
     "trpo": (TRPO(), Pendulum(), 2),
     "dqn": (DQN(), CartPole(), 2),
     "dueling dqn": (DQN(dueling=True), CartPole(), 2),
+    "pqn": (PQN(), CartPole(), 1),
     "sac": (SAC(), Pendulum(), 5),
+    "td3": (TD3(), Pendulum(), 6),
     "discrete_sac": (DiscreteSAC(), CartPole(), 5),
 }
 
@@ -142,7 +144,7 @@ def test_a_traced_field_of_a_network_differs_between_lanes():
             algorithm = DQN(network=Sines(frequency=frequency))
             network = algorithm.values(env)
             params = network.init(key, features(env.observation_space, x))
-            return params, network.apply(params, x)
+            return params, network.apply(params, x)[:, 0]
 
         return jax.vmap(one)(frequencies)
 

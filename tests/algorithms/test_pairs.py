@@ -6,10 +6,11 @@ import pytest
 
 from envs import Pendulum
 from jaxrl import registry
-from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, QLearning
+from jaxrl.algorithms import A2C, DQN, PPO, PQN, REINFORCE, SAC, TRPO, DynaQ, QLearning, Sarsa, Thompson
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU
+from jaxrl.learning.value_heads import ExpectedReturn
 from jaxrl.mdp.spaces import Box
 from jaxrl.study.study import make_study
 
@@ -40,17 +41,32 @@ class ManyTorques(Pendulum):
 
 OWN = {"SeenPendulum": SeenPendulum(), "ManyTorques": ManyTorques()}
 CONTINUOUS = {"MountainCarContinuous-v0", "Pendulum-v1", *OWN}
-TABULAR = {"CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "GridWorld-v0", "Taxi-v3"}
-DISCRETE = TABULAR | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
+BANDITS = {"BernoulliBandit-v0", "GaussianBandit-v0"}
+TABULAR = {"CliffWalking-v1", "DeepSea-v0", "FrozenLake-v1", "FrozenLake8x8-v1", "GridWorld-v0", "Taxi-v3"}
+DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
 ACCEPTED = {
     "a2c": DISCRETE | CONTINUOUS,
+    "count_q": TABULAR,
+    "c51": DISCRETE,
+    "ddpg": CONTINUOUS,
     "discrete_sac": DISCRETE,
     "dqn": DISCRETE,
+    "dyna_q": TABULAR,
+    "epsilon_greedy": BANDITS,
+    "gradient_bandit": BANDITS,
+    "monte_carlo": TABULAR,
     "ppo": DISCRETE | CONTINUOUS,
+    "pqn": DISCRETE,
     "q_learning": TABULAR,
     "reinforce": DISCRETE | CONTINUOUS,
-    "sac": CONTINUOUS,
     "trpo": DISCRETE | CONTINUOUS,
+    "qr_dqn": DISCRETE,
+    "rainbow": DISCRETE,
+    "sac": CONTINUOUS,
+    "sarsa": TABULAR,
+    "thompson": BANDITS,
+    "ucb1": BANDITS,
+    "td3": CONTINUOUS,
 }
 
 
@@ -72,7 +88,7 @@ def test_every_pair_is_traced_or_refused(learner, name):
     """
     algorithm, env = registry.algorithm(learner), environment(name)
     if name not in ACCEPTED[learner]:
-        with pytest.raises(InputError, match=rf"needs \w+ (actions|observations); {env.title} has [^\n]*$"):
+        with pytest.raises(InputError, match=rf"needs .+; {env.title} has [^\n]*$"):
             algorithm.validate_for(env)
         return
     algorithm.validate_for(env)
@@ -84,7 +100,8 @@ def test_every_pair_is_traced_or_refused(learner, name):
 @pytest.mark.parametrize(
     ("algorithm", "env"),
     [
-        (DQN(double=True, dueling=True, n_step=3, loss="huber"), "CartPole-v1"),
+        (DQN(double=True, n_step=3, head=ExpectedReturn(penalty="huber")), "CartPole-v1"),
+        (PQN(network=GRU(), minibatches=1), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
         (A2C(network=GRU(), normalise_advantage=True), "Pendulum-v1"),
@@ -92,6 +109,9 @@ def test_every_pair_is_traced_or_refused(learner, name):
         (REINFORCE(baseline=False, normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),
         (QLearning(double=True, epsilon_schedule="exponential"), "FrozenLake-v1"),
+        (Sarsa(target="greatest", replacing=False), "FrozenLake-v1"),
+        (DynaQ(prioritised=True), "FrozenLake-v1"),
+        (Thompson(posterior="beta"), "BernoulliBandit-v0"),
     ],
     ids=lambda each: type(each).__name__,
 )

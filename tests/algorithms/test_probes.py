@@ -8,8 +8,26 @@ import numpy as np
 import pytest
 from jax import random
 
-from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
+from jaxrl.algorithms import (
+    A2C,
+    DQN,
+    PPO,
+    PQN,
+    REINFORCE,
+    SAC,
+    TD3,
+    TRPO,
+    CountQ,
+    DiscreteSAC,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    Sarsa,
+)
 from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.sampling import Prioritised
+from jaxrl.learning.tables import TableLearner
+from jaxrl.learning.value_heads import CategoricalReturn, ExpectedReturn, QuantileReturn
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
 from tests.lanes import trained
@@ -70,8 +88,27 @@ FAST_SAC = {
     "capacity": 1_000,
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
+FAST_TD3 = {
+    name: value for name, value in FAST_SAC.items() if name not in ("temperature", "tune_temperature")
+} | {"target_noise": 0.0}
+FAST_PQN = PQN(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    epsilon_end=1.0,
+    num_steps=16,
+    network=MLP(hidden=(16,), activation="relu", layer_norm=True),
+)
 SAC_OPTIONS = {"tune_temperature": True, "num_steps": 2, "updates": 2}
+FAST_TABLE = {"discount": DISCOUNT, "epsilon_end": 1.0}
+FAST_SARSA = Sarsa(**FAST_TABLE, trace_decay=0.5)
 LEARNERS = {
+    "sarsa": (FAST_SARSA, 2_000),
+    "expected sarsa of accumulating traces": (FAST_SARSA.replace(target="expected", replacing=False), 2_000),
+    "q_lambda": (FAST_SARSA.replace(target="greatest"), 2_000),
+    "monte_carlo": (MonteCarlo(**FAST_TABLE), 2_000),
+    "dyna_q": (DynaQ(**FAST_TABLE), 400),
+    "prioritised sweeping": (DynaQ(**FAST_TABLE, prioritised=True), 400),
+    "count_q": (CountQ(discount=DISCOUNT), 400),
     "q_learning": (FAST_Q, 2_000),
     "q_learning exponential": (
         FAST_Q.replace(epsilon_schedule="exponential", epsilon_decay=1.0),
@@ -80,9 +117,30 @@ LEARNERS = {
     "double q_learning": (FAST_Q.replace(double=True), 4_000),
     "dqn": (FAST_DQN, 1_000),
     "dqn with every option": (
-        FAST_DQN.replace(double=True, dueling=True, loss="huber", target_rate=0.5, num_steps=2, updates=2),
+        FAST_DQN.replace(
+            double=True,
+            dueling=True,
+            head=ExpectedReturn(penalty="huber"),
+            sampling=Prioritised(),
+            target_rate=0.5,
+            num_steps=2,
+            updates=2,
+        ),
         500,
     ),
+    "rainbow": (
+        FAST_DQN.replace(
+            double=True,
+            dueling=True,
+            noisy=True,
+            epsilon_start=0.0,
+            epsilon_end=0.0,
+            head=CategoricalReturn(v_min=-3.0, v_max=3.0),
+            sampling=Prioritised(alpha=0.5),
+        ),
+        1_500,
+    ),
+    "qr_dqn": (FAST_DQN.replace(head=QuantileReturn(quantiles=8)), 1_500),
     "dqn of three steps": (FAST_DQN.replace(n_step=3), 1_000),
     "ppo": (FAST_PPO, 120),
     "ppo without its options": (
@@ -90,12 +148,15 @@ LEARNERS = {
         120,
     ),
     "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
+    "pqn": (FAST_PQN, 120),
     "continuous ppo": (FAST_PPO, 120),
     "a2c": (FAST_A2C, 400),
     "reinforce": (FAST_REINFORCE, 300),
     "continuous reinforce": (FAST_REINFORCE, 300),
     "trpo": (FAST_TRPO, 120),
     "continuous trpo": (FAST_TRPO, 120),
+    "continuous td3": (TD3(**FAST_TD3), 1_500),
+    "continuous ddpg": (TD3(**FAST_TD3, twin=False, policy_delay=1), 1_500),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
     "continuous sac with every option": (
         SAC(**FAST_SAC | SAC_OPTIONS, target_entropy=-3.0, warmup_hold=3),
@@ -128,11 +189,19 @@ def values(algorithm, env, state):
     """The learned value of each observation's greedy action in each lane: [lanes, observations]."""
     if isinstance(algorithm, QLearning):
         return np.asarray(state.q.mean(axis=1).max(axis=-1))
+    if isinstance(algorithm, TableLearner | CountQ):
+        return np.asarray(state.q.max(axis=-1))
     x = features(env.observation_space, np.arange(env.num_states))
 
     def one(state):
         if isinstance(algorithm, DQN):
-            return algorithm.values(env).apply(state.params, x).max(axis=-1)
+            return algorithm.head.mean(algorithm.values(env).apply(state.params, x)).max(axis=-1)
+        if isinstance(algorithm, PQN):
+            return algorithm.values(env, state.params, (), x)[0].max(axis=-1)
+        if isinstance(algorithm, TD3):
+            obs = np.arange(env.num_states)
+            action = algorithm.action(env, state.learned.actor, obs)
+            return algorithm.values(env, state.learned.critics, obs, action).mean(axis=0)
         if isinstance(algorithm, A2C | PPO | REINFORCE | TRPO):
             agent = algorithm.agent(env)
             seen = agent.input(state.scales, np.arange(env.num_states))

@@ -23,6 +23,7 @@ from benchmarks import (
     reporting,
     seeds,
     solve,
+    studies,
     tabular,
     timing,
     training,
@@ -93,6 +94,15 @@ def test_every_shape_of_a_report_is_measured():
     assert all(row["seconds"][0] > 0 for row in rows)
     assert {row["bytes"] > 1e6 for row in rows[6:]} == {True}
     assert [row["runs"] for row in reporting.measure(smoke=True, only="band")] == [50]
+
+
+def test_the_parts_of_a_study_are_all_of_its_time():
+    row = studies.study("q_learning FrozenLake-v1", 3, 200)
+    assert sum(row["parts"].values()) == pytest.approx(row["seconds"])
+    assert min(row["parts"].values()) > 0
+    assert sum(studies.shares(row).values()) == pytest.approx(1)
+    assert (row["evaluations"], row["plan"]["batches"]) == (2, 1)
+    assert row["files"] == 6  # manifest, two tables, a state, its note and the lock
 
 
 @pytest.mark.parametrize("name", work.WORK)
@@ -288,9 +298,9 @@ def test_ratios_are_ours_by_theirs():
     assert environments.ratios(rates) == {"gymnax": {"threefry2x32": 2.0, "pcg4x32": 4.0}}
 
 
-def test_gymnasium_has_all_our_environments_but_one():
+def test_gymnasium_has_all_our_environments_but_these():
     strange = {name for name in ENVIRONMENTS if environments.gymnasium_id(name) not in gymnasium.registry}
-    assert strange == {"GridWorld-v0"}
+    assert strange == {"BernoulliBandit-v0", "DeepSea-v0", "GaussianBandit-v0", "GridWorld-v0"}
 
 
 def test_workers_say_on_how_many_devices_they_ran(tmp_path):
@@ -455,6 +465,17 @@ ROWS = {
             "share": 0.5,
             "processes": [{"curve": CURVE[:1]}],
         },
+    ],
+    "study": [
+        {
+            "work": POLE,
+            "seeds": 64,
+            "steps": 500_000,
+            "seconds": 10.0,
+            "parts": dict.fromkeys(studies.PARTS, 2.0),
+            "evaluations": 51,
+            "files": 20,
+        }
     ],
     "training": [
         {"work": POLE, "seeds": 8, "share_of_product": 0.01, **TRAINED},

@@ -84,7 +84,7 @@ def test_train_and_report(tmp_path, capsys):
 def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main([*LAKE, *SMALL, "--set", "learning_rate=0.1,0.5", "--width", "3", "--dry-run"])
-    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 840 B, 2,400 environment steps, at most 2,400 more in evaluations\n"
+    plan = r"4 runs, 1 program, 2 batches of width 3, memory about [\d.]+ KB, of which states 840 B, 2,400 environment steps, at most 2,400 more in 3 evaluations of each run\n"
     assert re.fullmatch(plan, capsys.readouterr().out)
     assert not list(tmp_path.iterdir())
 
@@ -118,7 +118,10 @@ def test_episodes_of_evaluation_may_be_cut(tmp_path, capsys):
         main([*LAKE, *SMALL, *endless, "--evaluation-steps", "0", "--dry-run"])
     assert "evaluation_steps must be an integer of at least 1, got 0" in capsys.readouterr().err
     main([*LAKE, *SMALL, *endless, "--out", str(tmp_path)])
-    assert ", at most 60 more in evaluations, of at most 5 steps an episode\n" in capsys.readouterr().err
+    assert (
+        ", at most 60 more in 3 evaluations of each run, of at most 5 steps an episode\n"
+        in capsys.readouterr().err
+    )
     results = load(tmp_path)
     assert results.curves.value[results.curves.metric == "eval_length"].max() == 5
     assert results.evaluate(results.study.environments).length.max() <= 5

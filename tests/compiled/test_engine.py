@@ -21,7 +21,7 @@ from jaxrl.environment import traced
 from jaxrl.run.loop import advance_chunk
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Chunk, Run
-from tests.lanes import ITERATIONS, SMALL, batch_of, bits, equal, equations, small, start, trained
+from tests.lanes import ITERATIONS, MORE, SMALL, batch_of, bits, equal, equations, small, start, trained
 from tests.learners import Cloning, Idle, Rising
 
 SEEDS = (3, 1, 4, 15, 9, 2)
@@ -49,7 +49,7 @@ def advanced(batch, *bounds, total=ITERATIONS):
 
 
 def test_every_algorithm_is_covered():
-    assert set(SMALL) == set(registry.algorithms())
+    assert {*SMALL, *MORE} == set(registry.algorithms())
 
 
 def test_every_lane_updates_and_every_replay_wraps(name):

@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parents[2] / "experiments"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 SIZES = ["--seeds", "--steps", "--out"]
 OPTIONS = {
+    "bandit_regret": SIZES,
     "interval_coverage": ["--simulations", "--json"],
     "learning_table": [*SIZES, "--json"],
     "published_scores": SIZES,

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import random
 
 from jaxrl.algorithms import DQN
 from jaxrl.algorithms.ppo import clipped_surrogate
 from jaxrl.learning.networks import MLP
 from jaxrl.learning.returns import generalised_advantage, n_step_return, td_target
+from jaxrl.learning.value_heads import CategoricalReturn, ExpectedReturn, QuantileReturn, projected
 from jaxrl.mdp.episode import Experience
 from tests.probes import RewardTwoStepsLater
 
@@ -43,19 +45,19 @@ def experience(rng, shape):
 
 
 @pytest.mark.parametrize("double", [False, True])
-@pytest.mark.parametrize("loss", ["squared", "huber"])
-def test_dqn_loss(double, loss):
+@pytest.mark.parametrize("penalty", ["squared", "huber"])
+def test_dqn_loss(double, penalty):
     rng = np.random.default_rng(0)
     (online, q), (target, q_target) = table(rng), table(rng)
     steps = experience(rng, (BATCH, 1))
-    algorithm = DQN(network=MLP(hidden=()), discount=0.9, double=double, loss=loss)
-    ours = jax.jit(algorithm.mean_loss)(online, target, ENV, steps)
+    algorithm = DQN(network=MLP(hidden=()), discount=0.9, double=double, head=ExpectedReturn(penalty=penalty))
+    ours, _ = jax.jit(algorithm.loss)(online, target, ENV, steps, jnp.ones(BATCH), random.key(0))
     one = jax.tree.map(lambda leaf: leaf[:, 0], steps)
     discount = np.where(one.terminated, np.float32(0), np.float32(0.9))
     common = (q[one.obs], one.action, one.reward, discount, q_target[one.next_obs])
     error, selector = (rlax.double_q_learning, [q[one.next_obs]]) if double else (rlax.q_learning, [])
-    penalty = rlax.huber_loss if loss == "huber" else jnp.square
-    theirs = jax.jit(lambda *args: jnp.mean(penalty(jax.vmap(error)(*args))))(*common, *selector)
+    penalise = rlax.huber_loss if penalty == "huber" else jnp.square
+    theirs = jax.jit(lambda *args: jnp.mean(penalise(jax.vmap(error)(*args))))(*common, *selector)
     assert ours == pytest.approx(float(theirs), rel=1e-5)
 
 
@@ -91,4 +93,44 @@ def test_clipped_surrogate():
     ratio, advantage = np.exp(rng.normal(size=BATCH)), rng.normal(size=BATCH)
     ours = -clipped_surrogate(ratio, advantage, 0.2).mean()
     theirs = rlax.clipped_surrogate_pg_loss(jnp.asarray(ratio), jnp.asarray(advantage), 0.2)
+    assert ours == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_projection_onto_atoms():
+    rng = np.random.default_rng(0)
+    support = np.linspace(-2, 3, 11, dtype=np.float32)
+    returns = (rng.normal() + 0.9 * support).astype(np.float32)
+    probabilities = rng.dirichlet(np.ones(11)).astype(np.float32)
+    ours = jax.jit(projected)(returns, probabilities, support)
+    theirs = rlax.categorical_l2_project(
+        jnp.asarray(returns), jnp.asarray(probabilities), jnp.asarray(support)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert ours.sum() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Rlax categorical_cross_entropy")  # rlax's own notice to itself
+@pytest.mark.parametrize("ended", [False, True])
+def test_categorical_loss(ended):
+    rng, head = np.random.default_rng(1), CategoricalReturn(atoms=11, v_min=-2.0, v_max=3.0)
+    logits, next_logits = rng.normal(size=(2, 2, 11)).astype(np.float32)
+    discount, support = np.float32(0 if ended else 0.9), head.support()
+    best = int(np.argmax(head.mean(next_logits)))
+    ours, priority = head.loss(logits[1], 0.5, discount, next_logits[best])
+    theirs = rlax.categorical_q_learning(
+        support, jnp.asarray(logits), 1, 0.5, discount, support, jnp.asarray(next_logits)
+    )
+    assert ours == pytest.approx(float(theirs), rel=1e-5)
+    assert 0 <= priority <= ours  # what the target's own entropy leaves
+
+
+def test_quantile_loss():
+    rng, head = np.random.default_rng(2), QuantileReturn(quantiles=7, kappa=0.5)
+    quantiles, next_quantiles = rng.normal(size=(2, 7, 2)).astype(np.float32)
+    best = int(np.argmax(next_quantiles.mean(axis=0)))
+    ours, _ = head.loss(quantiles[:, 1], 0.5, 0.9, next_quantiles[:, best])
+    levels = (jnp.arange(7) + 0.5) / 7
+    theirs = rlax.quantile_q_learning(
+        *map(jnp.asarray, (quantiles, levels, 1, 0.5, 0.9, next_quantiles, next_quantiles)), huber_param=0.5
+    )
     assert ours == pytest.approx(float(theirs), rel=1e-5)

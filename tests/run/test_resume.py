@@ -15,6 +15,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from jaxrl import InputError, load, resume, train
@@ -84,9 +85,9 @@ def crashing(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize(("method", "call"), [("_begin", 1), ("record", 9), ("save", 7), ("finish", 1)])
+@pytest.mark.parametrize(("method", "call"), [("_begin", 1), ("save", 7), ("save_state", 9), ("finish", 1)])
 def test_a_study_that_crashed_goes_on_to_the_same_bits(method, call, whole, tmp_path, crashing):
-    """Having hardly begun, before the ninth record or the seventh checkpoint, or before the tables are joined."""
+    """Having hardly begun, before the seventh save or after the ninth's curves, or before the tables are joined."""
     crashing(method, call)
     with pytest.raises(Crash):
         trained("q_learning", tmp_path / "crashed")
@@ -120,11 +121,11 @@ import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 from jaxrl import cli
 from jaxrl.store.folder import Folder
-record = Folder.record
-def slow(self, batch, step, values):
-    time.sleep(PAUSE if step else 0)
-    record(self, batch, step, values)
-Folder.record = slow
+save = Folder.save
+def slow(self, batch, iteration, *values):
+    time.sleep(PAUSE if iteration else 0)
+    save(self, batch, iteration, *values)
+Folder.save = slow
 cli.main([*"train STUDY --seeds 5 --steps 640 --evaluate-every 64 --width 3".split(),
           *"--evaluation-episodes 2 --checkpoint-every 0 --out".split(), OUT])
 """
@@ -341,7 +342,7 @@ def test_a_missing_checkpoint_is_damage_with_a_remedy(copy, whole):
 @pytest.fixture
 def stopped(whole, tmp_path, crashing):
     """Batch 0 complete, batch 1 never begun."""
-    crashing("record", len(whole.metric("eval_return").columns) + 1)
+    crashing("save", len(whole.metric("eval_return").columns) + 1)
     with pytest.raises(Crash):
         trained("q_learning", tmp_path / "stopped")
     return tmp_path / "stopped"
@@ -351,7 +352,7 @@ def stopped(whole, tmp_path, crashing):
 def test_a_lost_part_of_the_curves_is_found_before_anything_is_trained(damage, stopped, whole, monkeypatch):
     damage(stopped / "parts" / "00000-000000000000128.parquet")
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "record", None)
+        patch.setattr(Folder, "save", None)
         with pytest.raises(
             InputError, match=r"batch 0 of .* \(runs 0 to 2\) is damaged: .*; .* --rerun 0$"
         ) as error:
@@ -512,15 +513,15 @@ def test_a_study_that_is_all_trained_again_begins_here_and_now(copy):
 
 
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
-    to_parquet, calls = pd.DataFrame.to_parquet, []
+    write_table, calls = pq.write_table, []
 
-    def full_for_a_while(self, *arguments, **keywords):
+    def full_for_a_while(*arguments, **keywords):
         calls.append(1)
         if len(calls) > 8:
             raise OSError(28, "No space left on device")
-        return to_parquet(self, *arguments, **keywords)
+        return write_table(*arguments, **keywords)
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full_for_a_while)
+    monkeypatch.setattr(pq, "write_table", full_for_a_while)
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         trained("q_learning", tmp_path / "full")
     monkeypatch.undo()

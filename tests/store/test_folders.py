@@ -12,6 +12,7 @@ from jaxrl.analysis.export import export_transitions
 from jaxrl.analysis.live import log_to
 from jaxrl.cli.commands import main
 from jaxrl.run.reproduce import verify, write_gif
+from jaxrl.store.folder import Folder
 from jaxrl.store.policy import Policy
 
 SETTINGS = {"seeds": 3, "steps": 320, "evaluate_every": 32, "evaluation_episodes": 2, "width": 2}
@@ -127,8 +128,8 @@ def once(folder, step, delete):
 DELETED = {
     "manifest": lambda folder: (folder / "manifest.json").unlink(),
     "runs": lambda folder: (folder / "runs.parquet").unlink(),
-    "parts": lambda folder: shutil.rmtree(folder / "parts"),
-    "one part": lambda folder: next(folder.glob("parts/*-000000000000000.parquet")).unlink(missing_ok=True),
+    "parts": lambda folder: shutil.rmtree(folder / "parts", ignore_errors=True),
+    "one part": lambda folder: (folder / "parts" / "00000-000000000000032.parquet").unlink(missing_ok=True),
     "checkpoints": lambda folder: shutil.rmtree(folder / "checkpoints", ignore_errors=True),
 }
 
@@ -154,6 +155,48 @@ def test_a_study_that_is_stopped_after_a_deletion_goes_on(wide, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "study", width=3, callbacks=[callback])
     assert resume(tmp_path / "study").curves.equals(wide.curves)
+
+
+def names(folder, below):
+    return sorted(path.name for path in (folder / below).iterdir())
+
+
+def test_a_batch_without_a_checkpoint_has_three_files_under_way_and_two_in_the_end(tmp_path):
+    out, counts = tmp_path / "study", []
+
+    def count(report):
+        if report.runs[0].id == 2 and report.step == 320:
+            counts.extend((len(names(out, "parts")), len(names(out, "checkpoints"))))
+
+    trained(out, width=1, callbacks=[count])
+    assert counts == [2, 4]
+    assert len(names(out, "checkpoints")) == 6
+    assert not (out / "parts").exists()
+
+
+def test_what_a_save_that_was_not_finished_left_is_removed(wide, tmp_path, monkeypatch):
+    """Here the curves and the state of a save whose note was not written."""
+    out, write, notes, left = tmp_path / "study", Folder._write_json, [], []
+
+    def crash_at_the_fourth(self, name, values):
+        notes.extend(["note"] * name.startswith("checkpoints"))
+        if len(notes) == 4:
+            raise KeyboardInterrupt
+        write(self, name, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "_write_json", crash_at_the_fourth)
+        with pytest.raises(KeyboardInterrupt):
+            trained(out, width=3, checkpoint_every=0)
+    assert names(out, "parts")[-1] == "00000-000000000000096.parquet"
+    assert names(out, "checkpoints")[:-1] == [f"batch-00000-{at:010d}.safetensors" for at in (64, 96)]
+
+    def look(_):
+        left.append((names(out, "parts")[-1], names(out, "checkpoints")[:-1]))
+
+    results = resume(out, callbacks=[look])
+    assert left[0] == ("00000-000000000000064.parquet", ["batch-00000-0000000064.safetensors"])
+    assert results.curves.equals(wide.curves)
 
 
 @pytest.mark.parametrize("pattern", ["batch-00000.json", "batch-00000-*"])

@@ -247,9 +247,9 @@ def test_lane_hashes_are_of_all_bits_of_a_lane():
 class Disk:
     """A folder that keeps nothing, and takes its time by a clock of its own; so does each chunk, a second."""
 
-    def __init__(self, monkeypatch, record=0.0, save=0.0):
-        self.clock, self.costs = 0.0, {"record": record, "save": save}
-        self.recorded, self.saved, self.seconds = [], [], {}
+    def __init__(self, monkeypatch, save=0.0):
+        self.clock, self.cost = 0.0, save
+        self.recorded, self.saved = [], []
 
         def visited(study, group, *_):
             for chunk in study.chunks(group.batches[0].runs[0].algorithm):
@@ -263,17 +263,10 @@ class Disk:
     def progress(self, batch):
         return None
 
-    def write_lost(self, batch):
-        pass
-
-    def record(self, batch, step, values):
-        self.clock += self.costs["record"]
-        self.recorded.append(step)
-
-    def save(self, batch, iteration, state, seconds, failed):
-        self.clock += self.costs["save"]
+    def save(self, batch, iteration, state, values, seconds, failed):
+        self.clock += self.cost
+        self.recorded.append([*values])
         self.saved.append(iteration)
-        self.seconds = seconds
 
     def train(self, checkpoint_every=None, stop=None):
         """A thousand iterations, each a chunk."""
@@ -300,12 +293,12 @@ def test_checkpoints_take_their_share_of_the_time(monkeypatch):
     assert shares[1] > 0.9 * SAVING_SHARE
 
 
-def test_what_tables_cost_counts_as_saving(monkeypatch):
-    """The folder itself adds what a save costs."""
-    disk = Disk(monkeypatch, record=0.5, save=2.0)
-    disk.train(checkpoint_every=1e9)
-    assert disk.saved == [1_000]
-    assert disk.seconds["save"] == pytest.approx(0.5 * 1_001)
+def test_each_value_is_saved_once(monkeypatch):
+    disk = Disk(monkeypatch, save=2.0)
+    disk.train(checkpoint_every=300.0)
+    assert disk.saved == [299, 599, 899, 1_000]
+    assert [steps[-1] for steps in disk.recorded] == disk.saved
+    assert [step for steps in disk.recorded for step in steps] == [*range(1_001)]
 
 
 def test_the_chunk_in_which_a_stop_comes_is_saved(monkeypatch):
@@ -314,7 +307,7 @@ def test_the_chunk_in_which_a_stop_comes_is_saved(monkeypatch):
     stop = SimpleNamespace(is_set=lambda: bool(asked) or asked.append(1))
     disk = Disk(monkeypatch)
     disk.train(checkpoint_every=1e9, stop=stop)
-    assert disk.recorded == [0, 1]
+    assert disk.recorded == [[0, 1]]
     assert disk.saved == [1]
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 
@@ -12,11 +13,11 @@ from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
-from jaxrl.learning.networks import MLP
-from jaxrl.study.plan import make_batches, make_plan
+from jaxrl.learning.networks import GRU, MLP
+from jaxrl.study.plan import few_evaluations, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds, require_count
 from jaxrl.study.study import Chunk, Study, make_study, require_same_spaces
-from tests.learners import Cloning, Paying
+from tests.learners import Cloning, Idle, Paying
 
 DATA = {"obs": np.arange(9), "action": np.arange(9) % 4}
 
@@ -126,9 +127,51 @@ def test_the_plan_says_what_it_does():
     plan = make_plan(study(algorithms=tuple(grid(PPO(), num_envs=[4, 8]))), 2)
     assert re.fullmatch(
         r"6 runs, 2 programs, 4 batches of width 2, memory about [\d.]+ MB, of which states 221 KB, "
-        "6,144 environment steps, at most 15,000 more in evaluations",
-        str(plan),
+        "6,144 environment steps, at most 15,000 more in 3 evaluations of each run",
+        str(plan).splitlines()[0],
     )
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "environment", "steps", "episodes", "evaluations"),
+    [
+        (QLearning(), FrozenLake(), 2_000, 10, 1),  # one takes at most 1,000 steps, and half is 1,000
+        (QLearning(), FrozenLake(), 500, 10, 1),  # never none
+        (QLearning(), FrozenLake(), 20_000, 10, 10),
+        (QLearning(), FrozenLake(), 20_000, 5, 20),
+        (QLearning(), FrozenLake(max_steps=5), 20_000, 5, 50),  # never more
+        (PPO(), CartPole(), 102_400, 10, 40),  # one takes at most 5,000 steps, and twice is 204,800
+        (PPO(), CartPole(), 512_000, 10, 50),
+        ([PPO(), PPO(network=GRU())], CartPole(), 102_400, 10, 40),
+        ([PPO(), Idle()], CartPole(), 102_400, 10, 10),
+    ],
+)
+def test_the_default_number_of_evaluations_is_bounded_by_their_steps(
+    algorithms, environment, steps, episodes, evaluations
+):
+    made = make_study(algorithms, environment, seeds=1, steps=steps, evaluation_episodes=episodes)
+    counts = [len(made.chunks(algorithm)) - 1 for algorithm in made.algorithms]
+    assert counts == [evaluations] * len(counts)
+    limited = [
+        text for text in few_evaluations(made) if f"evaluated every {made.evaluate_every:,} steps" in text
+    ]
+    assert len(limited) == (evaluations < 50)
+    asked = make_study(algorithms, environment, seeds=1, steps=steps, evaluate_every=steps // 40)
+    assert asked.evaluate_every == steps // 40
+
+
+def test_the_default_number_of_evaluations_counts_all_environments_of_evaluation():
+    made = make_study(
+        QLearning(), FrozenLake(), seeds=1, steps=20_000, evaluate_in={"long": FrozenLake(max_steps=400)}
+    )
+    assert made.evaluate_every == 10_000
+    (sentence,) = few_evaluations(made)
+    assert sentence.startswith(
+        "a run is evaluated every 10,000 steps, since more evaluations could take more than half"
+    )
+    assert few_evaluations(dataclasses.replace(made, evaluate_every=5_000)) == ()
+    cut = dataclasses.replace(made, evaluation_steps=50).evaluated_by_default()
+    assert cut.evaluate_every == 2_000
 
 
 def test_evaluations_count_all_environments_and_the_limits_of_their_episodes():
@@ -137,7 +180,7 @@ def test_evaluations_count_all_environments_and_the_limits_of_their_episodes():
     plan = make_plan(make_study(QLearning(), FrozenLake(max_steps=7), evaluate_in=named, **size))
     assert plan.evaluation_steps == 3 * 3 * 2 * (7 + 100)
     endless = make_plan(make_study(QLearning(), FrozenLake(max_steps=2**31 - 1), **size))
-    assert ", at most 38,654,705,646 more in evaluations" in str(endless)
+    assert ", at most 38,654,705,646 more in 3 evaluations of each run" in str(endless)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +203,7 @@ def test_the_plan_names_what_a_run_never_gets_past(algorithm, steps, fields):
         for each in plan.unreached
     ]
     assert named == fields
-    assert str(plan).splitlines()[1:] == [*plan.unreached]
+    assert str(plan).splitlines()[1:] == [*plan.limited, *plan.unreached]
 
 
 def test_memory_of_states_is_that_of_the_arrays():

@@ -1,0 +1,10 @@
+"""QR-DQN: DQN that learns quantiles of the return (Dabney et al. 2018)."""
+
+from jaxrl.algorithms.dqn import DQN
+from jaxrl.learning.value_heads import QuantileReturn
+
+
+class QRDQN(DQN):
+    """DQN with another head."""
+
+    head = QuantileReturn()
