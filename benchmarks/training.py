@@ -16,7 +16,7 @@ from benchmarks.memory import peak_bytes, resident_bytes
 from benchmarks.processes import in_fresh_process
 from benchmarks.timing import enough, timed
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import shown_bytes
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
@@ -32,6 +32,9 @@ WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
     "ppo CartPole-v1": (PPO(), CartPole()),
+    "a2c CartPole-v1": (A2C(), CartPole()),
+    "trpo CartPole-v1": (TRPO(), CartPole()),
+    "reinforce CartPole-v1": (REINFORCE(), CartPole()),
     "dqn CartPole-v1": (DQN(warmup=0), CartPole()),
     "sac Pendulum-v1": (SAC(warmup=0, capacity=10_000), Pendulum()),
     "discrete_sac CartPole-v1": (DiscreteSAC(warmup=0, capacity=10_000), CartPole()),

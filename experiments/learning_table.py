@@ -25,9 +25,12 @@ from envs import (
 )
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
 from jaxrl.algorithms import (
+    A2C,
     DQN,
     PPO,
+    REINFORCE,
     SAC,
+    TRPO,
     CountQ,
     DiscreteSAC,
     DynaQ,
@@ -89,6 +92,9 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
     capacity=40_000,
     network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
 )
+REINFORCE_CARTPOLE = REINFORCE(learning_rate=3e-3, baseline_learning_rate=3e-3, normalise_rewards=True)
+A2C_ACROBOT = A2C(num_envs=16, normalise_observations=True, normalise_rewards=True)
+TRPO_ACROBOT = TRPO(num_steps=1_024, normalise_observations=True)
 # On the cliff, learners of their own ε-greedy policy walk at a distance from the edge, which takes 15 or 17
 # steps. The shortest path takes 13.
 SARSA = Sarsa(trace_decay=0.8, learning_rate_decay=0.01, epsilon_end=0.1)
@@ -130,6 +136,14 @@ ROWS: dict[str, Row] = {
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
+    "a2c CartPole-v1": Row(A2C(), CartPole(), 200_000, 490),
+    "a2c Acrobot-v1": Row(A2C_ACROBOT, Acrobot(), 200_000, -90),
+    "trpo CartPole-v1": Row(TRPO(), CartPole(), 80_000, 490),
+    "trpo Acrobot-v1": Row(TRPO_ACROBOT, Acrobot(), 150_000, -90),
+    "reinforce CartPole-v1": Row(REINFORCE_CARTPOLE, CartPole(), 150_000, 475),
+    "reinforce without baseline CartPole-v1": Row(
+        REINFORCE_CARTPOLE.replace(baseline=False), CartPole(), 150_000, 475
+    ),
     "ppo Breakout-MinAtar": Row(PPO(num_envs=16), "gymnax:Breakout-MinAtar", 1_000_000, 5, seeds=4),
 }
 ROWS_OPTION = f"    rows (ROW): each in quotes, all by default: {', '.join(ROWS)}\n"

@@ -8,14 +8,17 @@ from jax import random
 
 from jaxrl import registry
 from jaxrl.algorithms import (
+    A2C,
     C51,
     DDPG,
     DQN,
     PPO,
     PQN,
     QRDQN,
+    REINFORCE,
     SAC,
     TD3,
+    TRPO,
     CountQ,
     DiscreteSAC,
     DynaQ,
@@ -39,12 +42,16 @@ OFF_POLICY = {
     "capacity": 64,
     "network": MLP(hidden=(16,), activation="relu", initialiser="lecun_normal"),
 }
+ON_POLICY = {"num_steps": 16, "network": MLP(hidden=(16, 16))}
 SMALL = {
+    "a2c": (A2C(**ON_POLICY), "CartPole-v1"),
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
-    "ppo": (PPO(num_steps=16, network=MLP(hidden=(16, 16))), "CartPole-v1"),
+    "ppo": (PPO(**ON_POLICY), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
+    "reinforce": (REINFORCE(**ON_POLICY, episodes=4), "CartPole-v1"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
+    "trpo": (TRPO(**ON_POLICY), "CartPole-v1"),
 }
 # Algorithms whose tests share few compilations: tests/compiled/test_more_algorithms.py.
 MORE = {

@@ -1,5 +1,6 @@
 """The algorithms, one file each, and their registry."""
 
+from jaxrl.algorithms.a2c import A2C
 from jaxrl.algorithms.bandits import UCB1, EpsilonGreedy, GradientBandit, Thompson
 from jaxrl.algorithms.c51 import C51
 from jaxrl.algorithms.count_q import CountQ
@@ -12,12 +13,15 @@ from jaxrl.algorithms.pqn import PQN
 from jaxrl.algorithms.q_learning import QLearning
 from jaxrl.algorithms.qr_dqn import QRDQN
 from jaxrl.algorithms.rainbow import Rainbow
+from jaxrl.algorithms.reinforce import REINFORCE
 from jaxrl.algorithms.sac import SAC
 from jaxrl.algorithms.sarsa import Sarsa
 from jaxrl.algorithms.td3 import DDPG, TD3
+from jaxrl.algorithms.trpo import TRPO
 from jaxrl.learning.algorithm import Algorithm
 
 __all__ = [
+    "A2C",
     "ALGORITHMS",
     "C51",
     "DDPG",
@@ -25,8 +29,10 @@ __all__ = [
     "PPO",
     "PQN",
     "QRDQN",
+    "REINFORCE",
     "SAC",
     "TD3",
+    "TRPO",
     "UCB1",
     "CountQ",
     "DiscreteSAC",
@@ -41,6 +47,7 @@ __all__ = [
 ]
 
 ALGORITHMS: dict[str, Algorithm] = {
+    "a2c": A2C(),
     "c51": C51(),
     "count_q": CountQ(),
     "ddpg": DDPG(),
@@ -55,9 +62,11 @@ ALGORITHMS: dict[str, Algorithm] = {
     "q_learning": QLearning(),
     "qr_dqn": QRDQN(),
     "rainbow": Rainbow(),
+    "reinforce": REINFORCE(),
     "sac": SAC(),
     "sarsa": Sarsa(),
     "td3": TD3(),
     "thompson": Thompson(),
+    "trpo": TRPO(),
     "ucb1": UCB1(),
 }

@@ -10,44 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar, component, static, traced
-from jaxrl.learning.actor_critic import ActorCritic, Pair, actor_critic
+from jaxrl.learning.actor_critic import Pair, actor_critic
 from jaxrl.learning.algorithm import Collector
-from jaxrl.learning.memory import repeated, sequences
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
-from jaxrl.learning.networks import MLP, Network, features, require_network
-from jaxrl.learning.normalise import Scales, standardised
-from jaxrl.learning.returns import generalised_advantage, td_target
-from jaxrl.learning.rollout import rollout, start_episodes
+from jaxrl.learning.networks import MLP, Network, require_network
+from jaxrl.learning.normalise import standardised
+from jaxrl.learning.on_policy import Agent, Sample, State
 from jaxrl.learning.schedules import linear
-from jaxrl.learning.updates import clipped_adam, require_minibatches
+from jaxrl.learning.updates import clipped_adam, require_minibatches, shuffled_minibatches
 from jaxrl.mdp.environment import Environment
-from jaxrl.mdp.episode import Episode, Memory, Transition
-from jaxrl.random.shuffle import permutation
-
-Drawn = tuple[Array, Array]  # actions as drawn, before they are clipped to the action space, and their log π
-
-
-class State(struct.PyTreeNode):
-    params: Pair
-    optimiser: Any  # optax state over params
-    scales: Scales  # of inputs and rewards; unused unless they are normalised
-    episodes: Episode  # [num_envs], with the actor's memory
-    critic_memory: Memory  # [num_envs], before the critic sees the episodes' observations
-
-
-class Sample(struct.PyTreeNode):
-    """What the update learns from: [num_steps * num_envs], with memory [num_envs, num_steps]."""
-
-    x: Array  # [*inputs] float32, the observation as the networks' input
-    action: Array  # [] or [d], as drawn
-    log_prob: Array  # [] float32, of the action when it was drawn
-    value: Array  # [] float32, of the observation when it was seen
-    advantage: Array  # [] float32
-    done: Array  # [] bool, whether the episode ended
+from jaxrl.mdp.episode import Memory
 
 
 class PPO(Collector):
@@ -69,6 +44,7 @@ class PPO(Collector):
     num_steps: int = static(128)
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
+    shared_torso: bool = static(False, "whether actor and critic share one torso")
     network: Network = component(MLP(hidden=(64, 64)), "torso of the actor and of the critic")
 
     def validate(self) -> None:
@@ -82,22 +58,17 @@ class PPO(Collector):
             require_minibatches(self, self.minibatches, "num_envs", self.num_envs)
 
     def init(self, env: Environment, key: Array) -> State:
-        key_network, key_episodes = random.split(key)
-        networks = self.networks(env)
-        actor_memory, critic_memory = networks.memory()
-        episodes = start_episodes(env, key_episodes, self.num_envs, actor_memory)
-        x = features(env.observation_space, episodes.obs[0])
-        params = networks.init(key_network, x)
-        optimiser = clipped_adam(self.learning_rate, self.max_grad_norm, eps=1e-5).init(params)
-        scales = Scales.create(x.shape, self.num_envs)
-        return State(params, optimiser, scales, episodes, repeated(critic_memory, self.num_envs))
+        params, *started = self.agent(env).start(key, self.num_envs)
+        optimiser = clipped_adam(self.learning_rate, self.max_grad_norm, eps=1e-5)
+        return State(params, optimiser.init(params), *started)
 
     def step(
         self, env: Environment, state: State, key: Array, t: Array, total: Array
     ) -> tuple[State, Metrics]:
         key_rollout, key_update = random.split(key)
-        episodes, transitions, drawn = self.collect(env, state, key_rollout)
-        scales, critic_memory, samples = self.samples(env, state, transitions, drawn)
+        agent = self.agent(env)
+        episodes, transitions, drawn = agent.collect(state, key_rollout, self.num_steps)
+        scales, critic_memory, samples = agent.samples(state, transitions, drawn, self.gae_lambda)
         memory = (state.episodes.memory, state.critic_memory)  # at the start of the samples' sequences
         fraction_left = linear(1.0, 0.0, 1.0, t, total) if self.anneal_learning_rate else 1.0
         optimiser = clipped_adam(self.learning_rate * fraction_left, self.max_grad_norm, eps=1e-5)
@@ -109,9 +80,7 @@ class PPO(Collector):
             updates, opt_state = optimiser.update(grads, opt_state)
             return (optax.apply_updates(params, updates), opt_state), metrics
 
-        keys = random.split(key_update, self.epochs)
-        shuffled = jax.vmap(permutation, (0, None))(keys, samples.done.shape[0])
-        minibatches = shuffled.reshape(self.epochs * self.minibatches, -1)
+        minibatches = shuffled_minibatches(key_update, samples.done.shape[0], self.epochs, self.minibatches)
         (params, opt_state), metrics = lax.scan(update, (state.params, state.optimiser), minibatches)
         state = state.replace(
             params=params, optimiser=opt_state, scales=scales, episodes=episodes, critic_memory=critic_memory
@@ -119,53 +88,22 @@ class PPO(Collector):
         return state, episode_metrics(transitions) | mean_metrics(**metrics)
 
     def memory(self, env: Environment) -> Memory:
-        return self.networks(env).memory()[0]
+        return self.agent(env).networks.memory()[0]
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
     ) -> tuple[Array, Memory]:
-        networks = self.networks(env)
-        policy, memory = networks.policy(state.params, memory, self.input(env, state.scales, obs))
-        return networks.executed(policy.sample(key) if explore else policy.mode()), memory
-
-    def collect(self, env: Environment, state: State, key: Array) -> tuple[Episode, Transition, Drawn]:
-        """The episodes after num_steps steps, the transitions, and the drawn actions with their log π."""
-        networks = self.networks(env)
-
-        def act(memory: Memory, obs: Array, key: Array) -> tuple[Array, Memory, Drawn]:
-            policy, memory = networks.policy(state.params, memory, self.input(env, state.scales, obs))
-            action = policy.sample(key)
-            return networks.executed(action), memory, (action, policy.log_prob(action))
-
-        return rollout(env, state.episodes, key, self.num_steps, act, memory=self.memory(env))
-
-    def samples(
-        self, env: Environment, state: State, transitions: Transition, drawn: Drawn
-    ) -> tuple[Scales, Memory, Sample]:
-        """The scales with the transitions added, the critic's memory after them, and the samples."""
-        scales, reward, done = state.scales, transitions.reward, transitions.done
-        x, next_x = (self.input(env, scales, obs) for obs in (transitions.obs, transitions.next_obs))
-        if self.normalise_rewards:
-            scales = scales.with_rewards(reward, done, self.discount)
-            reward = scales.returns.scaled(reward)
-        if self.normalise_observations:
-            scales = scales.with_inputs(features(env.observation_space, transitions.obs))
-        memory, networks = state.critic_memory, self.networks(env)
-        value, next_value, memory = networks.values_of_rollout(state.params, memory, done, x, next_x)
-        delta = td_target(reward, self.discount, transitions.terminated, next_value) - value
-        advantage = generalised_advantage(delta, done, self.discount, self.gae_lambda)
-        return scales, memory, sequences(memory, Sample(x, *drawn, value, advantage, done))
+        return self.agent(env).act(state, memory, obs, key, explore)
 
     def loss(self, params: Pair, env: Environment, memory: Pair, samples: Sample) -> tuple[Array, Any]:
         """The loss of a minibatch (Schulman et al. 2017, eq. 9), and metrics."""
-        policy, value = self.networks(env).unrolled(params, memory, samples.done, samples.x)
+        policy, value = self.agent(env).networks.unrolled(params, memory, samples.done, samples.x)
         log_ratio = policy.log_prob(samples.action) - samples.log_prob
         ratio = jnp.exp(log_ratio)
         advantage = standardised(samples.advantage) if self.normalise_advantage else samples.advantage
         policy_loss = -jnp.mean(clipped_surrogate(ratio, advantage, self.clip))
-        target = samples.value + samples.advantage
         clip_value = self.clip if self.clip_value_loss else jnp.inf
-        value_loss = jnp.mean(clipped_value_loss(value, samples.value, target, clip_value))
+        value_loss = jnp.mean(clipped_value_loss(value, samples.value, samples.target, clip_value))
         entropy = jnp.mean(policy.entropy())
         loss = policy_loss + self.value_coefficient * value_loss - self.entropy_coefficient * entropy
         return loss, {
@@ -176,13 +114,9 @@ class PPO(Collector):
             "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > self.clip),
         }
 
-    def input(self, env: Environment, scales: Scales, obs: Array) -> Array:
-        """Observations [..., *obs] as the networks' input: [..., *inputs] float32."""
-        x = features(env.observation_space, obs)
-        return scales.inputs.standardised(x) if self.normalise_observations else x
-
-    def networks(self, env: Environment) -> ActorCritic:
-        return actor_critic(self.network, env)
+    def agent(self, env: Environment) -> Agent:
+        networks = actor_critic(self.network, env, self.shared_torso)
+        return Agent(env, networks, self.discount, self.normalise_observations, self.normalise_rewards)
 
 
 def clipped_surrogate(ratio: Array, advantage: Array, clip: Scalar) -> Array:

@@ -15,24 +15,30 @@ from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete, Space
 
 Pair = tuple[Any, Any]  # what belongs to the actor and to the critic: parameters, or memories
+TORSO = "torso"  # flax's name of the torso's parameters within those of a head
 
 
 class ActorCritic(NamedTuple):
-    """An actor and a critic that share no layers, and therefore no memory.
+    """An actor and a critic, each with a torso and a memory of its own unless they share a torso.
 
-    So the critic's loss does not change what the actor remembers, and acting needs the actor alone. Inputs x
-    are those of one step, [*inputs]. Without a memory they may have leading axes, [..., *inputs].
+    The parameters of a shared torso are among the actor's. Each then still has its own memory, of equal
+    values, so acting needs the actor alone. Inputs x are those of one step, [*inputs]. Without a memory they
+    may have leading axes, [..., *inputs].
     """
 
     actor: nn.Module  # x -> logits, or mean and log_std
     critic: nn.Module  # x -> value, [..., 1]
     observation_space: Space
     action_space: Space
+    shared_torso: bool = False
 
     def init(self, key: Array, x: Array) -> Pair:
         """Parameters for inputs such as x: [*inputs]."""
         key_actor, key_critic = random.split(key)
-        return initial_params(self.actor, key_actor, x), initial_params(self.critic, key_critic, x)
+        actor, critic = initial_params(self.actor, key_actor, x), initial_params(self.critic, key_critic, x)
+        if self.shared_torso:
+            critic["params"].pop(TORSO, None)
+        return actor, critic
 
     def memory(self) -> Pair:
         """The memories at the start of an episode."""
@@ -51,7 +57,10 @@ class ActorCritic(NamedTuple):
 
     def value(self, params: Pair, memory: Memory, x: Array) -> tuple[Array, Memory]:
         """The value of inputs x, [...], and the critic's memory afterwards."""
-        outputs, memory = apply(self.critic, params[1], memory, x)
+        actor, critic = params
+        if self.shared_torso:
+            critic = {"params": {**critic["params"], TORSO: actor["params"].get(TORSO, {})}}
+        outputs, memory = apply(self.critic, critic, memory, x)
         return outputs[..., 0], memory
 
     def values_of_rollout(
@@ -86,7 +95,7 @@ class ActorCritic(NamedTuple):
         return self.action_space.clip(action.reshape(self.action_space.shape))
 
 
-def actor_critic(network: Network, env: Environment) -> ActorCritic:
+def actor_critic(network: Network, env: Environment, shared_torso: bool = False) -> ActorCritic:
     """Actor and critic with orthogonal last layers.
 
     The actor's scale is 0.01 (Andrychowicz et al. 2021 recommend a small one), the critic's is 1.
@@ -95,6 +104,7 @@ def actor_critic(network: Network, env: Environment) -> ActorCritic:
     torso = network.module(observations)
     critic = Linear(torso, 1, scale=1.0)
     if isinstance(actions, Discrete):
-        return ActorCritic(Linear(torso, actions.n, scale=0.01), critic, observations, actions)
-    actor = MeanAndLogStd(torso, math.prod(actions.shape), scale=0.01)
-    return ActorCritic(actor, critic, observations, actions)
+        actor: nn.Module = Linear(torso, actions.n, scale=0.01)
+    else:
+        actor = MeanAndLogStd(torso, math.prod(actions.shape), scale=0.01)
+    return ActorCritic(actor, critic, observations, actions, shared_torso)

@@ -29,9 +29,16 @@ class Categorical(NamedTuple):
 
     def entropy(self) -> Array:
         """-Σ π log π in nats: [...]. A probability that underflows adds 0."""
-        log_prob = jax.nn.log_softmax(self.logits)
-        log_prob = jnp.maximum(log_prob, jnp.finfo(jnp.float32).min)  # 0 * -inf is NaN
+        log_prob = self._log_probs()
         return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
+
+    def kl(self, other: "Categorical") -> Array:
+        """The KL divergence Σ π (log π - log π') from another policy π', in nats: [...]."""
+        log_prob = self._log_probs()
+        return jnp.sum(jnp.exp(log_prob) * (log_prob - other._log_probs()), axis=-1)
+
+    def _log_probs(self) -> Array:
+        return jnp.maximum(jax.nn.log_softmax(self.logits), jnp.finfo(jnp.float32).min)  # 0 * -inf is NaN
 
 
 class Gaussian(NamedTuple):
@@ -58,6 +65,12 @@ class Gaussian(NamedTuple):
     def entropy(self) -> Array:
         """The differential entropy in nats: [...]."""
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+    def kl(self, other: "Gaussian") -> Array:
+        """The KL divergence from another policy, ∫ π (log π - log π'), in nats: [...]."""
+        variance, distance = jnp.exp(2 * self.log_std), jnp.square(self.mean - other.mean)
+        each = other.log_std - self.log_std + 0.5 * (variance + distance) * jnp.exp(-2 * other.log_std) - 0.5
+        return jnp.sum(each, axis=-1)
 
 
 # The largest entropy per dimension of a TanhGaussian is 0.6836 nats, at mean 0 and standard deviation 0.874.

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array, lax, random
 
 from jaxrl.config import Config, Scalar
 from jaxrl.errors import InputError
+from jaxrl.random.shuffle import permutation
 
 Carry = TypeVar("Carry")
 
@@ -28,6 +30,25 @@ def require_minibatches(
             f"{name}.minibatches must be below {what} = {number}, since the normalised advantage of a single "
             f"transition is 0 and nothing is learned; got {minibatches}: choose fewer, or do not normalise"
         )
+
+
+def require_several(algorithm: Config, number: int) -> None:
+    """Raises InputError if normalised advantages are those of a single transition, which become 0."""
+    if number == 1:
+        name = type(algorithm).__name__
+        raise InputError(
+            f"{name}.num_envs x num_steps must be above 1, since the normalised advantage of a single "
+            "transition is 0 and nothing is learned; got 1: take more steps, or do not normalise"
+        )
+
+
+def shuffled_minibatches(key: Array, number: int, epochs: int, minibatches: int) -> Array:
+    """Indices of minibatches of equal size: [epochs * minibatches, number // minibatches] int32.
+
+    Each epoch is a permutation of 0 to number - 1.
+    """
+    shuffled = jax.vmap(permutation, (0, None))(random.split(key, epochs), number)
+    return shuffled.reshape(epochs * minibatches, -1)
 
 
 def clipped_adam(

@@ -11,7 +11,7 @@ from jax import random
 
 from envs import CartPole, Pendulum
 from jaxrl import InputError
-from jaxrl.algorithms import DQN, PPO, PQN, SAC, TD3, DiscreteSAC
+from jaxrl.algorithms import A2C, DQN, PPO, PQN, SAC, TD3, TRPO, DiscreteSAC
 from jaxrl.config import static, traced
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import Network, features
@@ -19,6 +19,9 @@ from jaxrl.learning.networks import Network, features
 # Each learner with an environment and the number of networks that its state holds, targets among them.
 LEARNERS = {
     "ppo": (PPO(), Pendulum(), 2),
+    "ppo with one torso": (PPO(shared_torso=True), Pendulum(), 1),
+    "a2c": (A2C(), CartPole(), 2),
+    "trpo": (TRPO(), Pendulum(), 2),
     "dqn": (DQN(), CartPole(), 2),
     "dueling dqn": (DQN(dueling=True), CartPole(), 2),
     "pqn": (PQN(), CartPole(), 1),

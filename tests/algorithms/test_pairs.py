@@ -6,7 +6,7 @@ import pytest
 
 from envs import Pendulum
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, PQN, SAC, DynaQ, QLearning, Sarsa, Thompson
+from jaxrl.algorithms import A2C, DQN, PPO, PQN, REINFORCE, SAC, TRPO, DynaQ, QLearning, Sarsa, Thompson
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU
@@ -45,6 +45,7 @@ BANDITS = {"BernoulliBandit-v0", "GaussianBandit-v0"}
 TABULAR = {"CliffWalking-v1", "DeepSea-v0", "FrozenLake-v1", "FrozenLake8x8-v1", "GridWorld-v0", "Taxi-v3"}
 DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
 ACCEPTED = {
+    "a2c": DISCRETE | CONTINUOUS,
     "count_q": TABULAR,
     "c51": DISCRETE,
     "ddpg": CONTINUOUS,
@@ -57,6 +58,8 @@ ACCEPTED = {
     "ppo": DISCRETE | CONTINUOUS,
     "pqn": DISCRETE,
     "q_learning": TABULAR,
+    "reinforce": DISCRETE | CONTINUOUS,
+    "trpo": DISCRETE | CONTINUOUS,
     "qr_dqn": DISCRETE,
     "rainbow": DISCRETE,
     "sac": CONTINUOUS,
@@ -101,6 +104,9 @@ def test_every_pair_is_traced_or_refused(learner, name):
         (PQN(network=GRU(), minibatches=1), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
+        (A2C(network=GRU(), normalise_advantage=True), "Pendulum-v1"),
+        (TRPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
+        (REINFORCE(baseline=False, normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),
         (QLearning(double=True, epsilon_schedule="exponential"), "FrozenLake-v1"),
         (Sarsa(target="greatest", replacing=False), "FrozenLake-v1"),

@@ -70,7 +70,7 @@ def plain_advantages(algorithm, value, next_value, transitions):
 
 def plain_loss(params, algorithm, batch):
     obs, action, old_log_prob, old_value, advantage = batch
-    networks = algorithm.networks(ENV)
+    networks = algorithm.agent(ENV).networks
     log_probs = jax.nn.log_softmax(networks.actor.apply(params[0], obs))
     ratio = jnp.exp(jnp.take_along_axis(log_probs, action[:, None], 1)[:, 0] - old_log_prob)
     target = old_value + advantage
@@ -117,11 +117,11 @@ def collected():
 
     def collect(key):
         key_init, key_step = random.split(key)
-        state, networks = SMALL.init(ENV, key_init), SMALL.networks(ENV)
+        state, agent = SMALL.init(ENV, key_init), SMALL.agent(ENV)
         key_rollout, _ = random.split(key_step)
-        _, transitions, (_, log_prob) = SMALL.collect(ENV, state, key_rollout)
+        _, transitions, (_, log_prob) = agent.collect(state, key_rollout, SMALL.num_steps)
         obs = transitions.obs, transitions.next_obs
-        values = [networks.critic.apply(state.params[1], each)[..., 0] for each in obs]
+        values = [agent.networks.critic.apply(state.params[1], each)[..., 0] for each in obs]
         return state, key_step, transitions, log_prob, *values
 
     state, key, *rollout = jax.jit(collect)(KEY)
@@ -190,10 +190,11 @@ def test_actions_are_learned_from_as_drawn_and_executed_within_bounds():
     def run(key):
         key_init, key_rollout = random.split(key)
         state = algorithm.init(env, key_init)
-        _, transitions, drawn = algorithm.collect(env, state, key_rollout)
-        *_, samples = algorithm.samples(env, state, transitions, drawn)
+        agent = algorithm.agent(env)
+        _, transitions, drawn = agent.collect(state, key_rollout, algorithm.num_steps)
+        *_, samples = agent.samples(state, transitions, drawn, algorithm.gae_lambda)
         _, metrics = algorithm.loss(state.params, env, ((), ()), samples)
-        policy, _ = algorithm.networks(env).policy(state.params, (), transitions.obs)
+        policy, _ = agent.networks.policy(state.params, (), transitions.obs)
         return transitions, drawn, policy, samples, metrics
 
     transitions, (drawn, log_prob), policy, samples, metrics = jax.device_get(run(KEY))

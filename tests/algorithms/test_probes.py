@@ -9,11 +9,14 @@ import pytest
 from jax import random
 
 from jaxrl.algorithms import (
+    A2C,
     DQN,
     PPO,
     PQN,
+    REINFORCE,
     SAC,
     TD3,
+    TRPO,
     CountQ,
     DiscreteSAC,
     DynaQ,
@@ -48,6 +51,21 @@ FAST_PPO = PPO(
     network=MLP(hidden=(16,)),
     max_grad_norm=10.0,
 )
+FAST_A2C = A2C(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    anneal_learning_rate=True,
+    max_grad_norm=10.0,
+    network=MLP(hidden=(16,)),
+)
+FAST_REINFORCE = REINFORCE(
+    discount=DISCOUNT,
+    learning_rate=1e-2,
+    baseline_learning_rate=1e-2,
+    num_steps=16,
+    network=MLP(hidden=(16,)),
+)
+FAST_TRPO = TRPO(discount=DISCOUNT, learning_rate=1e-2, num_steps=32, network=MLP(hidden=(16,)))
 FAST_DQN = DQN(
     discount=DISCOUNT,
     learning_rate=3e-3,
@@ -132,6 +150,11 @@ LEARNERS = {
     "ppo of normalised observations": (FAST_PPO.replace(normalise_observations=True), 120),
     "pqn": (FAST_PQN, 120),
     "continuous ppo": (FAST_PPO, 120),
+    "a2c": (FAST_A2C, 400),
+    "reinforce": (FAST_REINFORCE, 300),
+    "continuous reinforce": (FAST_REINFORCE, 300),
+    "trpo": (FAST_TRPO, 120),
+    "continuous trpo": (FAST_TRPO, 120),
     "continuous td3": (TD3(**FAST_TD3), 1_500),
     "continuous ddpg": (TD3(**FAST_TD3, twin=False, policy_delay=1), 1_500),
     "continuous sac": (SAC(**FAST_SAC), 1_500),
@@ -179,9 +202,10 @@ def values(algorithm, env, state):
             obs = np.arange(env.num_states)
             action = algorithm.action(env, state.learned.actor, obs)
             return algorithm.values(env, state.learned.critics, obs, action).mean(axis=0)
-        if isinstance(algorithm, PPO):
-            seen = algorithm.input(env, state.scales, np.arange(env.num_states))
-            return algorithm.networks(env).value(state.params, (), seen)[0]
+        if isinstance(algorithm, A2C | PPO | REINFORCE | TRPO):
+            agent = algorithm.agent(env)
+            seen = agent.input(state.scales, np.arange(env.num_states))
+            return agent.networks.value(state.params, (), seen)[0]
         critics, action = state.learned.critics, algorithm.policy(env, state.learned.actor, x).mode()
         if isinstance(algorithm, DiscreteSAC):
             of_all = algorithm.values(env, critics, x).mean(axis=0)

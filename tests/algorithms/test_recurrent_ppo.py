@@ -8,7 +8,7 @@ from jax import lax, random
 
 from envs import CartPole, Pendulum
 from jaxrl import InputError, registry, train
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC
+from jaxrl.algorithms import DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU, MLP
 from jaxrl.random.generators import DEFAULT, GENERATORS
@@ -74,12 +74,13 @@ def test_the_update_sees_what_the_rollout_saw(env):
             return SMALL.step(env, state, random.fold_in(key, t), t, 10)[0]
 
         state = lax.fori_loop(0, 2, iterate, SMALL.init(env, key))
-        _, transitions, drawn = SMALL.collect(env, state, key)
-        _, _, samples = SMALL.samples(env, state, transitions, drawn)
+        agent = SMALL.agent(env)
+        _, transitions, drawn = agent.collect(state, key, SMALL.num_steps)
+        _, _, samples = agent.samples(state, transitions, drawn, SMALL.gae_lambda)
         memory = state.episodes.memory, state.critic_memory
         _, metrics = SMALL.loss(state.params, env, memory, samples)
         _, forgetful = SMALL.loss(state.params, env, jax.tree.map(jnp.zeros_like, memory), samples)
-        values = SMALL.networks(env).unrolled(state.params, memory, samples.done, samples.x)[1]
+        values = agent.networks.unrolled(state.params, memory, samples.done, samples.x)[1]
         return state, samples, values, metrics, forgetful
 
     state, samples, values, metrics, forgetful = jax.device_get(run(KEY))
@@ -101,10 +102,11 @@ def test_the_critics_memory_goes_on_where_the_rollout_ended():
         state = still.init(env, key)
         after, _ = still.step(env, state, random.fold_in(key, 0), 0, 10)
         key_rollouts = [random.split(random.fold_in(key, t))[0] for t in range(2)]
-        first = still.collect(env, state, key_rollouts[0])[1]
-        second = still.collect(env, after, key_rollouts[1])[1]
+        agent = still.agent(env)
+        first = agent.collect(state, key_rollouts[0], still.num_steps)[1]
+        second = agent.collect(after, key_rollouts[1], still.num_steps)[1]
         both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), first, second)
-        networks, x = still.networks(env), still.input(env, state.scales, both.obs)
+        networks, x = agent.networks, agent.input(state.scales, both.obs)
         whole, *_ = networks.values_of_rollout(state.params, state.critic_memory, both.done, x, x)
         part, *_ = networks.values_of_rollout(state.params, after.critic_memory, second.done, x[10:], x[10:])
         return whole[10:], part, both.done
@@ -120,14 +122,14 @@ def test_the_value_of_a_truncated_step_is_that_of_its_true_successor():
 
     @jax.jit
     def run(key):
-        state, networks = SMALL.init(env, key), SMALL.networks(env)
-        _, transitions, _ = SMALL.collect(env, state, key)
-        x, next_x = (SMALL.input(env, state.scales, obs) for obs in (transitions.obs, transitions.next_obs))
+        state, agent = SMALL.init(env, key), SMALL.agent(env)
+        _, transitions, _ = agent.collect(state, key, SMALL.num_steps)
+        x, next_x = (agent.input(state.scales, obs) for obs in (transitions.obs, transitions.next_obs))
         never = jnp.zeros_like(transitions.done)
         memory = state.critic_memory
-        _, found, _ = networks.values_of_rollout(state.params, memory, transitions.done, x, next_x)
+        _, found, _ = agent.networks.values_of_rollout(state.params, memory, transitions.done, x, next_x)
         longer = jnp.concatenate([x[:4], next_x[3:4]])
-        expected, *_ = networks.values_of_rollout(state.params, memory, never[:5], longer, longer)
+        expected, *_ = agent.networks.values_of_rollout(state.params, memory, never[:5], longer, longer)
         return transitions.truncated, found[3], expected[4]
 
     truncated, found, expected = jax.device_get(run(KEY))
@@ -164,7 +166,13 @@ def test_minibatches_are_made_of_environments():
 
 @pytest.mark.parametrize(
     ("learner", "env"),
-    [(DQN(), CartPole()), (DiscreteSAC(), CartPole()), (SAC(), Pendulum())],
+    [
+        (DQN(), CartPole()),
+        (DiscreteSAC(), CartPole()),
+        (REINFORCE(), CartPole()),
+        (SAC(), Pendulum()),
+        (TRPO(), CartPole()),
+    ],
     ids=lambda each: type(each).__name__,
 )
 def test_learners_without_memory_refuse_a_network_that_has_one(learner, env):

@@ -59,6 +59,9 @@ def test_every_lane_updates_and_every_replay_wraps(name):
     after = trained(batch_with(name), ITERATIONS)
     if name == "q_learning":
         assert (after.q != before.q).any(axis=(1, 2, 3)).all()
+    elif name == "a2c":  # updates in every iteration; RMSProp does not count them
+        changed = jax.tree.map(lambda new, old: new != old, after.params, before.params)
+        assert all(leaf.any(axis=tuple(range(1, leaf.ndim))).all() for leaf in jax.tree.leaves(changed))
     else:
         assert (optax.tree.get(after.optimiser, "count") >= 3).all()
     assert ITERATIONS * algorithm.steps_per_iteration > getattr(algorithm, "capacity", 0)
@@ -153,7 +156,8 @@ def test_seeds_give_distinct_weights_and_trajectories(name):
         assert distinct(initial.q) == 1
         assert distinct(trained(batch_with(name), ITERATIONS, total=1_000).q) == len(SEEDS)
         return
-    networks = jax.tree_util.tree_leaves_with_path(initial.replace(optimiser=None))
+    networks = initial.learned if hasattr(initial, "learned") else initial.params
+    networks = jax.tree_util.tree_leaves_with_path(networks)
     kernels = [leaf for path, leaf in networks if "kernel" in jax.tree_util.keystr(path)]  # biases start at 0
     assert len(kernels) >= 2
     assert {distinct(kernel) for kernel in kernels} == {len(SEEDS)}

@@ -8,7 +8,7 @@ from jax import random
 
 from jaxrl.learning.actor_critic import actor_critic
 from jaxrl.learning.distributions import Categorical, Gaussian
-from jaxrl.learning.networks import MLP
+from jaxrl.learning.networks import GRU, MLP
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.spaces import Box, Discrete
 
@@ -78,3 +78,24 @@ def test_actions_are_executed_in_the_shape_and_bounds_of_their_space(begun):
         return
     drawn = np.float32([-5, 5, -5, 0.5, -5, 1.5])
     np.testing.assert_array_equal(networks.executed(drawn), [[-1, 2], [0, 0.5], [1, 1.5]])
+
+
+@pytest.mark.parametrize(
+    "network", [MLP(hidden=(8,)), MLP(hidden=()), GRU(units=8)], ids=["mlp", "none", "gru"]
+)
+def test_a_shared_torso_is_the_actors_and_learns_from_the_value(network):
+    networks, x = actor_critic(network, Numbered(), shared_torso=True), jnp.ones(5)
+    memory = networks.memory()[1]
+
+    @jax.jit
+    def begin(key):
+        params = networks.init(key, x)
+        return params, jax.grad(lambda params: networks.value(params, memory, x)[0])(params)
+
+    (_, critic), (of_actor, of_critic) = begin(random.key(0))
+    assert set(critic["params"]) == {"Dense_0"}
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(of_critic))
+    of_torso = jax.tree.leaves(of_actor["params"].pop("torso", {}))
+    assert any(np.any(leaf) for leaf in of_torso) == (network != MLP(hidden=()))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_actor))
+    assert jax.tree.structure(networks.memory()[0]) == jax.tree.structure(memory)

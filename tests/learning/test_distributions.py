@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
-from scipy import special, stats
+from scipy import integrate, special, stats
 
 from jaxrl.learning.distributions import Categorical, Gaussian, TanhGaussian
 
@@ -43,6 +43,31 @@ def test_gradients_are_finite(logits):
         return policy.entropy() + policy.log_prob(jnp.int32(0))
 
     assert np.isfinite(jax.jit(jax.grad(both))(np.float32(logits))).all()
+
+
+def test_kl_divergence_of_categoricals_is_scipys():
+    rng = np.random.default_rng(0)
+    logits, others = rng.normal(size=(2, 5, 4)).astype(np.float32)
+    kl = Categorical(logits).kl(Categorical(others))
+    expected = stats.entropy(special.softmax(logits, axis=1), special.softmax(others, axis=1), axis=1)
+    np.testing.assert_allclose(kl, expected, rtol=1e-5)
+    assert Categorical(jnp.array([0.0, -jnp.inf])).kl(Categorical(jnp.array([0.0, -jnp.inf]))) == 0
+
+
+def test_kl_divergence_of_gaussians_is_an_integral():
+    mean, log_std, other_mean, other_log_std = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+
+    def integrand(x, i):
+        ours, theirs = (
+            stats.norm(mean[i], np.exp(log_std[i])),
+            stats.norm(other_mean[i], np.exp(other_log_std[i])),
+        )
+        return ours.pdf(x) * (ours.logpdf(x) - theirs.logpdf(x))
+
+    expected = sum(integrate.quad(integrand, -30, 30, i, points=[mean[i]])[0] for i in range(2))
+    kl = Gaussian(mean, log_std).kl(Gaussian(other_mean, other_log_std))
+    assert kl == pytest.approx(expected, rel=1e-4)
+    assert Gaussian(mean, log_std).kl(Gaussian(mean, log_std)) == pytest.approx(0, abs=1e-6)
 
 
 def entropy(logits):

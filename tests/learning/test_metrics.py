@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxrl.learning.metrics import episode_metrics, mean_metrics
+from jaxrl.learning.metrics import episode_metrics, explained_variance, mean_metrics, metric_if
 from jaxrl.mdp.episode import Transition
 
 
@@ -39,3 +40,18 @@ def test_means_have_the_weight_of_one_iteration():
     (name, (value, weight)), *others = mean_metrics(loss=jnp.array([1.0, 2.0, 6.0])).items()
     assert (name, float(value), float(weight), others) == ("loss", 3, 1, [])
     assert value.shape == weight.shape == ()
+
+
+def test_explained_variance():
+    target = np.float32([1, 2, 3, 4])
+    assert explained_variance(target + 5, target) == pytest.approx(1)
+    assert explained_variance(np.zeros(4), target) == pytest.approx(0)
+    assert explained_variance(-target, target) == pytest.approx(-3)
+    assert explained_variance(np.float32([1, 2, 9, 9]), target, where=np.array([1, 1, 0, 0], bool)) == 1
+    assert explained_variance(target, np.ones(4)) == 0
+    assert explained_variance(target, target, where=np.zeros(4, bool)) == 0
+
+
+def test_a_metric_counts_where_its_condition_holds():
+    assert metric_if(np.bool_(True), jnp.float32(3)) == (3, 1)
+    assert metric_if(np.bool_(False), jnp.float32(np.nan)) == (0, 0)

@@ -70,7 +70,7 @@ def test_options_move_only_their_own_scales(changes, learned):
     algorithm, env = SMALL.replace(**changes), Pendulum()
     transitions, drawn = rewarded(1.0)
     state = learned.replace(scales=Scales.create((3,), 2))
-    scales, *_ = jax.jit(algorithm.samples)(env, state, transitions, drawn)
+    scales, *_ = jax.jit(algorithm.agent(env).samples)(state, transitions, drawn, algorithm.gae_lambda)
     assert {
         "normalise_observations": not np.allclose(scales.inputs.mean, 0),
         "normalise_rewards": not np.allclose(scales.returns.variance, 1),
@@ -79,9 +79,9 @@ def test_options_move_only_their_own_scales(changes, learned):
 
 def test_observations_are_standardised_by_what_was_seen(learned):
     np.testing.assert_array_equal(
-        BOTH.input(Pendulum(), learned.scales, OBS), learned.scales.inputs.standardised(OBS)
+        BOTH.agent(Pendulum()).input(learned.scales, OBS), learned.scales.inputs.standardised(OBS)
     )
-    np.testing.assert_array_equal(SMALL.input(Pendulum(), learned.scales, OBS), OBS)
+    np.testing.assert_array_equal(SMALL.agent(Pendulum()).input(learned.scales, OBS), OBS)
     act = jax.jit(
         lambda scales: BOTH.act(Pendulum(), learned.replace(scales=scales), (), OBS, None, False)[0]
     )

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import random
 
-from jaxrl.learning.updates import clipped_adam, tracked, updates_if
+from jaxrl.learning.updates import clipped_adam, shuffled_minibatches, tracked, updates_if
 
 
 def noted(i, carry):
@@ -77,3 +78,11 @@ def test_adams_eps_damps_small_gradients():
     """A gradient as large as eps moves half of the learning rate."""
     adam, grad = clipped_adam(1e-3, 1.0, eps=1e-5), jnp.array([1e-5])
     np.testing.assert_allclose(adam.update(grad, adam.init(grad))[0], -5e-4, rtol=1e-4)
+
+
+def test_every_epoch_of_minibatches_is_a_permutation():
+    minibatches = np.asarray(shuffled_minibatches(random.key(0), 12, epochs=3, minibatches=4))
+    assert minibatches.shape == (12, 3)
+    for epoch in minibatches.reshape(3, 12):
+        assert sorted(epoch) == list(range(12))
+    assert len(np.unique(minibatches.reshape(3, 12), axis=0)) == 3

@@ -12,7 +12,7 @@ from jax import random
 from envs import CartPole, GridWorld
 from jaxrl import InputError, registry, train
 from jaxrl.algorithm import Algorithm, Episode, check_algorithm, episode_metrics, traced
-from jaxrl.algorithms import DQN, PPO, SAC, DiscreteSAC, QLearning
+from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
 from jaxrl.analysis.export import export_transitions
 from jaxrl.environment import Box, Composite, Discrete, Environment, Wrapper, check_contract
 from jaxrl.learning import replay
@@ -181,7 +181,9 @@ def test_what_breaks_the_contract_is_named(env, message):
 
 
 @pytest.mark.parametrize(
-    "learner", [DQN(), DiscreteSAC(), PPO(), QLearning(), SAC()], ids=lambda each: type(each).__name__
+    "learner",
+    [A2C(), DQN(), DiscreteSAC(), PPO(), QLearning(), REINFORCE(), SAC(), TRPO()],
+    ids=lambda each: type(each).__name__,
 )
 def test_learners_of_one_agent_refuse_several(learner):
     name = type(learner).__name__
