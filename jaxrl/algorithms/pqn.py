@@ -24,10 +24,9 @@ from jaxrl.learning.networks import MLP, Linear, Network, features, input_shape,
 from jaxrl.learning.returns import generalised_advantage, td_target
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.schedules import linear
-from jaxrl.learning.updates import require_minibatches
+from jaxrl.learning.updates import require_minibatches, shuffled_minibatches
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Memory, Transition
-from jaxrl.random.shuffle import permutation
 
 
 class State(struct.PyTreeNode):
@@ -99,9 +98,7 @@ class PQN(Collector):
             updates, opt_state = optimiser.update(grads, opt_state)
             return (optax.apply_updates(params, updates), opt_state), metrics
 
-        keys = random.split(key_update, self.epochs)
-        shuffled = jax.vmap(permutation, (0, None))(keys, samples.done.shape[0])
-        minibatches = shuffled.reshape(self.epochs * self.minibatches, -1)
+        minibatches = shuffled_minibatches(key_update, samples.done.shape[0], self.epochs, self.minibatches)
         (params, opt_state), metrics = lax.scan(update, (state.params, state.optimiser), minibatches)
         state = state.replace(params=params, optimiser=opt_state, episodes=episodes)
         return state, episode_metrics(transitions) | mean_metrics(epsilon=epsilon, **metrics)

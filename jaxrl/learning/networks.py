@@ -245,7 +245,7 @@ def require_network(
     if not re.fullmatch(r"float32\[\d+\]", got := described(needed.outputs)):
         raise InputError(f"{name}.module must map an input to float32[m], got {got}")
     if jax.tree.leaves(needed.memory) and not memory:
-        raise InputError(f"{learner} cannot use a network with memory such as {name}; ppo can")
+        raise InputError(f"{learner} cannot use a network with memory such as {name}; a2c, ppo and pqn can")
     if needed.noise and not noise:
         raise InputError(f"{learner} cannot use a network that draws noise such as {name}")
 
