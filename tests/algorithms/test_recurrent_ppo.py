@@ -177,5 +177,7 @@ def test_minibatches_are_made_of_environments():
 )
 def test_learners_without_memory_refuse_a_network_that_has_one(learner, env):
     name = type(learner).__name__
-    with pytest.raises(InputError, match=f"^{name} cannot use a network with memory such as GRU; a2c, ppo and pqn can$"):
+    with pytest.raises(
+        InputError, match=f"^{name} cannot use a network with memory such as GRU; a2c, ppo and pqn can$"
+    ):
         make_study(learner.replace(network=GRU()), env, seeds=1, steps=10_000)
