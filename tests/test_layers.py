@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # The folders of jaxrl and the modules beside them, from the bottom to the top.
 LAYERS = [
-    "version errors text",
+    "version errors text columns",
     "fields config",
     "random",
     "mdp",
@@ -89,7 +89,7 @@ def test_statistics_need_numpy_scipy_and_pandas_alone(file):
     outside = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names)
     assert outside <= {"numpy", "scipy", "pandas", "jaxrl"}
     assert all(
-        height(name) == height(module_name(file)) or name == "jaxrl.errors"
+        height(name) == height(module_name(file)) or name in ("jaxrl.errors", "jaxrl.columns")
         for name in imports(file)
         if name.split(".")[0] == "jaxrl"
     )

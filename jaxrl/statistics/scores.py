@@ -1,6 +1,6 @@
 """Scores of runs from the tables of a study: one number per run, with labels.
 
-`runs` and `curves` are the tables of a study, with RUN_COLUMNS and CURVE_COLUMNS of jaxrl.statistics.tables.
+`runs` and `curves` are the tables of a study, with RUN_COLUMNS and CURVE_COLUMNS of jaxrl.columns.
 A score table is `runs` with SCORE_COLUMNS.
 """
 
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxrl.columns import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics.tables import (
-    CURVE_COLUMNS,
-    RUN_COLUMNS,
     SCORE_COLUMNS,
     require_columns,
     require_one_row_per_run,
@@ -89,7 +88,7 @@ def label_settings(runs: pd.DataFrame) -> pd.DataFrame:
     """
     require_columns(runs, ("run", "environment", "algorithm", "status"))
     require_one_row_per_run(runs)
-    fields = [name for name in runs.columns if name not in RUN_COLUMNS]
+    fields = _fields(runs)
     of_env = [name for name in fields if name.startswith("env.")]
     of_algorithm = [name for name in fields if name not in of_env]
     return runs.assign(
@@ -99,9 +98,14 @@ def label_settings(runs: pd.DataFrame) -> pd.DataFrame:
 
 def varied_parameters(runs: pd.DataFrame) -> list[str]:
     """The hyper-parameters that vary among the runs of one algorithm, in the order of the columns."""
-    fields = [name for name in runs.columns if name not in (*RUN_COLUMNS, *SCORE_COLUMNS)]
+    fields = [name for name in _fields(runs) if name not in SCORE_COLUMNS]
     numbers = runs.groupby("algorithm")[fields].nunique(dropna=False).max()
     return [name for name in fields if not name.startswith("env.") and numbers[name] > 1]
+
+
+def _fields(runs: pd.DataFrame) -> list[str]:
+    """The columns that are fields of a config. Joined tables also have `study`, the folder."""
+    return [name for name in runs.columns if name != "study" and name not in RUN_COLUMNS]
 
 
 def metric_values(runs: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -110,7 +114,7 @@ def metric_values(runs: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.D
     Raises InputError for an unknown metric, a missing column, or a run with two values at one step.
     """
     key = run_key(runs)
-    require_columns(curves, (*key, *CURVE_COLUMNS))
+    require_columns(curves, [*dict.fromkeys((*key, *CURVE_COLUMNS))])
     known = curves["metric"].unique()
     if metric not in known:
         raise unknown("metric", metric, known)

@@ -12,27 +12,6 @@ from scipy import stats
 
 from jaxrl.errors import InputError
 
-# A table of runs has one row per run. Its other columns are fields of the algorithm and, as "env.<field>", of
-# the environment.
-RUN_COLUMNS = (
-    "study",  # the results folder, in joined tables
-    "run",  # number of the run in its study
-    "environment",  # name; `label_settings` adds the fields that vary
-    "algorithm",  # name
-    "seed",
-    "setting",  # number of the pair of environment and algorithm; a score table has a label instead
-    "status",  # "complete" or, if a metric or the state stopped being finite, "failed"
-    "steps",  # environment steps of the run's training
-    "solved_return",  # mean return that counts as solved; NaN if the environment has none
-    "failed_iteration",  # of a failed run: iterations after which this was first found
-    "failed_metric",  # of a failed run: the metric that was not finite, or "state"
-)
-# A table of curves has one row per value of a metric: `run`, as in the table of runs, and these columns.
-CURVE_COLUMNS = (
-    "step",  # environment steps of the run so far
-    "metric",  # name
-    "value",  # NaN if the metric has none there
-)
 # A score table has one row per run. jaxrl.statistics.scores makes it from the tables of runs and curves.
 SCORE_COLUMNS = (
     "run",  # as in the table of runs

@@ -11,39 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxrl import registry
+from jaxrl.columns import CURVE_COLUMNS, RUN_COLUMNS, Column
 from jaxrl.errors import InputError, printable
 from jaxrl.fields import shown
 from jaxrl.store.files import appearing_whole, reading
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run, Study
 
-# The columns that a table must have, by their kind, and whether a value may be missing. The table of runs has
-# more columns, each of one of these kinds.
+# The kinds of columns in files. The further columns of the table of runs are also of one of these kinds.
 COLUMN_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
     "integer": pa.types.is_integer,
     "number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
     "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     "truth value": pa.types.is_boolean,
 }
-RUNS = {
-    "run": ("integer", False),
-    "setting": ("integer", False),
-    "seed": ("integer", False),
-    "status": ("text", False),
-    "failed_iteration": ("number", True),
-    "failed_metric": ("text", True),
-    "steps": ("integer", False),
-    "environment": ("text", False),
-    "algorithm": ("text", False),
-    "solved_return": ("number", True),
-}
-CURVES = {
-    "run": ("integer", False),
-    "step": ("integer", False),
-    "metric": ("text", False),
-    "value": ("number", True),
-}
-# The types of the columns of CURVES in memory. There are few different metrics, hence the dictionary.
+# The types of the columns of curves in memory. There are few different metrics, hence the dictionary.
 CURVES_SCHEMA = pa.schema(
     {
         "run": pa.int32(),
@@ -92,7 +74,7 @@ def _settings_table(study: Study, settings: Mapping[int, Run]) -> pd.DataFrame:
 
 
 def curves_table(batch: Batch, values: Mapping[int, Mapping[str, np.ndarray]]) -> pa.Table:
-    """The rows of CURVES that hold metrics of a batch: step -> name -> [lanes]."""
+    """The rows of curves that hold metrics of a batch: step -> name -> [lanes]."""
     runs = [run.id for run in batch.runs]
     curves = [(step, printable(name), lanes) for step in values for name, lanes in values[step].items()]
     steps, names, lanes = zip(*curves, strict=True)
@@ -150,7 +132,7 @@ def read_runs(path: Path, expected: str, count: int) -> pd.DataFrame:
 
     Raises InputError, without a remedy, unless it is a table as `runs_table` makes it of a complete study.
     """
-    table = _read(path, RUNS, expected).to_pandas()
+    table = _read(path, RUN_COLUMNS, expected).to_pandas()
     known = set(table["status"]) <= {"complete", "failed"}
     if not np.array_equal(table["run"], np.arange(count)) or not known or (table["steps"] < 1).any():
         raise InputError(f"{path} is damaged: it is no table of {count:,} runs that are complete or failed")
@@ -162,7 +144,7 @@ def read_curves(path: Path, expected: str | None, count: int) -> pd.DataFrame:
 
     Raises InputError, without a remedy, unless its rows are in order of run, metric and step, each once.
     """
-    table = _read(path, CURVES, expected).to_pandas()
+    table = _read(path, CURVE_COLUMNS, expected).to_pandas()
     run, step = table["run"].to_numpy(), table["step"].to_numpy()
     metric, _ = pd.factorize(table["metric"], sort=True)
     if len(table) and not (run.min() >= 0 and run.max() < count and step.min() >= 0):
@@ -177,7 +159,7 @@ def read_curves(path: Path, expected: str | None, count: int) -> pd.DataFrame:
 
 def read_part(path: Path) -> pa.Table:
     """Reads a part of the table of curves, of CURVES_SCHEMA, with its rows in any order."""
-    return as_curves(path, _read(path, CURVES))
+    return as_curves(path, _read(path, CURVE_COLUMNS))
 
 
 def as_curves(path: Path, table: pa.Table) -> pa.Table:
@@ -186,7 +168,7 @@ def as_curves(path: Path, table: pa.Table) -> pa.Table:
         return table.select(CURVES_SCHEMA.names).cast(CURVES_SCHEMA)
 
 
-def _read(path: Path, columns: Mapping[str, tuple[str, bool]], expected: str | None = None) -> pa.Table:
+def _read(path: Path, columns: Mapping[str, Column], expected: str | None = None) -> pa.Table:
     """Reads a Parquet file with these columns. Trusts nothing in it, since it may come from a stranger.
 
     Raises InputError for a column that is missing or has values of another kind, for control characters, and
@@ -225,12 +207,12 @@ def _too_large(size: int) -> str:
     return f"it would take {size:,} bytes, more than half of the free memory"
 
 
-def _wrong_column(schema: pa.Schema, columns: Mapping[str, tuple[str, bool]]) -> str:
+def _wrong_column(schema: pa.Schema, columns: Mapping[str, Column]) -> str:
     """What is wrong with the names and types of a table's columns; "" if nothing is."""
     if len({*schema.names}) < len(schema.names):
         return "two of its columns have the same name"
     for name in schema.names:
-        kinds = [columns[name][0]] if name in columns else [*COLUMN_KINDS]
+        kinds = [columns[name].kind] if name in columns else [*COLUMN_KINDS]
         if not name.isprintable():
             return f"it has a column {name!r}"
         if not any(COLUMN_KINDS[kind](schema.field(name).type) for kind in kinds):
@@ -239,9 +221,7 @@ def _wrong_column(schema: pa.Schema, columns: Mapping[str, tuple[str, bool]]) ->
     return f"it lacks the column {missing[0]!r}" if missing else ""
 
 
-def _wrong_value(
-    table: pa.Table, columns: Mapping[str, tuple[str, bool]], words: Mapping[str, list[str]]
-) -> str:
+def _wrong_value(table: pa.Table, columns: Mapping[str, Column], words: Mapping[str, list[str]]) -> str:
     """What is wrong with the values of a table whose columns are right; "" if nothing is.
 
     words: the different texts in each column of texts.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from jaxrl.columns import RUN_COLUMNS
 from jaxrl.compiled.engine import PRECISIONS
 from jaxrl.config import Config
 from jaxrl.errors import InputError, unknown
@@ -23,21 +24,6 @@ C = TypeVar("C", bound=Config)
 
 MAX_RUNS = 2_000_000
 MAX_EVALUATIONS = 100_000  # of a run
-
-# The columns of the table of runs apart from hyper-parameters and the environment's "env.<field>".
-COLUMNS = {
-    "run",
-    "env",
-    "environment",
-    "algorithm",
-    "seed",
-    "status",
-    "setting",
-    "steps",
-    "solved_return",
-    "failed_iteration",
-    "failed_metric",
-}
 
 
 class Run(NamedTuple):
@@ -280,7 +266,7 @@ def _require(kind: type[Config], configs: Sequence[Any]) -> None:
             raise InputError(f"the {what} must be an instance of {kind.__name__}, got {config!r}")
         if config in configs[:i]:
             raise InputError(f"the study has the {what} {config} twice, so runs would be equal; give it once")
-        reserved = COLUMNS & {*config.parameters()}
+        reserved = {"env", *RUN_COLUMNS} & {*config.parameters()}
         if kind is Algorithm and reserved:
             raise InputError(
                 f"{type(config).__name__} has a field {min(reserved)!r}, which is the name of another "

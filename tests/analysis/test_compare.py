@@ -12,10 +12,10 @@ from jaxrl import InputError, compare, grid, load, train, write_report
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.scores import score_table
 from jaxrl.cli.commands import main
+from jaxrl.columns import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.report.summary import summarise
 from jaxrl.statistics import describe, difference_interval, final_scores
 from jaxrl.statistics.intervals import RESAMPLING_SEED
-from jaxrl.statistics.tables import CURVE_COLUMNS, RUN_COLUMNS
 from jaxrl.store.files import file_hash
 from tests.studies import full
 from tests.test_layers import loaded
@@ -68,8 +68,8 @@ def write(folder, **tables):
 def test_the_tables_of_a_study_have_the_columns_that_statistics_expect(folder):
     results, fields = load(folder / "rates"), QLearning().parameters()
     columns = {name for name in results.runs if name not in fields and not name.startswith("env.")}
-    assert columns == {*RUN_COLUMNS} - {"study"}
-    assert {*results.curves} == {"run", *CURVE_COLUMNS}
+    assert columns == {*RUN_COLUMNS}
+    assert {*results.curves} == {*CURVE_COLUMNS}
 
 
 def test_all_pairs_of_one_study(folder, tmp_path):
