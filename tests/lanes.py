@@ -9,12 +9,9 @@ from jax import random
 from jaxrl import registry
 from jaxrl.algorithms import (
     A2C,
-    C51,
-    DDPG,
     DQN,
     PPO,
     PQN,
-    QRDQN,
     REINFORCE,
     SAC,
     TD3,
@@ -44,30 +41,27 @@ OFF_POLICY = {
 }
 ON_POLICY = {"num_steps": 16, "network": MLP(hidden=(16, 16))}
 SMALL = {
-    "a2c": (A2C(**ON_POLICY), "CartPole-v1"),
     "discrete_sac": (DiscreteSAC(**OFF_POLICY), "CartPole-v1"),
     "dqn": (DQN(**OFF_POLICY), "CartPole-v1"),
     "ppo": (PPO(**ON_POLICY), "CartPole-v1"),
     "q_learning": (QLearning(), "GridWorld-v0"),
-    "reinforce": (REINFORCE(**ON_POLICY, episodes=4), "CartPole-v1"),
     "sac": (SAC(**OFF_POLICY), "Pendulum-v1"),
-    "trpo": (TRPO(**ON_POLICY), "CartPole-v1"),
 }
 # Algorithms whose tests share few compilations: tests/compiled/test_more_algorithms.py.
 MORE = {
-    "c51": (C51(**OFF_POLICY), "CartPole-v1"),
+    "a2c": (A2C(**ON_POLICY), "CartPole-v1"),
     "count_q": (CountQ(), "GridWorld-v0"),
-    "ddpg": (DDPG(**OFF_POLICY), "Pendulum-v1"),
     "dyna_q": (DynaQ(planning_steps=2), "GridWorld-v0"),
     "epsilon_greedy": (registry.algorithm("epsilon_greedy"), "GaussianBandit-v0"),
     "gradient_bandit": (registry.algorithm("gradient_bandit"), "GaussianBandit-v0"),
     "monte_carlo": (MonteCarlo(), "GridWorld-v0"),
     "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
-    "qr_dqn": (QRDQN(**OFF_POLICY), "CartPole-v1"),
     "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
+    "reinforce": (REINFORCE(**ON_POLICY, episodes=4), "CartPole-v1"),
     "sarsa": (Sarsa(trace_decay=0.5), "GridWorld-v0"),
     "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),
     "thompson": (registry.algorithm("thompson"), "GaussianBandit-v0"),
+    "trpo": (TRPO(**ON_POLICY), "CartPole-v1"),
     "ucb1": (registry.algorithm("ucb1"), "GaussianBandit-v0"),
 }
 ITERATIONS = 12

@@ -9,10 +9,10 @@ from jax import lax, random
 from envs import CartPole, Pendulum
 from jaxrl import InputError
 from jaxrl.algorithms import SAC
-from jaxrl.algorithms.sac import executed
 from jaxrl.learning import replay
+from jaxrl.learning.continuous import executed, warmed_rollout
 from jaxrl.learning.distributions import TanhGaussian
-from jaxrl.learning.networks import MLP
+from jaxrl.learning.networks import MLP, features
 from jaxrl.mdp.episode import Experience
 from jaxrl.mdp.spaces import Box
 from jaxrl.random.generators import DEFAULT, GENERATORS
@@ -132,6 +132,17 @@ def test_actions_are_scaled_to_the_space(env, unit, action):
     np.testing.assert_allclose(executed(env, jnp.array(unit)), action)
 
 
+def collect(algorithm, env, state, key, t, warming):
+    """As SAC collects in iteration t."""
+
+    def explore(obs, key):
+        x = features(env.observation_space, obs)
+        return algorithm.policy(env, state.learned.actor, x).sample(key)
+
+    steps = t * algorithm.num_steps + jnp.arange(algorithm.num_steps)
+    return warmed_rollout(env, state, key, steps, jnp.bool_(warming), algorithm.warmup_hold, explore)
+
+
 @pytest.mark.parametrize("env", [ENV, Lopsided()], ids=["one number", "two numbers"])
 def test_replay_keeps_actions_between_minus_1_and_1(env):
     """While the policy acts, not the warm-up; the transitions hold what the environment took."""
@@ -140,7 +151,7 @@ def test_replay_keeps_actions_between_minus_1_and_1(env):
     @jax.jit
     def collected(key):
         state = algorithm.init(env, key)
-        return algorithm.collect(env, state, key, jnp.int32(100), jnp.bool_(False))
+        return collect(algorithm, env, state, key, t=100, warming=False)
 
     _, transitions, experience, _ = collected(KEY)
     d = env.action_space.shape[0]
@@ -171,7 +182,7 @@ def test_actions_of_the_warm_up_are_held(num_steps, hold):
     def actions(key):
         def iteration(state, t):
             key_t = random.fold_in(key, t)
-            episodes, transitions, experience, held = algorithm.collect(ENV, state, key_t, t, jnp.bool_(True))
+            episodes, transitions, experience, held = collect(algorithm, ENV, state, key_t, t, warming=True)
             return state.replace(episodes=episodes, held=held), (experience.action, transitions.obs)
 
         return lax.scan(iteration, algorithm.init(ENV, key), jnp.arange(iterations))[1]

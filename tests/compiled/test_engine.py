@@ -49,7 +49,9 @@ def advanced(batch, *bounds, total=ITERATIONS):
 
 
 def test_every_algorithm_is_covered():
-    assert {*SMALL, *MORE} == set(registry.algorithms())
+    """By itself, or as settings of one that is."""
+    covered = tuple(type(algorithm) for algorithm, _ in (SMALL | MORE).values())
+    assert all(isinstance(algorithm, covered) for algorithm in registry.algorithms().values())
 
 
 def test_every_lane_updates_and_every_replay_wraps(name):
@@ -59,9 +61,6 @@ def test_every_lane_updates_and_every_replay_wraps(name):
     after = trained(batch_with(name), ITERATIONS)
     if name == "q_learning":
         assert (after.q != before.q).any(axis=(1, 2, 3)).all()
-    elif name == "a2c":  # updates in every iteration; RMSProp does not count them
-        changed = jax.tree.map(lambda new, old: new != old, after.params, before.params)
-        assert all(leaf.any(axis=tuple(range(1, leaf.ndim))).all() for leaf in jax.tree.leaves(changed))
     else:
         assert (optax.tree.get(after.optimiser, "count") >= 3).all()
     assert ITERATIONS * algorithm.steps_per_iteration > getattr(algorithm, "capacity", 0)

@@ -104,8 +104,8 @@ def test_a_reward_scale_changes_nothing_once_rewards_are_normalised(learned):
     state = learned.replace(scales=Scales.create((3,), 2))
 
     def advantages(algorithm):
-        samples = jax.jit(algorithm.samples)
-        return [samples(Pendulum(), state, *rewarded(factor))[-1].advantage for factor in (1e3, 10.0)]
+        samples = jax.jit(algorithm.agent(Pendulum()).samples)
+        return [samples(state, *rewarded(factor), 0.95)[-1].advantage for factor in (1e3, 10.0)]
 
     np.testing.assert_allclose(*advantages(BOTH), rtol=1e-2, atol=1e-2)
     assert not np.allclose(*advantages(SMALL), rtol=0.5)

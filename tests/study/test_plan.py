@@ -212,7 +212,7 @@ def test_memory_of_states_is_that_of_the_arrays():
     parameters = (4 * 3 + 3) + (3 * 2 + 2)
     replay = 100 * (2 * 4 * 4 + 4 + 4 + 1 + 1)  # two observations, action, reward, two ends
     episodes = 2 * 4 * (4 + 4 + 3)  # state, observation, totals and the rounding error of one
-    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes
+    bytes_of_lane = 4 * (4 * parameters + 1) + replay + episodes + 4  # completed episodes
     plan = make_plan(study(algorithms=(dqn, dqn.replace(**{"network.hidden": (2,)}))), 5)
     assert plan.lane.state == bytes_of_lane
 
