@@ -159,13 +159,13 @@ class Thompson(BanditLearner):
         return jnp.argmax(mean + scale * random.normal(key, mean.shape))
 
 
-def sample_average(memory: Estimates, pulled: Array, reward: Array, least: Scalar = 0.0) -> Estimates:
-    """The estimates after a pull (Sutton & Barto 2018, eq. 2.3 and, with `least` as step size, 2.5).
+def sample_average(memory: Estimates, pulled: Array, reward: Array, step_size: Scalar = 0.0) -> Estimates:
+    """The estimates after a pull (Sutton & Barto 2018, eq. 2.3 or, with a step size above 0, 2.5).
 
     pulled [num_arms] is one-hot, or all 0 before the first pull, which changes nothing.
     """
     count = memory.count + pulled
-    rate = jnp.where(least > 0, least, 1.0 / jnp.maximum(count, 1.0))
+    rate = jnp.where(step_size > 0, step_size, 1.0 / jnp.maximum(count, 1.0))
     return Estimates(count, memory.value + pulled * rate * (reward - memory.value))
 
 
@@ -180,7 +180,7 @@ def upper_confidence_bound(memory: Estimates, confidence: Scalar) -> Array:
 
 
 def preference_change(preference: Array, pulled: Array, advantage: Array) -> Array:
-    """(R - R̄) (1{a pulled} - π(a)): [num_arms] (Sutton & Barto 2018, eq. 2.12)."""
+    """(R - R̄) (1{a pulled} - π(a)): [num_arms] (Sutton & Barto 2018, eq. 2.12; R̄ includes R)."""
     return advantage * (pulled - jax.nn.softmax(preference))
 
 

@@ -5,6 +5,6 @@ from jaxrl.learning.value_heads import CategoricalReturn
 
 
 class C51(DQN):
-    """DQN with another head. The return must lie between head.v_min and head.v_max."""
+    """DQN whose head makes probabilities of returns. Returns must lie between head.v_min and head.v_max."""
 
     head = CategoricalReturn()

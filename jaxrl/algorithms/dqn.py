@@ -1,4 +1,4 @@
-"""Deep Q-networks (Mnih et al. 2015) and what became of them.
+"""Deep Q-networks (Mnih et al. 2015) and their extensions.
 
 Double and Dueling networks, n-step returns, noisy layers, prioritised replay and the distribution of the
 return are options. Rainbow (Hessel et al. 2018) is all of them.
@@ -129,14 +129,14 @@ class DQN(Collector):
             (_, (priority, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
                 params, state.target, env, replay.read(ring, places), weights, key_noise
             )
-            metrics |= {"grad_norm": optax.tree.norm(grads)}
+            metrics |= {"grad_norm": optax.tree.norm(grads), "priority": jnp.mean(priority)}
             updates, opt_state = optimiser.update(grads, opt_state)
             priorities = self.sampling.update(priorities, places, priority)
             sums = jax.tree.map(jnp.add, sums, metrics)
             return optax.apply_updates(params, updates), opt_state, priorities, sums
 
         ready = (seen > self.warmup) & (rows >= self.n_step)
-        sums = dict.fromkeys(("loss", "value", "grad_norm"), jnp.float32(0))
+        sums = dict.fromkeys(("loss", "value", "grad_norm", "priority"), jnp.float32(0))
         carry = (state.params, state.optimiser, priorities, sums)
         (params, opt_state, priorities, sums), count = updates_if(ready, self.updates, update, carry)
         target = tracked(state.target, params, seen, before, self.target_period, self.target_rate)

@@ -1,4 +1,4 @@
-"""Every-visit Monte Carlo control with an ε-greedy policy (Sutton & Barto 2018, 5.4).
+"""Every-visit Monte Carlo control with an ε-greedy policy (Sutton & Barto 2018, 5.4, which is first-visit).
 
 The returns of an episode are summed up while it runs: with a trace z(s, a) = Σ γ^(k - i) over the visits i
 up to step k, the returns that follow all visits add up to Σ r(k) z(s, a) over the steps k. Memory and work

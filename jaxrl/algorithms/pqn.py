@@ -1,8 +1,9 @@
 """PQN: Q(λ)-learning from parallel environments, without replay and without a target network.
 
 Gallici et al. (2024), "Simplifying deep temporal difference learning": layer normalisation keeps it stable.
-Details and defaults are those of CleanRL's pqn.py (Huang et al. 2022) with one difference: a time limit is
-not a termination, and the value of the true last observation is bootstrapped.
+Details and defaults are those of CleanRL's pqn.py (Huang et al. 2022) with three differences. A time limit is
+not a termination: the true last observation's value is bootstrapped. The λ-return ends with its episode. ε
+changes from iteration to iteration, not from step to step.
 """
 
 import math
@@ -144,14 +145,14 @@ class PQN(Collector):
         return memory, sequences(memory, Sample(x, transitions.action, target, done))
 
     def loss(self, params: Any, env: Environment, memory: Memory, samples: Sample) -> tuple[Array, Any]:
-        """Half the mean squared error of a minibatch, and metrics."""
+        """The mean squared error of a minibatch, and metrics."""
 
         def step(memory: Memory, x: Array) -> tuple[Array, Memory]:
             return self.values(env, params, memory, x)
 
         values, _ = unroll(step, memory, samples.done, samples.x)
         value = jnp.take_along_axis(values, samples.action[..., None], axis=-1)[..., 0]
-        loss = 0.5 * jnp.mean(jnp.square(samples.target - value))
+        loss = jnp.mean(jnp.square(samples.target - value))
         return loss, {"loss": loss, "value": jnp.mean(value)}
 
     def values(self, env: Environment, params: Any, memory: Memory, x: Array) -> tuple[Array, Memory]:

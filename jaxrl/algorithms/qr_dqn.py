@@ -5,6 +5,6 @@ from jaxrl.learning.value_heads import QuantileReturn
 
 
 class QRDQN(DQN):
-    """DQN with another head."""
+    """DQN whose head makes quantiles of each action's return. The mean of the quantiles is its value."""
 
     head = QuantileReturn()

@@ -6,10 +6,11 @@ from jaxrl.learning.value_heads import CategoricalReturn
 
 
 class Rainbow(DQN):
-    """DQN with other defaults. The return must lie between head.v_min and head.v_max.
+    """DQN with every option. The return must lie between head.v_min and head.v_max.
 
     n_step, the noise and prioritised replay have the values of the paper's table 1. Its other values are made
-    for Atari; here they are DQN's own.
+    for Atari; here they are DQN's own. Only the last layers are noisy, and the streams of the dueling network
+    have no hidden layers. Without `noisy` epsilon must be set, since it is 0.
     """
 
     epsilon_start = 0.0

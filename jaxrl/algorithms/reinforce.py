@@ -1,6 +1,6 @@
 """REINFORCE (Williams 1992), for discrete and for continuous actions, with or without a learned baseline.
 
-An update is the mean gradient of whole episodes (Sutton & Barto, section 13.3 and 13.4, without the factor
+An update is the mean gradient of whole episodes (Sutton & Barto, sections 13.3 and 13.4, without the factor
 γ^t). No episode is cut or dropped, though an iteration has a fixed number of steps: an episode in progress
 keeps two sums of gradients, its eligibility trace and what its rewards have earned so far. An episode goes on
 when the parameters change. The gradient of a step's log π is that of the policy which chose the action.
@@ -44,7 +44,7 @@ class REINFORCE(Collector):
 
     learning_rate: float = traced(1e-3, "Adam's step size for the policy", low=0)
     baseline: bool = static(True, "whether the value of an observation is learned and subtracted")
-    baseline_learning_rate: float = traced(1e-3, "Adam's step size for the baseline", low=0)
+    baseline_learning_rate: float = traced(1e-3, "with baseline: its Adam's step size", low=0)
     discount: float = traced(0.99, "γ, discount of a reward one step later", low=0, high=1)
     entropy_coefficient: float = traced(0.0, "weight of the entropy bonus", low=0)
     episodes: int = traced(8, "episodes that must have ended before an update", low=1)
@@ -163,7 +163,7 @@ def trace_weights(in_progress: Array, discount: Scalar) -> Array:
     """γ^age of the steps of the episode in progress, 0 of the others: [num_steps] float32.
 
     The eligibility trace of the last step is the sum of the gradients of log π with these weights (Sutton &
-    Barto, section 12.5, with λ = 1). A reward times the trace is what it adds to Σ G_t ∇log π_t.
+    Barto, eq. 12.5, with λ = 1). A reward times the trace is what it adds to Σ G_t ∇log π_t.
     """
     age = jnp.arange(in_progress.size, dtype=jnp.float32)[::-1]
     return jnp.where(in_progress, discount**age, 0.0)

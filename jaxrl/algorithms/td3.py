@@ -1,8 +1,9 @@
 """Deterministic policy gradients: TD3 (Fujimoto et al. 2018) and DDPG (Lillicrap et al. 2016).
 
-TD3's defaults are those of its authors' code with four differences. Networks have 64 units a layer, not 256.
-The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000 uniform steps, not 25,000. Actions lie
-in (-1, 1) and are scaled to the action space, so noise does not depend on its units.
+TD3's defaults are those of its authors' code, with these differences. Networks have 64 units a layer, not
+256, and LeCun's initial weights. The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000
+uniform steps, not 25,000, and replay 100,000 transitions, not a million. The actor learns from the first
+update on.
 """
 
 from typing import Any
@@ -51,7 +52,7 @@ class TD3(Collector):
     policy_delay: int = static(2, "updates of the critics for each of the actor and the targets", low=1)
     exploration_noise: float = traced(0.1, "deviation of the noise in actions in (-1, 1)", low=0)
     target_noise: float = traced(0.2, "deviation of the noise in the target's actions", low=0)
-    noise_clip: float = traced(0.5, "largest size of the target's noise", low=0)
+    noise_clip: float = traced(0.5, "with target_noise: its largest size", low=0)
     twin: bool = static(True, "whether the smaller of two critics' values is the target")
     warmup: int = static(1_000, "environment steps of uniform actions before the first update", low=0)
     warmup_hold: int = static(1, "steps for which each action of the warm-up is repeated", low=1)
@@ -118,10 +119,10 @@ class TD3(Collector):
             # The number of the update is the same in all lanes, so one branch runs.
             delayed = (t * self.updates + i) % self.policy_delay == 0
             carry = lax.cond(delayed, self.improved, lambda carry, *_: carry, carry, env, batch.obs)
-            metrics = {"critic_loss": critic_loss, "value": value}
+            metrics = {"critic_loss": critic_loss, "value": value, "grad_norm": optax.tree.norm(grads)}
             return *carry, jax.tree.map(jnp.add, sums, metrics)
 
-        sums = dict.fromkeys(("critic_loss", "value"), jnp.float32(0))
+        sums = dict.fromkeys(("critic_loss", "value", "grad_norm"), jnp.float32(0))
         carry = (state.learned, state.targets, state.optimiser, sums)
         (learned, targets, optimiser, sums), count = updates_if(~warming, self.updates, update, carry)
         state = state.replace(

@@ -172,9 +172,9 @@ def conjugate_gradient(product: Callable[[Any], Any], target: Any, iterations: i
 
 
 def largest_step(direction: Any, product: Any, max_kl: Scalar) -> Any:
-    """β v with β = √(2 δ / vᵀ F v), for a direction v and its product F v.
+    """β v with β = √(2 δ / vᵀ H v), for a direction v and its product H v with H = F + damping.
 
-    The KL divergence of this step is δ to second order (Schulman et al. 2015, appendix C).
+    The KL divergence of this step is at most δ to second order (Schulman et al. 2015, appendix C).
     """
     curvature = optax.tree.vdot(direction, product)
     return optax.tree.scale(jnp.sqrt(2 * max_kl / jnp.maximum(curvature, TINY)), direction)

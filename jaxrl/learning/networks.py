@@ -82,7 +82,7 @@ class DenseLayers(nn.Module):
     @nn.compact
     def __call__(self, x: Array, action: Array | None = None) -> Array:
         """x [..., *inputs] float32, action [..., n] float32; returns [..., hidden[-1]] float32."""
-        x = Convolution()(x) if self.image else x
+        x = Convolution(self.layer_norm)(x) if self.image else x
         x = x if action is None else jnp.concatenate([x, action], axis=-1)
         scale = math.sqrt(2) if self.initialiser == "orthogonal" else None
         for units in self.hidden:
@@ -98,12 +98,15 @@ class Convolution(nn.Module):
     batched matrix product; a convolution would become a grouped convolution.
     """
 
+    layer_norm: bool = False  # over the filters
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., height, width, channels]; returns [..., (height - 2) (width - 2) 16]."""
         height, width = x.shape[-3] - 2, x.shape[-2] - 2
         shifted = [x[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
-        x = nn.relu(nn.Dense(16)(jnp.concatenate(shifted, axis=-1)))
+        x = nn.Dense(16)(jnp.concatenate(shifted, axis=-1))
+        x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
         return x.reshape(*x.shape[:-3], -1)
 
 

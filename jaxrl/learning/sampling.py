@@ -37,7 +37,7 @@ class Sampling(Config):
 
 
 class Priorities(struct.PyTreeNode):
-    of: Array  # [rows, num_envs] float32, of the segment that begins there; 0 where nothing was written
+    priority: Array  # [rows, num_envs] float32, of the segment that begins there; 0 where nothing was written
     largest: Array  # [] float32, of all priorities so far
 
 
@@ -54,9 +54,10 @@ class Prioritised(Sampling):
 
     def write(self, kept: Priorities, steps: int, step: Array) -> Priorities:
         """A new transition gets the largest priority, so that it is soon drawn."""
-        rows, num_envs = kept.of.shape
+        rows, num_envs = kept.priority.shape
         new = jnp.broadcast_to(kept.largest, (steps, num_envs))
-        return kept.replace(of=lax.dynamic_update_slice_in_dim(kept.of, new, step % rows, axis=0))
+        priority = lax.dynamic_update_slice_in_dim(kept.priority, new, step % rows, axis=0)
+        return kept.replace(priority=priority)
 
     def draw(
         self,
@@ -68,28 +69,34 @@ class Prioritised(Sampling):
         length: int,
         progress: Array,
     ) -> tuple[Segments, Array]:
-        rows, num_envs = kept.of.shape
+        rows, num_envs = kept.priority.shape
         row = jnp.arange(rows)
         age = (steps - 1 - row) % rows  # of the newest row it is 0
         whole = (age >= length - 1) & (age < steps)
-        mass = jnp.where(whole[:, None], kept.of**self.alpha, 0.0).ravel()
+        mass = jnp.where(whole[:, None], kept.priority**self.alpha, 0.0).ravel()
         cumulative = jnp.cumsum(mass)
-        total = cumulative[-1]
         # One draw from each of `batch` equal parts of the mass (Schaul et al. 2016, appendix B.2.1).
-        drawn = (jnp.arange(batch) + random.uniform(key, (batch,))) / batch * total
-        index = jnp.searchsorted(cumulative, drawn, side="right")
-        # Rounding may lead past the last place or to one of mass 0 after it.
-        index = jnp.minimum(index, jnp.searchsorted(cumulative, total, side="left"))
+        part = (jnp.arange(batch) + random.uniform(key, (batch,))) / batch
+        index = places_at(part * cumulative[-1], cumulative, mass)
         beta = linear(self.beta_start, self.beta_end, 1.0, progress, jnp.float32(1))
-        weight = importance_weight(mass[index] / total, jnp.sum(whole) * num_envs, beta)
+        weight = importance_weight(mass[index] / cumulative[-1], jnp.sum(whole) * num_envs, beta)
         first, env = jnp.divmod(index, num_envs)
         places = (first[:, None] + jnp.arange(length)[None]) % rows
         return Segments(places, env[:, None]), weight
 
     def update(self, kept: Priorities, places: Segments, priority: Array) -> Priorities:
         priority = priority + self.smallest
-        of = kept.of.at[places.row[:, 0], places.env[:, 0]].set(priority)
-        return kept.replace(of=of, largest=jnp.maximum(kept.largest, jnp.max(priority)))
+        kept = kept.replace(largest=jnp.maximum(kept.largest, jnp.max(priority)))
+        return kept.replace(priority=kept.priority.at[places.row[:, 0], places.env[:, 0]].set(priority))
+
+
+def places_at(position: Array, cumulative: Array, mass: Array) -> Array:
+    """The places, [n] int32, that hold positions [n] of the cumulative mass [places].
+
+    Rounding errors of the sum may lead to a place of mass 0, behind the one that is meant. None is returned.
+    """
+    place = jnp.minimum(jnp.searchsorted(cumulative, position, side="right"), mass.size - 1)
+    return lax.cummax(jnp.where(mass > 0, jnp.arange(mass.size), 0))[place]
 
 
 def importance_weight(probability: Array, number: Array, beta: Array) -> Array:

@@ -66,7 +66,7 @@ def greedy(key: Array, values: Array) -> Array:
 
 
 def visited(trace: Array, decay: Scalar, obs: Array, action: Array, replacing: bool) -> Array:
-    """The eligibility traces after a visit (Sutton & Barto 2018, eq. 12.5 and 12.11 with one-hot features).
+    """The eligibility traces after a visit (Sutton & Barto 2018, eq. 12.5 and 12.12 with one-hot features).
 
     Every trace [num_states, num_actions] is multiplied by `decay`. The trace of the visited pair then grows
     by 1, or becomes 1 if it is `replacing`.

@@ -6,6 +6,7 @@ A head is a component of DQN. It makes `outputs` numbers of each action: [..., a
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array, lax
 
@@ -39,7 +40,9 @@ class ValueHead(Config):
 class ExpectedReturn(ValueHead):
     """The expected return, as in Mnih et al. (2015)."""
 
-    penalty: str = static("squared", "loss of a TD error", choices=("squared", "huber"))
+    penalty: str = static(
+        "squared", "loss of a TD error δ: δ², or Huber's, which is δ²/2 up to 1", choices=("squared", "huber")
+    )
 
     @property
     def outputs(self) -> int:
@@ -57,15 +60,18 @@ class ExpectedReturn(ValueHead):
 
 
 class CategoricalReturn(ValueHead):
-    """The distribution of the return over equally spaced atoms (C51, Bellemare et al. 2017)."""
+    """The distribution of the return over equally spaced atoms (C51, Bellemare et al. 2017).
 
-    atoms: int = static(51, "number of atoms", low=2)
-    v_min: float = traced(-10.0, "return of the first atom")
-    v_max: float = traced(10.0, "return of the last atom")
+    The atoms are those of CleanRL's c51.py for CartPole (Huang et al. 2022). The paper's are 51 in [-10, 10].
+    """
+
+    atoms: int = static(101, "number of atoms", low=2)
+    v_min: float = traced(-100.0, "return of the first atom")
+    v_max: float = traced(100.0, "return of the last atom")
 
     def validate(self) -> None:
         super().validate()
-        if not self.v_min < self.v_max:
+        if not np.float32(self.v_min) < np.float32(self.v_max):
             raise InputError(f"CategoricalReturn.v_min must be below v_max = {self.v_max}, got {self.v_min}")
 
     @property
@@ -108,6 +114,7 @@ class QuantileReturn(ValueHead):
     ) -> tuple[Array, Array]:
         target = reward + discount * lax.stop_gradient(next_outputs)
         loss = quantile_huber_loss(outputs, target, self.kappa)
+        # The paper has no priorities. This is the TD error of the expected return.
         return loss, lax.stop_gradient(jnp.abs(jnp.mean(target) - jnp.mean(outputs)))
 
 

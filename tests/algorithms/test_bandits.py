@@ -39,7 +39,7 @@ def test_sample_averages():
     after = sample_average(KNOWN, FIRST, jnp.float32(2.0))
     np.testing.assert_allclose(after.count, [3, 1, 0])
     np.testing.assert_allclose(after.value, [1.0, 2.0, 0.0])
-    after = sample_average(KNOWN, FIRST, jnp.float32(2.0), least=0.1)
+    after = sample_average(KNOWN, FIRST, jnp.float32(2.0), step_size=0.1)
     np.testing.assert_allclose(after.value, [0.5 + 0.1 * 1.5, 2.0, 0.0])
     before = sample_average(KNOWN, 0 * FIRST, jnp.float32(0.0))
     np.testing.assert_array_equal(before.value, KNOWN.value)
