@@ -184,7 +184,8 @@ def test_what_a_network_needs_is_known_and_must_be_provided(network, memory, noi
     name = type(network).__name__
     if memory:
         with pytest.raises(
-            InputError, match=f"^Algorithm cannot use a network with memory such as {name}; ppo can$"
+            InputError,
+            match=f"^Algorithm cannot use a network with memory such as {name}; a2c, ppo and pqn can$",
         ):
             require_network(Algorithm(), network, CartPole(), noise=True)
     if noise:
