@@ -28,8 +28,10 @@ from jaxrl.algorithms import (
     A2C,
     DQN,
     PPO,
+    PQN,
     REINFORCE,
     SAC,
+    TD3,
     TRPO,
     CountQ,
     DiscreteSAC,
@@ -131,6 +133,8 @@ ROWS: dict[str, Row] = {
     "dqn FrozenLake-v1": Row(
         DQN(warmup=1_000, capacity=100_000), FrozenLake(is_slippery=False), 200_000, 1.0
     ),
+    "pqn CartPole-v1": Row(PQN(), CartPole(), 500_000, 490),
+    "td3 Pendulum-v1": Row(TD3(), Pendulum(), 20_000, -160),
     "sac Pendulum-v1": Row(SAC(), Pendulum(), 20_000, -180),
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
