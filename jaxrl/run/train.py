@@ -53,8 +53,7 @@ def train(
       steps: environment steps of each run, rounded down to whole iterations.
       out: the results folder, a new one in the temporary folder if None. A complete equal study is read.
       evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
-        over it. If None, a fiftieth of `steps`, or more, so that the evaluations after the start take at
-        most twice as many steps as the training (half as many if an algorithm has no network).
+        over it. If None, a fiftieth of `steps`, or more if the evaluations would take too many steps.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
       evaluation_steps: steps after which an episode of evaluation is cut and counts with its return so far.
       evaluate_in: further environments of evaluation by name, with metrics such as `eval_return/<name>`.
