@@ -189,7 +189,7 @@ def normal_posterior(
 ) -> tuple[Array, Array]:
     """Mean and standard deviation of the arms' posteriors, normal with known noise: [num_arms] each.
 
-    Murphy 2007, eq. 20 and 24.
+    The conjugate update of Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution".
     """
     precision = 1.0 / prior_scale**2 + memory.count / noise**2
     mean = (prior_mean / prior_scale**2 + memory.count * memory.value / noise**2) / precision

@@ -1,4 +1,4 @@
-"""Q-learning that explores by counts: MBIE-EB's bonus (Strehl & Littman 2008, eq. 6) on action values.
+"""Q-learning that explores by counts: MBIE-EB's bonus (Strehl & Littman 2008) on action values.
 
 Two tables are learned from the same steps. The optimistic one adds β / √n to the reward of a pair that was
 tried n times, and its greatest value selects the actions. The other one has no bonus, and its greedy policy
@@ -81,5 +81,5 @@ class CountQ(Algorithm):
 
 
 def count_bonus(count: Array, scale: Scalar) -> Array:
-    """β / √n (Strehl & Littman 2008, eq. 6), of any shape. A count of 0 has the bonus of 1."""
+    """β / √n (Strehl & Littman 2008), of any shape. A count of 0 has the bonus of 1."""
     return scale / jnp.sqrt(jnp.maximum(count, 1).astype(jnp.float32))

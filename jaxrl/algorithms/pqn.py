@@ -128,7 +128,7 @@ class PQN(Collector):
     def samples(self, env: Environment, state: State, transitions: Transition) -> tuple[Memory, Sample]:
         """The network's memory at the start of the samples' sequences, and the samples.
 
-        Targets are the λ-returns of Peng's Q(λ) (Gallici et al. 2024, eq. 13): every step bootstraps from the
+        Targets are the λ-returns of Peng's Q(λ) (Peng & Williams 1996): every step bootstraps from the
         best action's value, also after an action that was not the best.
         """
         x, next_x = (features(env.observation_space, obs) for obs in (transitions.obs, transitions.next_obs))
