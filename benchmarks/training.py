@@ -16,7 +16,24 @@ from benchmarks.memory import peak_bytes, resident_bytes
 from benchmarks.processes import in_fresh_process
 from benchmarks.timing import enough, timed
 from envs import CartPole, FrozenLake, GridWorld, Pendulum
-from jaxrl.algorithms import A2C, DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC, QLearning
+from jaxrl.algorithms import (
+    A2C,
+    C51,
+    DQN,
+    PPO,
+    PQN,
+    QRDQN,
+    REINFORCE,
+    SAC,
+    TD3,
+    TRPO,
+    DiscreteSAC,
+    DynaQ,
+    MonteCarlo,
+    QLearning,
+    Rainbow,
+    Sarsa,
+)
 from jaxrl.compiled.lane_memory import shown_bytes
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
@@ -31,12 +48,20 @@ MIN_SECONDS = 0.3  # of a call
 WORK: dict[str, tuple[Algorithm, Environment]] = {
     "q_learning GridWorld-v0": (QLearning(), GridWorld()),
     "q_learning FrozenLake-v1": (QLearning(), FrozenLake()),
+    "sarsa FrozenLake-v1": (Sarsa(trace_decay=0.8), FrozenLake()),
+    "monte_carlo FrozenLake-v1": (MonteCarlo(), FrozenLake()),
+    "dyna_q FrozenLake-v1": (DynaQ(), FrozenLake()),
     "ppo CartPole-v1": (PPO(), CartPole()),
     "a2c CartPole-v1": (A2C(), CartPole()),
     "trpo CartPole-v1": (TRPO(), CartPole()),
     "reinforce CartPole-v1": (REINFORCE(), CartPole()),
+    "pqn CartPole-v1": (PQN(), CartPole()),
     "dqn CartPole-v1": (DQN(warmup=0), CartPole()),
+    "c51 CartPole-v1": (C51(warmup=0), CartPole()),
+    "qr_dqn CartPole-v1": (QRDQN(warmup=0), CartPole()),
+    "rainbow CartPole-v1": (Rainbow(warmup=0), CartPole()),
     "sac Pendulum-v1": (SAC(warmup=0, capacity=10_000), Pendulum()),
+    "td3 Pendulum-v1": (TD3(warmup=0, capacity=10_000), Pendulum()),
     "discrete_sac CartPole-v1": (DiscreteSAC(warmup=0, capacity=10_000), CartPole()),
 }
 
