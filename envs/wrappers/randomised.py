@@ -5,8 +5,8 @@ import numpy as np
 from flax import struct
 from jax import Array, random
 
-from envs.wrappers.ranges import between, require_ends
-from jaxrl.environment import Environment, Wrapper, attach, component, detach
+from envs.wrappers.ranges import between, require_ends, require_ranges
+from jaxrl.environment import Environment, Wrapper, attach, component, detach, static
 from jaxrl.environment import State as Inner
 from jaxrl.errors import InputError
 
@@ -17,17 +17,20 @@ class State(struct.PyTreeNode):
 
 
 class Randomised(Wrapper):
-    """Each reset draws every constant uniformly between its value in `env` and its value in `high`.
+    """Each reset draws every constant between its value in `env` and its value in `high`.
 
     `Randomised(env=CartPole(pole_length=0.25), high=CartPole(pole_length=1.0))` draws the length of the pole.
-    The time limit must be the same in both.
+    The time limit must be the same in both. With the scale `log`, the logarithms of the constants are drawn
+    uniformly, so that each order of magnitude is equally likely.
     """
 
     high: Environment = component(meaning="the same environment with the upper end of each range")
+    scale: str = static("uniform", "on which scale all draws are uniform", choices=("uniform", "log"))
 
     def validate(self) -> None:
         super().validate()
-        require_ends("Randomised", self.env, self.high, ordered=True)
+        require_ends("Randomised", self.env, self.high)
+        require_ranges("Randomised", self.env, self.high, self.scale == "log")
         if self.env.max_steps != self.high.max_steps:
             raise InputError(
                 "Randomised cannot draw the time limit: max_steps must be the same in both, "
@@ -39,15 +42,21 @@ class Randomised(Wrapper):
         (low, arrays), (high, _) = detach(self.env), detach(self.high)
         leaves, structure = jax.tree.flatten(low)
         shares = random.uniform(key_constants, (len(leaves),))
-        drawn = between(low, high, jax.tree.unflatten(structure, [*shares]))
+        drawn = between(low, high, jax.tree.unflatten(structure, [*shares]), self.scale == "log")
         return State(drawn, attach(drawn, arrays).reset(key_reset))
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         inner, reward, terminated = self.drawn(state).step(key, state.inner, action)
         return state.replace(inner=inner), reward, terminated
 
+    def inner(self, state: State) -> Inner:
+        return state.inner
+
     def observe(self, state: State) -> Array:
         return self.drawn(state).observe(state.inner)
+
+    def potential(self, state: State) -> Array:
+        return self.drawn(state).potential(state.inner)
 
     def render(self, state: State) -> np.ndarray:
         return self.drawn(state).render(state.inner)

@@ -20,7 +20,7 @@ class Scheduled(Wrapper):
 
     def validate(self) -> None:
         super().validate()
-        require_ends("Scheduled", self.env, self.end, ordered=False)
+        require_ends("Scheduled", self.env, self.end)
 
     def at(self, t: Array, total: Array) -> Self:
         share = jnp.clip(t / jnp.maximum(self.fraction * total, 1.0), 0.0, 1.0)

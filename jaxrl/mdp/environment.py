@@ -71,6 +71,10 @@ class Environment(Config):
         """What the agent sees of a state: an element of `observation_space`."""
         raise self._missing("observe")
 
+    def potential(self, state: State) -> Array:
+        """Φ, a guess of a state's value for potential-based shaping: [] float32. The end's does not count."""
+        raise InputError(f"{self.title} has no potential")
+
     def render(self, state: State) -> np.ndarray:
         """A picture of a state: [height, width, 3] uint8, RGB."""
         raise InputError(f"{self.title} draws no picture")

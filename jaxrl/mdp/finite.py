@@ -37,6 +37,10 @@ class FiniteEnvironment(Environment):
         """
         return np.ones(1)
 
+    def outcomes_of(self, state: Array, action: Array) -> Array | np.ndarray:
+        """Probability of each outcome of an action in a state: [num_outcomes]; by default `outcomes()`."""
+        return self.outcomes()
+
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         """What an outcome leads to: (next state, reward, terminated), each []. Deterministic."""
         raise self._missing("successor")
@@ -62,7 +66,7 @@ class FiniteEnvironment(Environment):
         return draw(key, self.initial())
 
     def step(self, key: Array, state: Array, action: Array) -> tuple[Array, Array, Array]:
-        return self.successor(state, action, draw(key, self.outcomes()))
+        return self.successor(state, action, draw(key, self.outcomes_of(state, action)))
 
     def observe(self, state: Array) -> Array:
         return state

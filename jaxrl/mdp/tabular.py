@@ -13,9 +13,11 @@ import numpy as np
 from jax import Array
 
 from jaxrl.errors import InputError
+from jaxrl.fields import component, static
 from jaxrl.mdp.environment import Environment, check_contract
 from jaxrl.mdp.finite import FiniteEnvironment
 from jaxrl.mdp.spaces import Discrete
+from jaxrl.mdp.wrapper import Wrapper
 
 TOLERANCE = 1e-12  # of value and policy iteration
 
@@ -35,60 +37,118 @@ class Solution(NamedTuple):
 def enumerate_mdp(env: Environment) -> MDP:
     """The exact MDP over an environment's observations, without its time limit.
 
-    A FiniteEnvironment lists its outcomes. Any other environment needs discrete spaces, `reset` and `step`
-    without randomness, and a different observation for each state. Its MDP has no transitions from states
-    that it cannot reach. Raises InputError if the environment is neither.
+    A FiniteEnvironment lists its outcomes. Any other environment needs discrete spaces, a different
+    observation for each state, and `reset` and `step` without randomness; a wrapper may hand its key on to a
+    FiniteEnvironment. Its MDP has no transitions from states that it cannot reach. Raises InputError for an
+    environment that is none of these.
     """
+    core = _core(env)
+    if isinstance(core, FiniteEnvironment) and type(core).step is not FiniteEnvironment.step:
+        raise InputError(f"{core.title} overrides step, so enumerating its successor is not enough")
     if not isinstance(env, FiniteEnvironment):
-        return _explored(env)
-    if type(env).step is not FiniteEnvironment.step:
-        raise InputError(f"{env.title} overrides step, so enumerating its successor is not enough")
-    probabilities = np.asarray(env.outcomes(), np.float64)
-    probabilities /= probabilities.sum()
-    triples = np.indices((env.num_states, env.num_actions, len(probabilities))).reshape(3, -1)
-    state, action, outcome = triples
+        return _explored(env, core)
+    pairs = jnp.indices((env.num_states, env.num_actions)).reshape(2, -1)
+    weight = _probabilities(jax.vmap(lambda *pair: jnp.asarray(env.outcomes_of(*pair)))(*pairs))
+    triples = np.indices((env.num_states, env.num_actions, weight.shape[1])).reshape(3, -1)
     outcomes = jax.device_get(jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32)))
-    initial = np.asarray(env.initial(), np.float64)
-    columns = [state, action, *outcomes]
-    return _mdp(initial / initial.sum(), env.num_actions, probabilities[outcome], columns)
+    columns = [triples[0], triples[1], *outcomes]
+    return _mdp(_probabilities(env.initial()), env.num_actions, weight.ravel(), columns)
 
 
-def _explored(env: Environment) -> MDP:
-    """The MDP of an environment without randomness. Explores all states that its start state can reach."""
+def _probabilities(weights: Any) -> np.ndarray:
+    """Float64 probabilities that sum to 1 along the last axis."""
+    weights = np.asarray(weights, np.float64)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _core(env: Environment) -> Environment:
+    """The environment inside of all wrappers."""
+    return _core(env.env) if isinstance(env, Wrapper) else env
+
+
+class _Listed(Wrapper):
+    """A FiniteEnvironment whose `reset` takes a state and whose `step` takes an outcome instead of a key.
+
+    While jax traces a step, the probability of the outcome is appended to `weights`.
+    """
+
+    env: FiniteEnvironment = component()
+    weights: list[Array] = static()
+
+    def reset(self, key: Array) -> Array:
+        return key
+
+    def step(self, key: Array, state: Array, action: Array) -> tuple[Array, Array, Array]:
+        self.weights.append(jnp.asarray(self.env.outcomes_of(state, action), jnp.float32)[key])
+        return self.env.successor(state, action, key)
+
+
+def _listed(env: Any, weights: list[Array]) -> Environment:
+    """An environment whose FiniteEnvironment, inside of all wrappers, is a _Listed."""
+    if isinstance(env, Wrapper):
+        return env.replace(env=_listed(env.env, weights))
+    return _Listed(env=env, weights=weights)
+
+
+def _explored(env: Environment, core: Environment) -> MDP:
+    """The MDP of an environment that draws nothing outside of its core, from all states that it can reach."""
     name, observations, actions = env.title, env.observation_space, env.action_space
     if not (isinstance(observations, Discrete) and isinstance(actions, Discrete)):
         raise InputError(f"{name} cannot be enumerated: its observations or actions are not discrete")
     check_contract(env)
-    choices = np.arange(actions.n)
+    # What stands for the key: a state or an outcome if the core lists them. No draw takes it for a key.
+    starts: list[tuple[Any, float]] = [(None, 1.0)]
+    outcomes, count, weights = None, 1, list[Array]()
+    if isinstance(core, FiniteEnvironment):
+        initial = _probabilities(core.initial())
+        starts = [(jnp.int32(state), initial[state]) for state in np.flatnonzero(initial)]
+        count = len(core.outcomes_of(jnp.int32(0), jnp.int32(0)))
+        outcomes, env = jnp.arange(count, dtype=jnp.int32), _listed(env, weights)
 
-    def step(state: Any, action: Array) -> tuple[Any, ...]:
-        successor, reward, terminated = env.step(None, state, action)  # type: ignore[arg-type]
-        return successor, env.observe(successor), jnp.asarray(reward), jnp.asarray(terminated)
+    def step(state: Any, action: Array, outcome: Any) -> tuple[Any, ...]:
+        successor, reward, terminated = env.step(outcome, state, action)
+        weight, *more = weights or [jnp.float32(1)]
+        weights.clear()
+        if more:
+            raise InputError(f"{name} cannot be enumerated: it steps {core.title} more than once in a step")
+        return successor, weight, env.observe(successor), jnp.asarray(reward), jnp.asarray(terminated)
 
-    step_all = jax.jit(jax.vmap(step, (None, 0)))
-    try:  # every draw fails without a key
-        start = jax.device_get(env.reset(None))  # type: ignore[arg-type]
-        jax.eval_shape(step_all, start, choices)
+    by_outcome = jax.vmap(step, (None, None, 0), axis_size=count)
+    step_all = jax.jit(jax.vmap(by_outcome, (None, 0, None)))
+    try:
+        first = [(jax.device_get(env.reset(key)), probability) for key, probability in starts]
+        jax.eval_shape(step_all, first[0][0], np.arange(actions.n), outcomes)
     except TypeError:
         raise InputError(
             f"{name} cannot be enumerated: it draws in reset or step; a FiniteEnvironment lists its outcomes"
         ) from None
 
-    first = int(env.observe(start))
-    states, order, rows = {first: start}, [first], []
+    states: dict[int, Any] = {}
+    distribution, rows = np.zeros(observations.n), []
+    for state, probability in first:
+        distribution[_known(states, name, int(env.observe(state)), state)] += probability
+    order = [*states]
     for obs in order:  # the list grows in the loop
-        successors, *outcomes = jax.device_get(step_all(states[obs], choices))
-        for action, (next_obs, reward, terminated) in enumerate(zip(*outcomes, strict=True)):
-            rows.append((obs, action, next_obs, reward, terminated))
+        successors, weight, *results = jax.device_get(step_all(states[obs], np.arange(actions.n), outcomes))
+        weight = _probabilities(weight)  # [actions, outcomes], as all results
+        for place in zip(*np.nonzero(weight), strict=True):
+            next_obs, reward, terminated = (result[place] for result in results)
+            rows.append((weight[place], obs, place[0], next_obs, reward, terminated))
             if terminated:
                 continue
-            if next_obs not in states:
+            if int(next_obs) not in states:
                 order.append(int(next_obs))
-            after = jax.tree.map(lambda leaf, action=action: leaf[action], successors)
-            if not _equal(states.setdefault(int(next_obs), after), after):
-                raise InputError(f"{name} cannot be enumerated: several of its states look like {next_obs}")
+            after = jax.tree.map(lambda leaf, place=place: leaf[place], successors)
+            _known(states, name, int(next_obs), after)
     columns = [np.asarray(column) for column in zip(*rows, strict=True)]
-    return _mdp(np.eye(observations.n)[first], actions.n, np.ones(len(rows)), columns)
+    return _mdp(distribution, actions.n, columns[0], columns[1:])
+
+
+def _known(states: dict[int, Any], name: str, obs: int, state: Any) -> int:
+    """Notes the state that an observation shows. Raises InputError if it shows another one already."""
+    if not _equal(states.setdefault(obs, state), state):
+        raise InputError(f"{name} cannot be enumerated: several of its states look like {obs}")
+    return obs
 
 
 def _equal(a: Any, b: Any) -> bool:

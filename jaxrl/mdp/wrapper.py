@@ -15,7 +15,8 @@ class Wrapper(Environment):
     """An environment that behaves like the environment it holds. A subclass overrides what it changes.
 
     The constants of the inner environment keep their kinds and bounds, under dotted names such as
-    `env.pole_length`. If a subclass needs a state of its own, that state holds the inner state.
+    `env.pole_length`. A subclass that needs a state of its own puts the inner state into it, and overrides
+    `reset`, `step` and `inner`.
     """
 
     env: Environment = component(meaning="the environment that is wrapped")
@@ -56,11 +57,18 @@ class Wrapper(Environment):
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         return self.env.step(key, state, action)
 
+    def inner(self, state: State) -> State:
+        """The state of the inner environment within a state of this one."""
+        return state
+
     def observe(self, state: State) -> Array:
-        return self.env.observe(state)
+        return self.env.observe(self.inner(state))
+
+    def potential(self, state: State) -> Array:
+        return self.env.potential(self.inner(state))
 
     def render(self, state: State) -> np.ndarray:
-        return self.env.render(state)
+        return self.env.render(self.inner(state))
 
     def text(self, state: State) -> str:
-        return self.env.text(state)
+        return self.env.text(self.inner(state))

@@ -132,7 +132,7 @@ def test_a_curriculum_inside_of_a_range_moves_both_ends():
         (Randomised(env=CartPole(), high=Pendulum()), "needs two environments of one class"),
         (
             Randomised(env=GridWorld(), high=GridWorld(size=5)),
-            "needs two environments of one class with equal static",
+            "of one class, with equal fields that are not traced: GridWorld.size is 4 and 5$",
         ),
         (
             Randomised(env=CartPole(), high=CartPole(max_steps=600)),
