@@ -5,6 +5,7 @@ import numpy as np
 from jax import Array
 
 from envs.grids.drawing import draw_grid, text_grid
+from envs.grids.maps import neighbour
 from jaxrl.environment import FiniteEnvironment, traced
 
 ROWS = ("FFFFFFFFFFFF", "FFFFFFFFFFFF", "FFFFFFFFFFFF", "SHHHHHHHHHHG")  # H is the cliff
@@ -47,9 +48,7 @@ class CliffWalking(FiniteEnvironment):
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         move = jnp.asarray(MOVES)[(action + outcome - 1) % len(MOVES)]
-        row = jnp.clip(state // WIDTH + move[0], 0, HEIGHT - 1)
-        column = jnp.clip(state % WIDTH + move[1], 0, WIDTH - 1)
-        cell = row * WIDTH + column
+        cell = neighbour(state, move, HEIGHT, WIDTH)
         fallen = (cell > START) & (cell < GOAL)
         over = state == GOAL
         successor = jnp.where(over, GOAL, jnp.where(fallen, START, cell)).astype(jnp.int32)

@@ -5,6 +5,7 @@ import numpy as np
 from jax import Array
 
 from envs.grids.drawing import draw_grid, text_grid
+from envs.grids.maps import cells_of, neighbour, require_map
 from jaxrl.environment import FiniteEnvironment, static, traced
 from jaxrl.errors import InputError
 
@@ -38,14 +39,7 @@ class FrozenLake(FiniteEnvironment):
 
     def validate(self) -> None:
         super().validate()
-        cells = "".join(self.rows)
-        if not cells or len({len(row) for row in self.rows}) != 1:
-            raise InputError(f"a FrozenLake map needs one row or more, all of equal length, got {self.rows}")
-        if set(cells) - set("SFHG"):
-            raise InputError(f"a FrozenLake map is made of S, F, H and G, got {self.rows}")
-        for letter, name in (("S", "start"), ("G", "goal")):
-            if letter not in cells:
-                raise InputError(f"a FrozenLake map needs a {name} ({letter}), got {self.rows}")
+        require_map("FrozenLake", self.rows, "SFHG", {"S": "start", "G": "goal"})
 
     @property
     def num_states(self) -> int:
@@ -73,11 +67,10 @@ class FrozenLake(FiniteEnvironment):
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         height, width = len(self.rows), len(self.rows[0])
         move = jnp.asarray(MOVES)[(action + outcome - 1) % len(MOVES)]
-        row = jnp.clip(state // width + move[0], 0, height - 1)
-        column = jnp.clip(state % width + move[1], 0, width - 1)
+        ahead = neighbour(state, move, height, width)
         goal, hole = jnp.asarray(self.cells() == "G"), jnp.asarray(self.cells() == "H")
         over = goal[state] | hole[state]
-        successor = jnp.where(over, state, row * width + column).astype(jnp.int32)
+        successor = jnp.where(over, state, ahead).astype(jnp.int32)
         reward = jnp.where(goal[successor] & ~over, 1.0, 0.0)
         return successor, reward, goal[successor] | hole[successor]
 
@@ -96,7 +89,7 @@ class FrozenLake(FiniteEnvironment):
 
     def cells(self) -> np.ndarray:
         """The map's letters: [num_states]."""
-        return np.array(list("".join(self.rows)))
+        return cells_of(self.rows)
 
 
 def random_map(size: int, rng: np.random.Generator, frozen: float = 0.8) -> tuple[str, ...]:

@@ -5,10 +5,8 @@ import numpy as np
 from jax import Array
 
 from envs.grids.drawing import draw_grid, text_grid
+from envs.grids.maps import MOVES, neighbour
 from jaxrl.environment import FiniteEnvironment, static, traced
-
-# Row and column changes of the actions up, down, left, right.
-MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 class GridWorld(FiniteEnvironment):
@@ -41,9 +39,8 @@ class GridWorld(FiniteEnvironment):
 
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         goal = self.num_states - 1
-        here = jnp.stack([state // self.size, state % self.size])
-        there = jnp.clip(here + jnp.asarray(MOVES)[action], 0, self.size - 1)
-        successor = jnp.where(state == goal, goal, there[0] * self.size + there[1])
+        ahead = neighbour(state, jnp.asarray(MOVES)[action], self.size, self.size)
+        successor = jnp.where(state == goal, goal, ahead)
         moved = jnp.where(successor == state, self.wall_reward, self.step_reward)
         arrived = jnp.where(state == goal, 0.0, self.goal_reward)
         reward = jnp.where(successor == goal, arrived, moved)

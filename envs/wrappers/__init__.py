@@ -35,7 +35,7 @@ __all__ = [
 WRAPPERS: dict[str, Environment] = {
     "delayed_rewards": DelayedRewards(env=CartPole()),
     "discretised": Discretised(
-        env=CartPole(), bins=(3, 3, 6, 6), low=(-2.4, -2.0, -0.21, -2.5), high=(2.4, 2.0, 0.21, 2.5)
+        env=CartPole(), bins=(1, 3, 8, 8), low=(-2.4, -2.0, -0.21, -2.5), high=(2.4, 2.0, 0.21, 2.5)
     ),
     "discretised_actions": DiscretisedActions(env=Pendulum()),
     "frame_stack": FrameStack(env=CartPole()),

@@ -300,7 +300,17 @@ def test_ratios_are_ours_by_theirs():
 
 def test_gymnasium_has_all_our_environments_but_these():
     strange = {name for name in ENVIRONMENTS if environments.gymnasium_id(name) not in gymnasium.registry}
-    assert strange == {"BernoulliBandit-v0", "DeepSea-v0", "GaussianBandit-v0", "GridWorld-v0"}
+    assert strange == {
+        "BernoulliBandit-v0",
+        "Catch-v0",
+        "DeepSea-v0",
+        "Garnet-v0",
+        "GaussianBandit-v0",
+        "GridWorld-v0",
+        "KeyDoor-v0",
+        "NoisyTV-v0",
+        "Vacuum-v0",
+    }
 
 
 def test_workers_say_on_how_many_devices_they_ran(tmp_path):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from jax import lax, random
 
-from envs import ENVIRONMENTS, CartPole, FrozenLake, GridWorld
+from envs import ENVIRONMENTS, CartPole, FrozenLake, Garnet, GridWorld
 from envs.tabular import MDP, discounted, enumerate_mdp, expected_return, finite_horizon
-from jaxrl.environment import static, traced
+from envs.wrappers import ScaledRewards, Shaped
+from jaxrl.environment import Wrapper, static, traced
 from jaxrl.errors import InputError
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode
-from jaxrl.mdp.finite import FiniteEnvironment
+from jaxrl.mdp.finite import FiniteEnvironment, draw
 from jaxrl.mdp.spaces import Discrete
 
 
@@ -142,10 +143,12 @@ def test_discount_without_a_sure_fixed_point_is_refused(discount):
 
 
 def simulated_returns(env, policy, episodes):
-    """Returns of the first episode of each lane: [episodes]."""
+    """Returns of the first episode of each lane: [episodes]. The policy is [S] actions or [S, A] probabilities."""
 
     def step(episode, key):
-        return episode.step(env, key, policy[episode.obs])
+        chosen = policy[episode.obs]
+        action = draw(random.fold_in(key, 7), chosen) if policy.ndim == 2 else chosen
+        return episode.step(env, key, action)
 
     def run(key):
         key_start, key_steps = random.split(key)
@@ -154,6 +157,30 @@ def simulated_returns(env, policy, episodes):
         return transitions.episode_return[jnp.argmax(transitions.done)]
 
     return np.asarray(jax.jit(jax.vmap(run))(random.split(random.key(0), episodes)))
+
+
+def test_simulated_episodes_return_what_is_expected_in_every_finite_world(subtests):
+    """Under a policy that is optimal in half of the steps and uniform in the others; at most 40 steps."""
+    finite = {name: env for name, env in ENVIRONMENTS.items() if isinstance(env, FiniteEnvironment)}
+    wrapped = [
+        ScaledRewards(env=finite["FrozenLake-v1"], factor=3.0),
+        Shaped(env=finite["GridWorld-v0"]),
+        ScaledRewards(env=Shaped(env=finite["GridWorld-v0"]), factor=-1.0),
+        ScaledRewards(env=Garnet(states=6)),
+    ]
+    for env in [*finite.values(), *wrapped]:
+        with subtests.test(env.title):
+            short = env.with_values(**{f"{'env.' * depth_of(env)}max_steps": 40})
+            mdp = enumerate_mdp(short)
+            policy = (np.eye(mdp.reward.shape[1])[discounted(mdp, 0.9).policy] + 1 / mdp.reward.shape[1]) / 2
+            returns = simulated_returns(short, jnp.asarray(policy, jnp.float32), episodes=1_000)
+            standard_error = returns.std() / np.sqrt(len(returns))
+            assert abs(returns.mean() - expected_return(mdp, policy, 40)) < 4.5 * standard_error + 1e-4
+
+
+def depth_of(env):
+    """How many wrappers are around the environment inside."""
+    return 1 + depth_of(env.env) if isinstance(env, Wrapper) else 0
 
 
 class OwnStep(GridWorld):
