@@ -47,10 +47,11 @@ def enumerate_mdp(env: Environment) -> MDP:
         raise InputError(f"{core.title} overrides step, so enumerating its successor is not enough")
     if not isinstance(env, FiniteEnvironment):
         return _explored(env, core)
-    pairs = jnp.indices((env.num_states, env.num_actions)).reshape(2, -1)
-    weight = _probabilities(jax.vmap(lambda *pair: jnp.asarray(env.outcomes_of(*pair)))(*pairs))
+    pairs = np.indices((env.num_states, env.num_actions), np.int32).reshape(2, -1)
+    weights_of = jax.jit(jax.vmap(lambda state, action: jnp.asarray(env.outcomes_of(state, action))))
+    weight = _probabilities(weights_of(*pairs))
     triples = np.indices((env.num_states, env.num_actions, weight.shape[1])).reshape(3, -1)
-    outcomes = jax.device_get(jax.vmap(env.successor)(*jnp.asarray(triples, jnp.int32)))
+    outcomes = jax.device_get(jax.jit(jax.vmap(env.successor))(*triples.astype(np.int32)))
     columns = [triples[0], triples[1], *outcomes]
     return _mdp(_probabilities(env.initial()), env.num_actions, weight.ravel(), columns)
 

@@ -15,6 +15,7 @@ from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode
 from jaxrl.mdp.finite import FiniteEnvironment, draw
 from jaxrl.mdp.spaces import Discrete
+from jaxrl.random.generators import GENERATORS
 
 
 class TwoRooms(FiniteEnvironment):
@@ -156,7 +157,9 @@ def simulated_returns(env, policy, episodes):
         _, transitions = lax.scan(step, Episode.start(env, key_start), keys)
         return transitions.episode_return[jnp.argmax(transitions.done)]
 
-    return np.asarray(jax.jit(jax.vmap(run))(random.split(random.key(0), episodes)))
+    return np.asarray(
+        jax.jit(jax.vmap(run))(random.split(random.key(0, impl=GENERATORS["pcg4x32"]), episodes))
+    )
 
 
 def test_simulated_episodes_return_what_is_expected_in_every_finite_world(subtests):
