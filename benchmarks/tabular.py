@@ -11,7 +11,7 @@ from benchmarks.lanes import Lanes, planned
 from benchmarks.processes import in_fresh_process
 from benchmarks.timing import time_in_turn
 from envs import GridWorld
-from envs.grids.grid_world import MOVES
+from envs.grids.maps import MOVES
 from jaxrl.algorithms import QLearning
 from jaxrl.registry import plain_parameters
 from jaxrl.text import counted, number

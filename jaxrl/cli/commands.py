@@ -5,7 +5,7 @@ import itertools
 import sys
 from collections.abc import Callable, Sequence
 
-from jaxrl.cli import reading, solving, training
+from jaxrl.cli import reading, solving, training, watching
 from jaxrl.cli.printing import print_fields, print_list
 from jaxrl.cli.starting import import_libraries
 from jaxrl.cli.usage import (
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
     "resume": training.resume,
     "evaluate": reading.evaluate,
+    "watch": watching.watch,
     "replay": training.replay,
     "verify": training.verify,
     "report": reading.report,

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.mdp.environment import Environment, check_contract
+from jaxrl.mdp.environment import State as EnvironmentState
 from jaxrl.mdp.episode import Experience, Memory
 from jaxrl.store.policy import Policy
 
@@ -79,20 +81,35 @@ def _play(
     return jax.tree.map(lambda leaf: leaf[:, 0], transitions.experience)
 
 
+class Moment(NamedTuple):
+    """A moment of an episode."""
+
+    state: EnvironmentState
+    episode_return: float  # undiscounted so far, mean over agents
+
+
+def episode(policy: Policy, key: Array) -> Iterator[Moment]:
+    """The moments of one greedy episode, from its start to its end or its time limit."""
+    env = policy.environment.arrays()
+    act, step, observe = jax.jit(policy.act), jax.jit(env.step), jax.jit(env.observe)
+    key, key_reset = random.split(key)
+    state, memory, total = env.reset(key_reset), policy.memory, 0.0
+    yield Moment(jax.device_get(state), total)
+    for t in range(int(env.max_steps)):
+        key_act, key_env = random.split(random.fold_in(key, t))
+        action, memory = act(memory, observe(state), key_act)
+        state, reward, terminated = step(key_env, state, action)
+        total += float(np.mean(reward))
+        yield Moment(jax.device_get(state), total)
+        if terminated:
+            return
+
+
 def frames(policy: Policy, key: Array) -> Iterator[np.ndarray]:
     """Pictures ([height, width, 3] uint8) of the states of one greedy episode.
 
     Raises InputError if the environment has no pictures.
     """
     env = policy.environment.arrays()
-    act, step, observe = jax.jit(policy.act), jax.jit(env.step), jax.jit(env.observe)
-    key, key_reset = random.split(key)
-    state, memory = env.reset(key_reset), policy.memory
-    yield env.render(jax.device_get(state))
-    for t in range(int(env.max_steps)):
-        key_act, key_env = random.split(random.fold_in(key, t))
-        action, memory = act(memory, observe(state), key_act)
-        state, _, terminated = step(key_env, state, action)
-        yield env.render(jax.device_get(state))
-        if terminated:
-            return
+    for moment in episode(policy, key):
+        yield env.render(moment.state)

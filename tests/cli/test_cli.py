@@ -11,7 +11,7 @@ import pytest
 
 from jaxrl import load, registry
 from jaxrl.algorithms import QLearning
-from jaxrl.cli import reading, training
+from jaxrl.cli import reading, training, watching
 from jaxrl.cli.commands import main
 from jaxrl.config import Config, meanings
 from jaxrl.fields import shown
@@ -24,7 +24,7 @@ SMALL = ["--seeds", "2", "--steps", "600", "--evaluate-every", "300", "--evaluat
 @pytest.fixture(autouse=True)
 def nothing_prepared(monkeypatch):
     """It would stay so for the tests that follow in this process."""
-    for module in (reading, training):
+    for module in (reading, training, watching):
         monkeypatch.setattr(module, "prepare", lambda: None)
 
 
@@ -182,6 +182,31 @@ def test_a_picture_is_drawn_without_training(lake, tmp_path, monkeypatch, capsys
     assert gif.read_bytes().startswith(b"GIF89a")
 
 
+def test_watch_plays_an_episode_as_text(lake, capsys):
+    main(["watch", lake, "--run", "1", "--fps", "1000"])
+    pages = capsys.readouterr().out.removesuffix("\n\n").split("\n\n")
+    assert pages[0] == "[S] F  F  F \n F  H  F  H \n F  F  F  H \n H  F  F  G "
+    assert pages[1] == "step 0, return 0"
+    assert pages[-1].startswith(f"step {len(pages) // 2 - 1}, return ")
+    assert len({*pages[::2]}) > 1
+
+
+def test_watch_draws_what_has_no_text(lake, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watching, "_has_text", lambda *_: False)
+    main(["watch", lake, "--run", "0"])
+    assert capsys.readouterr().out.endswith("run-0.gif shows the policy of run 0\n")
+    assert (tmp_path / "run-0.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_pages_are_shown_in_place_in_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    watching._show(iter(["one\nline", "two\nlines"]), 0)
+    printed = capsys.readouterr().out
+    assert "one" in printed
+    assert "\x1b[1A" in printed.partition("one")[2].partition("two")[0]
+
+
 def test_evaluate_shows_each_environment_and_setting(lake, tmp_path, capsys):
     table = tmp_path / "table.csv"
     main(["evaluate", lake, "--env", "is_slippery=true,false", "--episodes", "20", "--out", str(table)])
@@ -271,6 +296,9 @@ def test_resume_extends(lake, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["watch", "LAKE", "--run", "2"], "run must be in [0, 1], got 2"),
+        (["watch", "LAKE", "--run", "0", "--fps", "0"], "--fps must be in [0.1, 1000], got 0"),
+        (["watch", "LAKE", "--run", "0", "--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["replay", "LAKE", "--run", "2"], "run must be in [0, 1], got 2"),
         (["replay", "LAKE", "--run", "first"], "argument --run: an integer is expected, got 'first'"),
         (["verify", "LAKE", "--runs", "0"], "runs must be an integer of at least 1, got 0"),

@@ -40,7 +40,7 @@ def test_catch_steps_and_looks_like_gymnaxs():
     ours, expected = jax.jit(jax.vmap(both))(*cases.T.astype(np.int32))
     for one, other in zip(ours, expected, strict=True):
         np.testing.assert_array_equal(one, other)
-    starts = jax.vmap(env.reset)(random.split(random.key(0), 200))
+    starts = jax.jit(jax.vmap(env.reset))(random.split(random.key(0), 200))
     assert {*starts.ball_column.tolist()} == {*range(5)}
     assert {*starts.paddle.tolist()} == {2}
 
@@ -114,9 +114,8 @@ def test_key_door_shows_the_key_until_it_is_taken():
 
 def test_the_television_shows_pictures_to_who_watches():
     env = NoisyTV(pictures=5)
-    states, rewards, over = jax.vmap(lambda key: env.step(key, jnp.int32(env.television), 4))(
-        random.split(random.key(0), 2_000)
-    )
+    watch = jax.jit(jax.vmap(lambda key: env.step(key, jnp.int32(env.television), 4)))
+    states, rewards, over = watch(random.split(random.key(0), 2_000))
     seen, counts = np.unique(states, return_counts=True)
     assert seen.tolist() == [*range(35, 40)]
     assert stats.chisquare(counts).pvalue > 1e-3
@@ -162,11 +161,11 @@ def end_of(dealer):
 def blackjack_games():
     """Games in Gymnasium: a list of (sums before, action, outcome, sums after, reward, over) for each option."""
     games = {}
-    for option in ({}, {"natural": True}, {"sab": True}):
+    for number, option in enumerate(({}, {"natural": True}, {"sab": True})):
         twin, steps = gymnasium.make("Blackjack-v1", **({"sab": False} | option)).unwrapped, []
         rng = np.random.default_rng(1)
         for seed in range(1_500):
-            obs, over = twin.reset(seed=seed)[0], False
+            obs, over = twin.reset(seed=3 * seed + number)[0], False
             while not over:
                 before = (*obs, int(sorted(twin.player) == [1, 10]))
                 action = int(rng.random() < 0.4 or obs[0] < 12)
@@ -182,7 +181,7 @@ def test_blackjack_is_gymnasiums(option, blackjack_games):
     env = Blackjack(**dict.fromkeys(option, True))
     total, dealer, ace, natural, action, outcome, *after, reward, over = blackjack_games[option].T
     state = encoded(total, dealer, ace, natural).astype(np.int32)
-    ours = jax.vmap(env.successor)(state, action.astype(np.int32), outcome.astype(np.int32))
+    ours = jax.jit(jax.vmap(env.successor))(state, action.astype(np.int32), outcome.astype(np.int32))
     np.testing.assert_array_equal(decoded(np.asarray(ours[0]))[:3], after)
     np.testing.assert_array_equal(ours[1], reward)
     np.testing.assert_array_equal(ours[2], over)

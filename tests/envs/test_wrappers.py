@@ -41,7 +41,7 @@ def test_a_wrapper_that_changes_nothing_is_the_environment():
 
 def test_randomised_draws_each_constant_from_its_range_at_every_reset():
     env = Randomised(env=SHORT, high=LONG)
-    drawn = jax.vmap(env.arrays().reset)(random.split(random.key(0), 4_096)).env
+    drawn = jax.jit(jax.vmap(env.arrays().reset))(random.split(random.key(0), 4_096)).env
     lengths, gravities = np.asarray(drawn.pole_length), np.asarray(drawn.gravity)
     assert 0.25 <= lengths.min() < 0.26
     assert 0.99 < lengths.max() <= 1.0
