@@ -55,9 +55,6 @@ class Blackjack(FiniteEnvironment):
         _, dealer, _, _ = decoded(state)
         return jnp.where(action == HIT, jnp.asarray(CARDS), jnp.asarray(dealer_ends())[dealer])
 
-    def outcomes(self) -> np.ndarray:
-        raise self._missing("outcomes_of")
-
     def successor(self, state: Array, action: Array, outcome: Array) -> tuple[Array, Array, Array]:
         total, dealer, ace, natural = decoded(state)
         card = outcome + 1

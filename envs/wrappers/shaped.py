@@ -1,8 +1,7 @@
 """Potential-based shaping (Ng, Harada & Russell 1999): denser rewards with the same optimal policy."""
 
-import jax
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array
 
 from jaxrl.environment import State, Wrapper, traced
 
@@ -16,10 +15,6 @@ class Shaped(Wrapper):
     """
 
     discount: float = traced(0.99, "γ, the learner's discount", low=0, high=1)
-
-    def validate(self) -> None:
-        super().validate()
-        jax.eval_shape(lambda env, key: env.potential(env.reset(key)), self.arrays(), random.key(0))
 
     @property
     def solved_return(self) -> None:
