@@ -42,8 +42,17 @@ class ManyTorques(Pendulum):
 OWN = {"SeenPendulum": SeenPendulum(), "ManyTorques": ManyTorques()}
 CONTINUOUS = {"MountainCarContinuous-v0", "Pendulum-v1", *OWN}
 BANDITS = {"BernoulliBandit-v0", "GaussianBandit-v0"}
-TABULAR = {"CliffWalking-v1", "DeepSea-v0", "FrozenLake-v1", "FrozenLake8x8-v1", "GridWorld-v0", "Taxi-v3"}
-DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", GAME}
+GRIDS = {
+    "CliffWalking-v1",
+    "FrozenLake-v1",
+    "FrozenLake8x8-v1",
+    "GridWorld-v0",
+    "KeyDoor-v0",
+    "NoisyTV-v0",
+    "Taxi-v3",
+}
+TABULAR = GRIDS | {"Blackjack-v1", "DeepSea-v0", "Garnet-v0", "Vacuum-v0"}
+DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "Catch-v0", "MountainCar-v0", GAME}
 # One of each kind of observation and action: the others differ from them in sizes alone.
 KINDS = {"FrozenLake-v1", "GaussianBandit-v0", "CartPole-v1", GAME, "Pendulum-v1", *OWN}
 ACCEPTED = {
