@@ -20,8 +20,10 @@ from jaxrl.algorithm import (
     traced,
 )
 from jaxrl.config import component
+from jaxrl.learning.inputs import features
+from jaxrl.learning.layers import Linear, NoisyDense
 from jaxrl.learning.memory import apply
-from jaxrl.learning.networks import Linear, Network, NoisyDense, features, require_network
+from jaxrl.learning.networks import Network, require_network
 from jaxrl.learning.returns import td_target
 
 

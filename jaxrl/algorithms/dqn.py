@@ -22,9 +22,11 @@ from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.inputs import features
+from jaxrl.learning.layers import ActionValues
 from jaxrl.learning.memory import apply
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, ActionValues, Network, features, require_network
+from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import n_step_return
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.sampling import Sampling

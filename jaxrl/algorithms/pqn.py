@@ -19,9 +19,11 @@ from jax import Array, lax, random
 from jaxrl.config import component, static, traced
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.inputs import features, input_shape
+from jaxrl.learning.layers import Linear
 from jaxrl.learning.memory import apply, initial_memory, initial_params, sequences, unroll
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
-from jaxrl.learning.networks import MLP, Linear, Network, features, input_shape, require_network
+from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import generalised_advantage, td_target
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.schedules import linear

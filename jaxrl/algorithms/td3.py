@@ -19,8 +19,10 @@ from jaxrl.config import component, static, traced
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, require_bounded_actions
 from jaxrl.learning.continuous import dimensions, executed, warmed_rollout
+from jaxrl.learning.inputs import features
+from jaxrl.learning.layers import Linear
 from jaxrl.learning.metrics import Metrics, episode_metrics
-from jaxrl.learning.networks import MLP, Linear, Network, features, require_network
+from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import td_target
 from jaxrl.learning.rollout import start_episodes
 from jaxrl.learning.updates import updates_if

@@ -8,8 +8,10 @@ import flax.linen as nn
 from jax import Array, random
 
 from jaxrl.learning.distributions import Categorical, Gaussian
+from jaxrl.learning.inputs import input_shape
+from jaxrl.learning.layers import Linear, MeanAndLogStd
 from jaxrl.learning.memory import apply, initial_memory, initial_params, unroll
-from jaxrl.learning.networks import Linear, MeanAndLogStd, Network, input_shape
+from jaxrl.learning.networks import Network
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import Discrete, Space

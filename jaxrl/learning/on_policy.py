@@ -7,8 +7,8 @@ from jax import Array, random
 
 from jaxrl.config import Scalar
 from jaxrl.learning.actor_critic import ActorCritic, Pair
+from jaxrl.learning.inputs import features
 from jaxrl.learning.memory import repeated, sequences
-from jaxrl.learning.networks import features
 from jaxrl.learning.normalise import Scales
 from jaxrl.learning.returns import generalised_advantage, td_target
 from jaxrl.learning.rollout import rollout, start_episodes

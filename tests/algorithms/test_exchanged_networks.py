@@ -14,7 +14,8 @@ from jaxrl import InputError
 from jaxrl.algorithms import A2C, DQN, PPO, PQN, SAC, TD3, TRPO, DiscreteSAC
 from jaxrl.config import static, traced
 from jaxrl.learning.check import trace_algorithm
-from jaxrl.learning.networks import Network, features
+from jaxrl.learning.inputs import features
+from jaxrl.learning.networks import Network
 
 # Each learner with an environment and the number of networks that its state holds, targets among them.
 LEARNERS = {

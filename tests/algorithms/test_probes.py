@@ -24,7 +24,8 @@ from jaxrl.algorithms import (
     QLearning,
     Sarsa,
 )
-from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.inputs import features
+from jaxrl.learning.networks import MLP
 from jaxrl.learning.sampling import Prioritised
 from jaxrl.learning.tables import TableLearner
 from jaxrl.learning.value_heads import CategoricalReturn, ExpectedReturn, QuantileReturn

@@ -12,7 +12,8 @@ from jaxrl.algorithms import SAC
 from jaxrl.learning import replay
 from jaxrl.learning.continuous import executed, warmed_rollout
 from jaxrl.learning.distributions import TanhGaussian
-from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.inputs import features
+from jaxrl.learning.networks import MLP
 from jaxrl.mdp.episode import Experience
 from jaxrl.mdp.spaces import Box
 from jaxrl.random.generators import DEFAULT, GENERATORS

@@ -12,7 +12,8 @@ from scipy import stats
 from envs import CartPole, Pendulum
 from jaxrl.algorithms import SAC, DiscreteSAC
 from jaxrl.compiled.engine import advance
-from jaxrl.learning.networks import MLP, features
+from jaxrl.learning.inputs import features
+from jaxrl.learning.networks import MLP
 from tests.lanes import batch_of, start
 
 WARMUP, TOTAL, SEEDS = 100, 1_600, 16  # iterations, iterations, runs

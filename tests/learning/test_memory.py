@@ -13,8 +13,9 @@ from envs import CartPole
 from jaxrl import InputError
 from jaxrl.config import static, traced
 from jaxrl.learning.algorithm import Algorithm
+from jaxrl.learning.layers import Linear
 from jaxrl.learning.memory import apply, initial_memory, initial_params, needs, repeated, sequences, unroll
-from jaxrl.learning.networks import GRU, MLP, Linear, Network, require_network
+from jaxrl.learning.networks import GRU, MLP, Network, require_network
 from jaxrl.mdp.spaces import Box
 from tests.noisy import Noisy
 
