@@ -2,6 +2,8 @@
 
 from envs.bandits import BernoulliBandit, GaussianBandit
 from envs.chains.deep_sea import DeepSea
+from envs.chains.memory_chain import MemoryChain
+from envs.chains.t_maze import TMaze
 from envs.control.acrobot import Acrobot
 from envs.control.cartpole import CartPole
 from envs.control.mountain_car import MountainCar, MountainCarContinuous
@@ -32,10 +34,12 @@ __all__ = [
     "GaussianBandit",
     "GridWorld",
     "KeyDoor",
+    "MemoryChain",
     "MountainCar",
     "MountainCarContinuous",
     "NoisyTV",
     "Pendulum",
+    "TMaze",
     "Taxi",
     "Vacuum",
     "random_map",
@@ -55,10 +59,12 @@ ENVIRONMENTS: dict[str, Environment] = {
     "GaussianBandit-v0": GaussianBandit(),
     "GridWorld-v0": GridWorld(),
     "KeyDoor-v0": KeyDoor(),
+    "MemoryChain-v0": MemoryChain(),
     "MountainCar-v0": MountainCar(),
     "MountainCarContinuous-v0": MountainCarContinuous(),
     "NoisyTV-v0": NoisyTV(),
     "Pendulum-v1": Pendulum(),
+    "TMaze-v0": TMaze(),
     "Taxi-v3": Taxi(),
     "Vacuum-v0": Vacuum(),
 }

@@ -4,12 +4,12 @@ import re
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jax import Array
+from jax import Array, random
 
 from jaxrl.config import Config, component, static
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, require_one_agent
+from jaxrl.learning.attention import AttentionBlocks
 from jaxrl.learning.inputs import input_shape, is_image
 from jaxrl.learning.layers import ACTIVATIONS, DenseLayers, Orthogonal
 from jaxrl.learning.memory import needs
@@ -48,21 +48,55 @@ class GRU(Network):
     torso: Network = component(MLP(hidden=(64,)), "network before the unit")
 
     def module(self, space: Space) -> nn.Module:
-        return RecurrentLayer(self.torso.module(space), self.units)
+        return RecurrentLayer(self.torso.module(space), self.units, nn.GRUCell)
+
+
+class LSTM(Network):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; Gers et al. 2000) over another network."""
+
+    units: int = static(64, "size of the hidden state and of the cell", low=1)
+    torso: Network = component(MLP(hidden=(64,)), "network before the unit")
+
+    def module(self, space: Space) -> nn.Module:
+        return RecurrentLayer(self.torso.module(space), self.units, nn.OptimizedLSTMCell)
+
+
+class Attention(Network):
+    """Causal self-attention to a window of past steps (Vaswani et al. 2017) over another network.
+
+    Each layer attends to the outputs of the layer before it, so `layers` of them reach
+    layers x (window - 1) steps back.
+    """
+
+    units: int = static(64, "size of the features", low=1)
+    heads: int = static(4, "parts of the features, each with an attention of its own", low=1)
+    window: int = static(16, "steps that a step attends to, the last of which is itself", low=1)
+    layers: int = static(1, "blocks of attention and two dense layers", low=1)
+    torso: Network = component(MLP(hidden=(64,)), "network before the attention")
+
+    def validate(self) -> None:
+        super().validate()
+        if self.units % self.heads:
+            raise InputError(f"Attention.heads must divide units = {self.units}, got {self.heads}")
+
+    def module(self, space: Space) -> nn.Module:
+        return AttentionBlocks(self.torso.module(space), self.units, self.heads, self.window, self.layers)
 
 
 class RecurrentLayer(nn.Module):
-    """A torso and a gated recurrent unit."""
+    """A torso and a recurrent cell."""
 
     torso: nn.Module
     units: int
+    cell: type[nn.GRUCell | nn.OptimizedLSTMCell]
 
     @nn.compact
     def __call__(self, x: Array, *action: Array) -> Array:
         """x [*inputs] float32, a critic's action [n]; returns [units] float32."""
-        cell = nn.GRUCell(self.units, recurrent_kernel_init=Orthogonal(1.0))
-        memory = self.variable("memory", "hidden", jnp.zeros, (self.units,))
-        memory.value, features = cell(memory.value, self.torso(x, *action))
+        cell = self.cell(self.units, recurrent_kernel_init=Orthogonal(1.0))
+        x = self.torso(x, *action)
+        memory = self.variable("memory", "hidden", cell.initialize_carry, random.key(0), x.shape)  # zeros
+        memory.value, features = cell(memory.value, x)
         return features
 
 
@@ -87,4 +121,4 @@ def require_network(
         raise InputError(f"{learner} cannot use a network that draws noise such as {name}")
 
 
-NETWORKS: dict[str, Network] = {"gru": GRU(), "mlp": MLP()}
+NETWORKS: dict[str, Network] = {"attention": Attention(), "gru": GRU(), "lstm": LSTM(), "mlp": MLP()}

@@ -9,7 +9,7 @@ from jaxrl import registry
 from jaxrl.algorithms import A2C, DQN, PPO, PQN, REINFORCE, SAC, TRPO, DynaQ, QLearning, Sarsa, Thompson
 from jaxrl.errors import InputError
 from jaxrl.learning.check import trace_algorithm
-from jaxrl.learning.networks import GRU
+from jaxrl.learning.networks import GRU, LSTM, Attention
 from jaxrl.learning.value_heads import ExpectedReturn
 from jaxrl.mdp.spaces import Box
 from jaxrl.study.study import make_study
@@ -51,8 +51,9 @@ GRIDS = {
     "NoisyTV-v0",
     "Taxi-v3",
 }
-TABULAR = GRIDS | {"Blackjack-v1", "DeepSea-v0", "Garnet-v0", "Vacuum-v0"}
-DISCRETE = TABULAR | BANDITS | {"Acrobot-v1", "CartPole-v1", "Catch-v0", "MountainCar-v0", GAME}
+TABULAR = GRIDS | {"Blackjack-v1", "DeepSea-v0", "Garnet-v0", "TMaze-v0", "Vacuum-v0"}
+CONTROL = {"Acrobot-v1", "CartPole-v1", "MountainCar-v0"}
+DISCRETE = TABULAR | BANDITS | CONTROL | {"Catch-v0", "MemoryChain-v0", GAME}
 # One of each kind of observation and action: the others differ from them in sizes alone.
 KINDS = {"FrozenLake-v1", "GaussianBandit-v0", "CartPole-v1", GAME, "Pendulum-v1", *OWN}
 ACCEPTED = {
@@ -120,10 +121,10 @@ def test_every_accepted_pair_is_traced(learner, name):
     ("algorithm", "env"),
     [
         (DQN(double=True, n_step=3, head=ExpectedReturn(penalty="huber")), "CartPole-v1"),
-        (PQN(network=GRU(), minibatches=1), "CartPole-v1"),
+        (PQN(network=Attention(), minibatches=1), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),
-        (A2C(network=GRU(), normalise_advantage=True), "Pendulum-v1"),
+        (A2C(network=LSTM(), normalise_advantage=True), "Pendulum-v1"),
         (TRPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (REINFORCE(baseline=False, normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (SAC(num_steps=2, warmup_hold=3), "Pendulum-v1"),

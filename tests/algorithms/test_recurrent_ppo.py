@@ -10,13 +10,14 @@ from envs import CartPole, Pendulum
 from jaxrl import InputError, registry, train
 from jaxrl.algorithms import DQN, PPO, REINFORCE, SAC, TRPO, DiscreteSAC
 from jaxrl.learning.check import trace_algorithm
-from jaxrl.learning.networks import GRU, MLP
+from jaxrl.learning.networks import GRU, LSTM, MLP, Attention
 from jaxrl.random.generators import DEFAULT, GENERATORS
 from jaxrl.run.reproduce import replay
 from jaxrl.study.study import make_study
 from tests.lanes import batch_of, bits, equal, trained
 from tests.memory_tasks import Recall
 
+ATTENTION = Attention(units=8, heads=2, window=4, torso=MLP(hidden=(8,)))
 KEY = random.key(5, impl=GENERATORS[DEFAULT])
 SMALL = PPO(
     num_envs=4,
@@ -64,22 +65,27 @@ def test_a_recurrent_run_is_replayed_and_its_policy_remembers(remembered):
     np.testing.assert_array_equal(action, cues - 1)
 
 
-@pytest.mark.parametrize("env", [Recall(), Pendulum(max_steps=7)], ids=lambda env: env.title)
-def test_the_update_sees_what_the_rollout_saw(env):
+@pytest.mark.parametrize(
+    ("network", "env"),
+    [(SMALL.network, Recall()), (ATTENTION, Pendulum(max_steps=7))],
+    ids=["gru", "attention"],
+)
+def test_the_update_sees_what_the_rollout_saw(network, env):
     """The third rollout begins within episodes. Unrolled from its true memory, nothing has changed yet."""
+    learner = SMALL.replace(network=network)
 
     @jax.jit
     def run(key):
         def iterate(t, state):
-            return SMALL.step(env, state, random.fold_in(key, t), t, 10)[0]
+            return learner.step(env, state, random.fold_in(key, t), t, 10)[0]
 
-        state = lax.fori_loop(0, 2, iterate, SMALL.init(env, key))
-        agent = SMALL.agent(env)
-        _, transitions, drawn = agent.collect(state, key, SMALL.num_steps)
-        _, _, samples = agent.samples(state, transitions, drawn, SMALL.gae_lambda)
+        state = lax.fori_loop(0, 2, iterate, learner.init(env, key))
+        agent = learner.agent(env)
+        _, transitions, drawn = agent.collect(state, key, learner.num_steps)
+        _, _, samples = agent.samples(state, transitions, drawn, learner.gae_lambda)
         memory = state.episodes.memory, state.critic_memory
-        _, metrics = SMALL.loss(state.params, env, memory, samples)
-        _, forgetful = SMALL.loss(state.params, env, jax.tree.map(jnp.zeros_like, memory), samples)
+        _, metrics = learner.loss(state.params, env, memory, samples)
+        _, forgetful = learner.loss(state.params, env, jax.tree.map(jnp.zeros_like, memory), samples)
         values = agent.networks.unrolled(state.params, memory, samples.done, samples.x)[1]
         return state, samples, values, metrics, forgetful
 
@@ -138,8 +144,10 @@ def test_the_value_of_a_truncated_step_is_that_of_its_true_successor():
 
 
 def test_bits_are_independent_of_lane_and_neighbours():
+    """A recurrent unit over attention has the memories of both."""
     env, seeds = CartPole(max_steps=15), [3, 4, 5, 6]
-    learners = [SMALL.replace(learning_rate=1e-3 * seed) for seed in seeds]
+    learner = SMALL.replace(network=GRU(units=8, torso=ATTENTION))
+    learners = [learner.replace(learning_rate=1e-3 * seed) for seed in seeds]
     state = trained(batch_of(learners, env, seeds), 4)
     moved = trained(batch_of([*learners[2:], learners[0], learners[2]], env, [5, 6, 3, 9]), 4)
     assert equal(bits(state, 2), bits(moved, 0))
@@ -147,13 +155,21 @@ def test_bits_are_independent_of_lane_and_neighbours():
     assert not equal(bits(state, 0), bits(state, 1))
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "gymnax:Breakout-MinAtar"])
-def test_the_contract_holds(name):
-    env, learner = registry.environment(name), PPO(network=GRU())
+@pytest.mark.parametrize(
+    ("name", "network", "shapes"),
+    [
+        ("CartPole-v1", GRU(), [(4, 64)]),
+        ("FrozenLake-v1", LSTM(), [(4, 64)] * 2),
+        ("Pendulum-v1", Attention(), [(4, 16, 4, 16), (4,), (4, 16, 4, 16)]),
+        ("gymnax:Breakout-MinAtar", Attention(window=1), [(4, 1, 4, 16), (4,), (4, 1, 4, 16)]),
+    ],
+    ids=["gru", "lstm", "attention", "images"],
+)
+def test_the_contract_holds(name, network, shapes):
+    env, learner = registry.environment(name), PPO(network=network)
     learner.validate_for(env)
     state, _ = trace_algorithm(learner, env)
-    memory = jax.tree.leaves(state.episodes.memory)
-    assert [leaf.shape for leaf in memory] == [(4, 64)]
+    assert [leaf.shape for leaf in jax.tree.leaves(state.episodes.memory)] == shapes
 
 
 def test_minibatches_are_made_of_environments():

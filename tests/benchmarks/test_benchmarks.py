@@ -308,7 +308,9 @@ def test_gymnasium_has_all_our_environments_but_these():
         "GaussianBandit-v0",
         "GridWorld-v0",
         "KeyDoor-v0",
+        "MemoryChain-v0",
         "NoisyTV-v0",
+        "TMaze-v0",
         "Vacuum-v0",
     }
 

@@ -1,6 +1,7 @@
-"""Torsos: the weights of an MLP, its formula, and bad settings."""
+"""Torsos beside their formulas, the weights of an MLP, and bad settings."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from jax import random
 
 from jaxrl import InputError
 from jaxrl.learning.layers import Linear
-from jaxrl.learning.networks import MLP, Network
+from jaxrl.learning.memory import apply, initial_memory, initial_params, repeated, unroll
+from jaxrl.learning.networks import GRU, LSTM, MLP, Network
 from jaxrl.mdp.spaces import Box
 
 FLAT, IMAGE = Box(0, 1, (3,)), Box(0, 1, (4, 4, 2))
@@ -74,6 +76,55 @@ def test_a_critics_action_is_a_further_input_behind_the_convolution():
         params = jax.eval_shape(network.init, random.key(0), jnp.zeros(space.shape), jnp.zeros(5))
         assert params["params"]["torso"]["Dense_0"]["kernel"].shape == (inputs + 5, 8)
         assert ("Convolution_0" in params["params"]["torso"]) == (space is IMAGE)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_by_hand(params, x):
+    """Hidden states of an LSTM (Gers et al. 2000, without peepholes)."""
+    cell = hidden = np.zeros(4)
+    for step in x:
+        before, parts = hidden, {}
+        for part, activation in {"i": sigmoid, "f": sigmoid, "g": np.tanh, "o": sigmoid}.items():
+            of_x, of_h = params[f"i{part}"]["kernel"], params[f"h{part}"]
+            parts[part] = activation(step @ of_x + before @ of_h["kernel"] + of_h["bias"])
+        cell = parts["f"] * cell + parts["i"] * parts["g"]
+        hidden = parts["o"] * np.tanh(cell)
+        yield hidden
+
+
+def gru_by_hand(params, x):
+    """Hidden states of a GRU (Cho et al. 2014), whose reset gate acts on the product with the state."""
+    hidden = np.zeros(4)
+    for step in x:
+        of_x = {part: step @ params[f"i{part}"]["kernel"] + params[f"i{part}"]["bias"] for part in "rzn"}
+        of_h = {part: hidden @ params[f"h{part}"]["kernel"] for part in "rzn"}
+        reset, update = (sigmoid(of_x[part] + of_h[part]) for part in "rz")
+        new = np.tanh(of_x["n"] + reset * (of_h["n"] + params["hn"]["bias"]))
+        hidden = (1 - update) * new + update * hidden
+        yield hidden
+
+
+@pytest.mark.parametrize(
+    ("network", "cell", "by_hand"),
+    [(GRU, "GRUCell_0", gru_by_hand), (LSTM, "OptimizedLSTMCell_0", lstm_by_hand)],
+    ids=["gru", "lstm"],
+)
+def test_recurrent_units_equal_the_formulas(network, cell, by_hand):
+    module = network(units=4, torso=MLP(hidden=())).module(FLAT)
+
+    @jax.jit
+    def run(key):
+        x = random.normal(key, (5, 3))
+        params = initial_params(module, key, x[0])
+        params = jax.tree.map(lambda leaf: leaf + 0.3 * random.normal(key, leaf.shape), params)
+        start, done = repeated(initial_memory(module, (3,)), 1), jnp.zeros((1, 5), bool)
+        return params, x, unroll(partial(apply, module, params), start, done, x[None])[0][0]
+
+    params, x, found = jax.device_get(run(random.key(0)))
+    np.testing.assert_allclose(found, list(by_hand(params["params"][cell], x)), rtol=1e-4, atol=1e-5)
 
 
 class Nameless(Network):
