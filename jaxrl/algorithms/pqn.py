@@ -21,7 +21,7 @@ from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.exploration import epsilon_greedy
 from jaxrl.learning.inputs import features, input_shape
 from jaxrl.learning.layers import Linear
-from jaxrl.learning.memory import apply, initial_memory, initial_params, sequences, unroll
+from jaxrl.learning.memory import apply, initial_memory, initial_params, outputs_along, sequences, unroll
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
 from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import generalised_advantage, td_target
@@ -152,7 +152,7 @@ class PQN(Collector):
         def step(memory: Memory, x: Array) -> tuple[Array, Memory]:
             return self.values(env, params, memory, x)
 
-        values, _ = unroll(step, memory, samples.done, samples.x)
+        values = outputs_along(step, memory, samples.done, samples.x)
         value = jnp.take_along_axis(values, samples.action[..., None], axis=-1)[..., 0]
         loss = jnp.mean(jnp.square(samples.target - value))
         return loss, {"loss": loss, "value": jnp.mean(value)}

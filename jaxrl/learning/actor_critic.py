@@ -10,7 +10,7 @@ from jax import Array, random
 from jaxrl.learning.distributions import Categorical, Gaussian
 from jaxrl.learning.inputs import input_shape
 from jaxrl.learning.layers import Linear, MeanAndLogStd
-from jaxrl.learning.memory import apply, initial_memory, initial_params, unroll
+from jaxrl.learning.memory import apply, initial_memory, initial_params, outputs_along, unroll
 from jaxrl.learning.networks import Network
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
@@ -88,9 +88,8 @@ class ActorCritic(NamedTuple):
         memory is that of both networks at the start of the sequences, [n, ...]; the others are [n, length,
         ...]. Without a memory their leading axes may be any.
         """
-        policy, _ = unroll(partial(self.policy, params), memory[0], done, x)
-        value, _ = unroll(partial(self.value, params), memory[1], done, x)
-        return policy, value
+        policy = outputs_along(partial(self.policy, params), memory[0], done, x)
+        return policy, outputs_along(partial(self.value, params), memory[1], done, x)
 
     def executed(self, action: Array) -> Array:
         """One drawn action, reshaped and clipped to the action space."""

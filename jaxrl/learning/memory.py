@@ -89,6 +89,28 @@ def unroll(
     return outputs, memory
 
 
+class Window(NamedTuple):
+    """A memory of past steps, whose module takes one step, or all steps of a sequence at once."""
+
+    keys: Array  # [window, heads, d], of the last steps, oldest first
+    values: Array  # [window, heads, d]
+    steps: Array  # [] int32, how many of them, counted from the last, belong to the episode
+    done: Array | None = None  # [length] bool, whether the episode ended with a step; None for one step
+
+
+def outputs_along(step: Callable[..., tuple[Any, Memory]], memory: Memory, done: Array, x: Array) -> Any:
+    """The outputs of a network along sequences, as `unroll` gives them, but without a loop over windows."""
+
+    def is_window(part: Any) -> bool:
+        return isinstance(part, Window)
+
+    windows = jax.tree.leaves(memory, is_leaf=is_window)
+    if not windows or not all(map(is_window, windows)):
+        return unroll(step, memory, done, x)[0]
+    memory = jax.tree.map(lambda window: window._replace(done=done), memory, is_leaf=is_window)
+    return jax.vmap(step)(memory, x)[0]
+
+
 class Needs(NamedTuple):
     """What a module returns, and what it needs beside its parameters and inputs."""
 

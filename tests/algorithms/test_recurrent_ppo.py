@@ -160,8 +160,8 @@ def test_bits_are_independent_of_lane_and_neighbours():
     [
         ("CartPole-v1", GRU(), [(4, 64)]),
         ("FrozenLake-v1", LSTM(), [(4, 64)] * 2),
-        ("Pendulum-v1", Attention(), [(4, 16, 4, 16), (4,), (4, 16, 4, 16)]),
-        ("gymnax:Breakout-MinAtar", Attention(window=1), [(4, 1, 4, 16), (4,), (4, 1, 4, 16)]),
+        ("Pendulum-v1", Attention(), [(4, 16, 4, 16), (4, 16, 4, 16), (4,)]),
+        ("gymnax:Breakout-MinAtar", Attention(window=1), [(4, 1, 4, 16), (4, 1, 4, 16), (4,)]),
     ],
     ids=["gru", "lstm", "attention", "images"],
 )

@@ -9,7 +9,15 @@ import pytest
 from jax import random
 
 from jaxrl import InputError
-from jaxrl.learning.memory import apply, initial_memory, initial_params, repeated, unroll
+from jaxrl.learning.memory import (
+    Window,
+    apply,
+    initial_memory,
+    initial_params,
+    outputs_along,
+    repeated,
+    unroll,
+)
 from jaxrl.learning.networks import MLP, Attention
 from jaxrl.mdp.spaces import Box
 
@@ -60,7 +68,7 @@ def by_the_equations(x, params):
 
 @pytest.fixture(scope="module")
 def unrolled():
-    """Parameters, inputs, the features of two rollouts in a row, and the memories after them."""
+    """Parameters, inputs, the features of two rollouts in a row, and the memory: step by step and at once."""
     module, done = NETWORK.module(SPACE), np.zeros((2, LENGTH), bool)
     for sequence, ends in enumerate(ENDS):
         done[sequence, list(ends)] = True
@@ -70,33 +78,44 @@ def unrolled():
         x = random.normal(random.fold_in(key, 0), (2, LENGTH, 3))
         params = initial_params(module, random.fold_in(key, 1), x[0, 0])
         params = jax.tree.map(lambda leaf: leaf + 0.3 * random.normal(key, leaf.shape), params)
-        memory, features = repeated(initial_memory(module, (3,)), 2), []
+        step, memory = partial(apply, module, params), repeated(initial_memory(module, (3,)), 2)
+        at_once, features = memory, [[], []]
         for part in (slice(0, 7), slice(7, LENGTH)):
-            step = partial(apply, module, params)
-            outputs, memory = unroll(step, memory, jnp.asarray(done)[:, part], x[:, part])
-            features.append(outputs)
-        return params, x, jnp.concatenate(features, axis=1), memory
+            ends = jnp.asarray(done)[:, part]
+            features[1].append(outputs_along(step, at_once, ends, x[:, part]))
+            _, at_once = jax.vmap(step)(with_ends(at_once, ends), x[:, part])
+            outputs, memory = unroll(step, memory, ends, x[:, part])
+            features[0].append(outputs)
+        return params, x, [jnp.concatenate(each, axis=1) for each in features], (memory, at_once)
 
     return jax.device_get(run(random.key(0)))
 
 
-def test_every_episode_of_a_rollout_equals_the_equations(unrolled):
+def with_ends(memory, done):
+    return jax.tree.map(
+        lambda window: window._replace(done=done), memory, is_leaf=lambda x: isinstance(x, Window)
+    )
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["step by step", "at once"])
+def test_every_episode_of_a_rollout_equals_the_equations(unrolled, way):
     """Also an episode of one step, those longer than the window, and one that goes on from rollout to rollout."""
     params, x, features, _ = unrolled
     for sequence, ends in enumerate(ENDS):
         starts = [0, *(end + 1 for end in ends)]
         for start, stop in zip(starts, [*starts[1:], LENGTH], strict=True):
             expected = by_the_equations(x[sequence, start:stop], params)
-            np.testing.assert_allclose(features[sequence, start:stop], expected, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(features[way][sequence, start:stop], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_memory_counts_the_steps_of_the_episode(unrolled):
-    _, _, _, memory = unrolled
-    for layer in memory.values():
-        np.testing.assert_array_equal(layer["steps"], [3, 2])
-        assert layer["keys"].shape == layer["values"].shape == (2, 3, 2, 3)
-        assert (layer["keys"][1, 2] == 0).all()  # not yet seen in this episode
-        assert (layer["keys"][:, 1] != 0).all()
+@pytest.mark.parametrize("way", [0, 1], ids=["step by step", "at once"])
+def test_the_memory_counts_the_steps_of_the_episode(unrolled, way):
+    windows = jax.tree.leaves(unrolled[-1][way], is_leaf=lambda part: isinstance(part, Window))
+    assert len(windows) == NETWORK.layers
+    for window in windows:
+        np.testing.assert_array_equal(window.steps, [3, 2])
+        assert window.keys.shape == window.values.shape == (2, 3, 2, 3)
+        assert (window.keys != 0).any(axis=(2, 3)).sum() >= 5
 
 
 @pytest.mark.parametrize(
