@@ -18,8 +18,9 @@ from jaxrl.learning.memory import (
     repeated,
     unroll,
 )
-from jaxrl.learning.networks import MLP, Attention
+from jaxrl.learning.networks import GRU, MLP, Attention
 from jaxrl.mdp.spaces import Box
+from tests.lanes import equations
 
 SPACE = Box(-1.0, 1.0, (3,))
 NETWORK = Attention(units=6, heads=2, window=3, layers=2, torso=MLP(hidden=()))
@@ -82,10 +83,10 @@ def unrolled():
         at_once, features = memory, [[], []]
         for part in (slice(0, 7), slice(7, LENGTH)):
             ends = jnp.asarray(done)[:, part]
-            features[1].append(outputs_along(step, at_once, ends, x[:, part]))
-            _, at_once = jax.vmap(step)(with_ends(at_once, ends), x[:, part])
             outputs, memory = unroll(step, memory, ends, x[:, part])
             features[0].append(outputs)
+            outputs, at_once = jax.vmap(step)(with_ends(at_once, ends), x[:, part])
+            features[1].append(outputs)
         return params, x, [jnp.concatenate(each, axis=1) for each in features], (memory, at_once)
 
     return jax.device_get(run(random.key(0)))
@@ -116,6 +117,25 @@ def test_the_memory_counts_the_steps_of_the_episode(unrolled, way):
         np.testing.assert_array_equal(window.steps, [3, 2])
         assert window.keys.shape == window.values.shape == (2, 3, 2, 3)
         assert (window.keys != 0).any(axis=(2, 3)).sum() >= 5
+
+
+@pytest.mark.parametrize(
+    ("network", "loops"),
+    [(NETWORK, False), (GRU(units=6, torso=NETWORK), True), (NETWORK.replace(torso=GRU()), True)],
+    ids=["attention", "attention below", "attention above"],
+)
+def test_an_update_loops_over_steps_only_where_it_must(network, loops):
+    module, x = network.module(SPACE), jnp.zeros((2, LENGTH, 3))
+
+    def outputs(key):
+        params = initial_params(module, key, x[0, 0])
+        memory = repeated(initial_memory(module, (3,)), 2)
+        return outputs_along(partial(apply, module, params), memory, jnp.zeros((2, LENGTH), bool), x)
+
+    traced = jax.make_jaxpr(outputs)(random.key(0))
+    assert [each.shape for each in traced.out_avals] == [(2, LENGTH, 6)]
+    primitives = {str(equation.primitive) for equation in equations(traced.jaxpr)}
+    assert ("scan" in primitives) == loops
 
 
 @pytest.mark.parametrize(
