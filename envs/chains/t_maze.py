@@ -22,7 +22,7 @@ class TMaze(Environment):
 
     The start shows one of two cues, equally often. All cells of the corridor look alike, and so does the
     junction in every episode, where a step up or down ends the episode: with 4 if it is the way that the cue
-    said, with -0.1 if not. A step against a wall costs 0.1. Rewards are Bakker's (section 4.1). A policy
+    said, with -0.1 if not. A step against a wall costs 0.1. Rewards are Bakker's. A policy
     without memory turns the right way in exactly half of the episodes, so its best mean return is 1.95.
     """
 

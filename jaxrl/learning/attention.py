@@ -13,8 +13,8 @@ class AttentionBlocks(nn.Module):
 
     It takes one step, or a sequence of steps, [length, ...], if the memory holds where its episodes end.
 
-    The blocks are those of Vaswani et al. (2017, section 3), but normalisation comes before each part and not
-    after it, which Parisotto et al. (2020, section 3.1) found to be necessary in reinforcement learning.
+    The blocks are those of Vaswani et al. (2017), but normalisation comes before each part and not after it,
+    which makes reinforcement learning more stable (Parisotto et al. 2020).
     """
 
     torso: nn.Module
@@ -37,8 +37,8 @@ class AttentionBlocks(nn.Module):
 class WindowAttention(nn.Module):
     """A step attends to itself and to the steps of its episode before it, `window` in all.
 
-    Its memory is the keys and values of these steps. What a key means depends on its age by a learned vector
-    for each age (Shaw et al. 2018, eq. 4).
+    Its memory is the keys and values of these steps. A learned vector for each age is added to the keys
+    (Shaw et al. 2018).
     """
 
     heads: int
