@@ -50,7 +50,7 @@ class WindowAttention(nn.Module):
         units, sequence = x.shape[-1], x.reshape(-1, x.shape[-1])
         shape = (self.heads, units // self.heads)
         query, key, value = (nn.Dense(units)(sequence).reshape(-1, *shape) for _ in range(3))
-        ages = self.param("ages", nn.initializers.normal(0.02), (self.window, *shape))
+        ages = self.param("ages", nn.initializers.normal(1.0), (self.window, *shape))
         memory = self.variable("memory", "window", empty_window, self.window, shape)
         attended, memory.value = attention(query, key, value, ages, memory.value)
         return nn.Dense(units)(attended.reshape(x.shape))
