@@ -1,9 +1,11 @@
 """MemoryChain, as in bsuite (Osband et al. 2020): what was seen at first is asked for at last."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array, random
 
+from envs.grids.drawing import draw_grid
 from jaxrl.environment import Box, Discrete, Environment, bounds, static, traced
 
 
@@ -57,3 +59,8 @@ class MemoryChain(Environment):
         query = jnp.where(state.t == self.length - 1, state.query, 0)
         context = jnp.where(state.t == 0, 2 * state.context - 1, 0)
         return jnp.concatenate([jnp.stack([left, query]), context]).astype(jnp.float32)
+
+    def render(self, state: Chain) -> np.ndarray:
+        """The steps of the episode in a row, with a disc in the present one."""
+        length = int(self.length)
+        return draw_grid(["S" + "F" * (length - 2) + "G"], min(int(state.t), length - 1))

@@ -1,9 +1,11 @@
 """The T-maze (Bakker 2002): a corridor, a cue at its start, and a junction where the cue is needed."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array, random
 
+from envs.grids.drawing import draw_grid, text_grid
 from jaxrl.environment import Discrete, Environment, traced
 
 UP, DOWN, LEFT, RIGHT = range(4)  # actions; UP and DOWN are also the cues, and what is seen at the start
@@ -56,3 +58,18 @@ class TMaze(Environment):
     def observe(self, state: Maze) -> Array:
         behind = jnp.where(state.cell == self.length, JUNCTION, CORRIDOR)
         return jnp.where(state.cell == 0, state.cue, behind)
+
+    def render(self, state: Maze) -> np.ndarray:
+        return draw_grid(self.rows(state), self.place(state))
+
+    def text(self, state: Maze) -> str:
+        return text_grid(self.rows(state), self.place(state))
+
+    def rows(self, state: Maze) -> list[str]:
+        """The map as strings: S start, F corridor, W wall, G the right way, H the wrong one."""
+        length, ends = int(self.length), "GH" if int(state.cue) == UP else "HG"
+        return ["W" * length + ends[0], "S" + "F" * length, "W" * length + ends[1]]
+
+    def place(self, state: Maze) -> int:
+        """The index of the agent's cell in the map."""
+        return int(self.length) + 1 + int(state.cell)

@@ -87,6 +87,10 @@ def test_a_policy_without_memory_is_right_in_half_of_the_episodes():
     np.testing.assert_array_equal(right[walks].sum(axis=1), [1, 1])
 
 
+def test_text_marks_the_agents_cell_and_the_right_way():
+    assert TMaze(length=2).text(Maze(jnp.int32(1), jnp.int32(1))) == " W  W  H \n S [F] F \n W  W  G "
+
+
 def test_the_contract_and_bad_values():
     check_contract(TMaze())
     with pytest.raises(InputError, match=r"^TMaze\.length must be at least 1, got 0$"):
