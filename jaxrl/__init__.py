@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxrl.errors import InputError
     from jaxrl.report import write_report
     from jaxrl.run.train import resume, train
+    from jaxrl.run.work import plan, work
     from jaxrl.store.policy import Policy
     from jaxrl.store.results import Results, load
 
@@ -28,10 +29,12 @@ _HOMES = {
     "export": "jaxrl.analysis.export",
     "grid": "jaxrl.config",
     "load": "jaxrl.store.results",
+    "plan": "jaxrl.run.work",
     "resume": "jaxrl.run.train",
     "select": "jaxrl.analysis.select",
     "train": "jaxrl.run.train",
     "use_all_cores": "jaxrl.compiled.cores",
+    "work": "jaxrl.run.work",
     "write_report": "jaxrl.report",
 }
 
@@ -45,10 +48,12 @@ __all__ = [
     "export",
     "grid",
     "load",
+    "plan",
     "resume",
     "select",
     "train",
     "use_all_cores",
+    "work",
     "write_report",
 ]
 

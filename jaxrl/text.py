@@ -1,5 +1,6 @@
 """Numbers, names and tables as text."""
 
+import datetime
 import hashlib
 import math
 import re
@@ -102,6 +103,11 @@ def file_name(label: str, also: str = "") -> str:
         return name
     ending = hashlib.sha256(label.encode()).hexdigest()[:8]
     return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{ending}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in whole seconds: "0:02:30", "2 days, 4:00:00"."""
+    return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def command(*words: object) -> str:

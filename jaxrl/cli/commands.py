@@ -25,6 +25,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "solve": solving.solve,
     "train": training.train,
     "resume": training.resume,
+    "work": training.work,
+    "status": reading.status,
     "evaluate": reading.evaluate,
     "watch": watching.watch,
     "replay": training.replay,

@@ -60,6 +60,13 @@ def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) 
     print(make_plan(make_study(**study), width, None if memory is None else parse_bytes(memory)))
 
 
+def print_planned(arguments: Mapping[str, Any]) -> None:
+    """Plans the study that these arguments of `jaxrl.plan` describe, and says how to train it."""
+    from jaxrl.run.work import plan
+
+    print(f"train it with: {command('work', plan(**arguments))}")
+
+
 def print_summary(results: "Results") -> None:
     """Prints a line for each setting: runs, final mean with interval, share of solved runs."""
     import numpy as np

@@ -1,8 +1,9 @@
-"""Commands that read results folders: evaluate, report, compare, export.
+"""Commands that read results folders: status, evaluate, report, compare, export.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
 
+import sys
 from collections.abc import Sequence
 
 from jaxrl.cli import arguments as arg
@@ -10,6 +11,25 @@ from jaxrl.cli.alive import alive
 from jaxrl.cli.printing import print_evaluation
 from jaxrl.cli.starting import prepare
 from jaxrl.errors import InputError
+
+
+def status(folder: str, /, trust: Sequence[str] = ()) -> None:
+    """Says how far the study in a results folder is, also while other processes train it.
+
+    The exit code is 0 if the study is complete and 1 if not.
+
+    Args:
+        folder: the results folder.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
+    """
+    from jaxrl.store.files import located
+    from jaxrl.store.folder import Folder
+    from jaxrl.store.status import Status
+
+    arg.import_trusted(trust)
+    found = Status.of(Folder(located(folder)))
+    print(found)
+    sys.exit(0 if found.complete else 1)
 
 
 def evaluate(

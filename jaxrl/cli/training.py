@@ -1,4 +1,4 @@
-"""Commands that train: train, resume, replay, verify, select.
+"""Commands that train: train, resume, work, replay, verify, select.
 
 Everything heavy is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.cli import arguments as arg
-from jaxrl.cli.printing import print_outcomes, print_plan, print_summary
+from jaxrl.cli.printing import print_outcomes, print_plan, print_planned, print_summary
 from jaxrl.cli.starting import prepare
-from jaxrl.text import file_name
+from jaxrl.text import command, file_name
 
 if TYPE_CHECKING:
     from jaxrl.store.results import Results
@@ -37,7 +37,9 @@ def train(
     prng: str = "pcg4x32",
     precision: str = "float32",
     log: str | None = None,
+    workers: str | None = None,
     dry_run: bool = False,
+    plan_only: bool = False,
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
 
@@ -59,25 +61,40 @@ def train(
         prng (NAME): the random number generator, pcg4x32 or threefry2x32.
         precision (NAME): of matrix products on a GPU, float32 or tensorfloat32.
         log (tensorboard|wandb): logs the first 100 runs into the results folder after every chunk.
+        workers (ray or ray:N): trains on N workers of a Ray cluster, or on one for each of its GPUs or cores.
         dry_run: prints the plan and trains nothing.
+        plan_only: writes the study and its plan into the folder and trains nothing; `jaxrl work` trains it.
     """
-    from jaxrl import registry
     from jaxrl.run.train import train as run
 
     prepare()
-    environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
-    study: dict[str, Any] = {
-        "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
-        "evaluate_in": arg.evaluations(environments, evaluate_in),
-    }
-    study |= {"environment": environments, "evaluate_every": evaluate_every}
+    study = _study(algorithm, environment, set, env, evaluate_in)
     study |= {"evaluation_episodes": evaluation_episodes, "evaluation_steps": evaluation_steps}
-    study |= {"seeds": seeds, "steps": steps, "prng": prng, "precision": precision}
+    study |= {"evaluate_every": evaluate_every, "prng": prng, "precision": precision}
+    study |= {"seeds": seeds, "steps": steps}
     folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"
     if dry_run:
         print_plan(study, width, memory)
+        return
+    study |= {"out": folder, "width": width, "memory": memory}
+    if plan_only:
+        print_planned(study)
     else:
-        _train(run, folder, log, checkpoint_every, out=folder, width=width, memory=memory, **study)
+        _train(run, folder, log, checkpoint_every, workers, **study)
+
+
+def _study(
+    algorithm: str, environment: str, set: Sequence[str], env: Sequence[str], evaluate_in: Sequence[str]
+) -> dict[str, Any]:
+    """The configs of a study, as arguments of `jaxrl.train`, from those of the command `train`."""
+    from jaxrl import registry
+
+    environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
+    return {
+        "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
+        "environment": environments,
+        "evaluate_in": arg.evaluations(environments, evaluate_in),
+    }
 
 
 def resume(
@@ -89,6 +106,7 @@ def resume(
     force: bool = False,
     checkpoint_every: float | None = None,
     log: str | None = None,
+    workers: str | None = None,
     trust: Sequence[str] = (),
 ) -> None:
     """Finishes the study in a results folder from its last checkpoints, or extends it.
@@ -102,6 +120,7 @@ def resume(
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
+        workers (ray or ray:N): as for train.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.run.train import resume as run
@@ -110,7 +129,41 @@ def resume(
     arg.import_trusted(trust)
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
     extension = {"more_seeds": extend_seeds, "steps": extend_steps}
-    _train(run, folder, log, checkpoint_every, path=folder, rerun=batch, force=force, **extension)
+    _train(run, folder, log, checkpoint_every, workers, path=folder, rerun=batch, force=force, **extension)
+
+
+def work(
+    folder: str,
+    /,
+    shard: str = "0/1",
+    force: bool = False,
+    checkpoint_every: float | None = None,
+    trust: Sequence[str] = (),
+) -> None:
+    """Trains a share of the batches of a study that `jaxrl train --plan-only` has planned.
+
+    Other processes, also on other machines, train the other shares in the same folder at the same time. The
+    process that is done last joins the tables. The exit code is 0 if the share is done.
+
+    Args:
+        folder: the results folder, which all processes share.
+        shard (I/N): the share of batches I, I + N, I + 2N, ..., with 0 <= I < N.
+        force: trains although jaxrl's code, jax or the device differ from those of the first process, and
+            records it.
+        checkpoint_every (SECONDS): as for train.
+        trust (MODULE): imports a module, without which an environment of the folder is refused.
+    """
+    from jaxrl.run.work import parse_shard
+    from jaxrl.run.work import work as run
+
+    share = parse_shard(shard)
+    prepare()
+    arg.import_trusted(trust)
+    results = run(folder, shard=share, force=force, checkpoint_every=checkpoint_every)
+    if results is None:
+        print(f"shard {shard} is done; how far the others are says: {command('status', folder)}")
+    else:
+        print_summary(results)
 
 
 def replay(
@@ -200,6 +253,7 @@ def _train(
     folder: str,
     log: str | None,
     checkpoint_every: float | None,
+    workers: str | None,
     **options: Any,
 ) -> None:
     """Calls `jaxrl.train` or `jaxrl.resume`, logs into the folder if --log asks for it, prints a summary."""
@@ -208,5 +262,6 @@ def _train(
     logged = log_to(log, Path(folder) / log) if log else contextlib.nullcontext()
     with logged as callback:
         callbacks = [callback] if callback else []
-        results = function(**options, checkpoint_every=checkpoint_every, callbacks=callbacks)
+        options |= {"checkpoint_every": checkpoint_every, "callbacks": callbacks, "workers": workers}
+        results = function(**options)
     print_summary(results)

@@ -17,6 +17,7 @@ from jaxrl.config import detach, stack
 from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import State
 from jaxrl.run.callbacks import Callback, ChunkReport
+from jaxrl.store.checkpoints import Progress
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import KINDS
 from jaxrl.study.batch import Lanes
@@ -43,11 +44,11 @@ def train_batches(
     Sets `stop` and returns after the chunk if the callback asks for it.
     Every evaluation runs in a context `evaluating`.
     """
-    saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
+    saved, state = _saved(group, folder)
     failed = {run: where for progress in saved for run, where in progress.failed.items()}
     spent = dict.fromkeys(KINDS, 0.0)
     earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in group.batches]
-    at, state = (saved[0].iteration, _restored(group, folder)) if saved else (0, None)
+    at = saved[0].iteration if saved else 0
     last, steps_per_iteration = group.batches[0].iterations, group.batches[0].steps_per_iteration
     wait = FIRST_CHECKPOINT if checkpoint_every is None else checkpoint_every
     unsaved: list[dict[int, dict[str, np.ndarray]]] = [{} for _ in group.batches]  # step -> metric -> [lanes]
@@ -82,10 +83,26 @@ def train_batches(
             return
 
 
-def _restored(group: MeshBatches, folder: Folder) -> State:
-    """The saved states of a group. Each is put on its device before the next is read."""
-    pairs = zip(group.batches, group.mesh.devices, strict=False)
-    return group.join([jax.device_put(folder.state(batch), device) for batch, device in pairs])
+def _saved(group: MeshBatches, folder: Folder) -> tuple[list[Progress], State | None]:
+    """The progress of each batch of a group and their saved states; nothing if nothing was saved.
+
+    Each state is put on its device before the next is read.
+    """
+    saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
+    if not saved:
+        return [], None
+    if len(saved) < len(group.batches) or len({progress.iteration for progress in saved}) > 1:
+        raise InputError(
+            f"another worker has just saved a batch of {folder.path} that this one begins; start again"
+        )
+    places = zip(group.batches, saved, group.mesh.devices, strict=False)
+    try:
+        states = [jax.device_put(folder.state(batch, progress), device) for batch, progress, device in places]
+    except InputError:
+        if [folder.progress(batch) for batch in group.batches] == saved:
+            raise
+        return _saved(group, folder)  # another worker has replaced a state meanwhile
+    return saved, group.join(states)
 
 
 class Visit(NamedTuple):

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxrl.run.callbacks import ChunkReport
+from jaxrl.text import duration
 
 SECONDS_BETWEEN_LINES = 10.0
 LONG = 1.0  # seconds after which an evaluation is mentioned
@@ -26,6 +27,7 @@ class Pace:
         self.mean_return = float("nan")
         self.begun: tuple[float, int] | None = None  # time and steps at the first report, after compiling
         self.evaluations: dict[int, float] = {}  # thread that evaluates -> since when
+        self.elsewhere = ""  # how many workers train how many batches in other processes
 
     def add(self, report: ChunkReport) -> None:
         self.done += report.advanced * len(report.runs)
@@ -48,11 +50,12 @@ class Pace:
     def __str__(self) -> str:
         """Only what is known yet."""
         speed = self.steps_per_second
-        known = [] if self.begun else ["compiling"]
+        known = [self.elsewhere] if self.elsewhere else []
+        known += [] if self.begun else ["compiling"]
         known += [] if np.isnan(speed) else [f"{speed:,.0f} steps/s"]
         known += [] if np.isnan(self.mean_return) else [f"return {self.mean_return:.1f}"]
         lasting = self.evaluating
-        known += [] if lasting < LONG else [f"evaluating for {_duration(lasting)}"]
+        known += [] if lasting < LONG else [f"evaluating for {duration(lasting)}"]
         return ", ".join(known)
 
 
@@ -123,7 +126,7 @@ class Lines(Display):
     def _print(self) -> None:
         pace, self.printed = self.pace, time.monotonic()
         share, seconds = pace.done / pace.total, (pace.total - pace.done) / pace.steps_per_second
-        left = "" if np.isnan(seconds) else f", {_duration(seconds)} left"
+        left = "" if np.isnan(seconds) else f", {duration(seconds)} left"
         at = datetime.datetime.now().strftime("%H:%M:%S")
         parts = [f"{at} {pace.done:,} of {pace.total:,} steps ({share:.0%})", str(pace)]
         with contextlib.suppress(OSError):  # the log cannot be written
@@ -149,5 +152,6 @@ def progress_shown(total: int, done: int) -> Iterator[Display]:
             bar.progress.stop()
 
 
-def _duration(seconds: float) -> str:
-    return str(datetime.timedelta(seconds=round(seconds)))
+def say(text: str) -> None:
+    """Prints a line on the standard error."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -105,7 +105,7 @@ def _retrained(results: Results, runs: Iterable[int]) -> Iterator[Reproduction]:
         chosen.setdefault(batch.index, (batch, []))[1].append(lane)
     for batch, lanes in chosen.values():
         saved = plain(results.state(batch))
-        machine = trained_elsewhere(results.manifest, results.study, batch.index)
+        machine = trained_elsewhere(results.manifest, results.study, results.sessions(batch))
         members = tuple(batch.runs[lane] for lane in lanes)
         again: dict[tuple[int, str], np.ndarray] = {}
         group = MeshBatches.alone(dataclasses.replace(batch, runs=members))

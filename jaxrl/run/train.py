@@ -5,8 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
-
 from jaxrl.compiled.engine import PRECISIONS
 from jaxrl.compiled.lane_memory import parse_bytes
 from jaxrl.errors import InputError
@@ -14,12 +12,16 @@ from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.random.generators import DEFAULT
 from jaxrl.run.callbacks import Callback
-from jaxrl.run.workers import train_plan
-from jaxrl.store.differences import differences
+from jaxrl.run.on_ray import cluster_for, train_on_ray
+from jaxrl.run.progress import say
+from jaxrl.run.workers import train_here
+from jaxrl.store.differences import accepted_differences
 from jaxrl.store.files import located
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import CURVES_FILE
+from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.results import Results, load
+from jaxrl.store.sharing import PATIENCE
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
@@ -44,6 +46,7 @@ def train(
     prng: str = DEFAULT,
     precision: str = PRECISIONS[0],
     callbacks: Sequence[Callback] = (),
+    workers: str | None = None,
 ) -> Results:
     """Trains every algorithm in every environment with every seed, and keeps the results in a folder.
 
@@ -63,6 +66,7 @@ def train(
       prng: the generator of all keys, by its name in jaxrl.random.generators.
       precision: of matrix products on a GPU, "float32" or "tensorfloat32".
       callbacks: called after each chunk of a batch with a `ChunkReport`; a true result stops as Ctrl-C does.
+      workers: "ray" or "ray:8" for workers of a Ray cluster, which share the folder.
 
     Raises:
       InputError: a value or a combination that cannot be trained, or a folder that holds something else.
@@ -82,22 +86,40 @@ def train(
     )
     folder = Folder(located(out or tempfile.mkdtemp(prefix="jaxrl-")))
     if not folder.empty:
-        folder.require_same(study, width)
-        _say(f"{folder.path} holds this study, complete: read, not trained")
-        return load(folder.path)
+        return _held(folder, study, width)
     plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
-    return _begin(study, plan, folder, checkpoint_every, callbacks)
+    return _begin(study, plan, folder, checkpoint_every, callbacks, workers)
+
+
+def _held(folder: Folder, study: Study, width: int | None) -> Results:
+    """The results of a study that a folder holds. Raises InputError unless it is the same, and complete."""
+    if folder.require_same(study, width)["status"] != "complete":
+        with folder.locked():
+            raise InputError(
+                f"{folder.path} holds this study unfinished; {how_to_continue(study, folder.path)}"
+            )
+    say(f"{folder.path} holds this study, complete: read, not trained")
+    return load(folder.path)
 
 
 def _begin(
-    study: Study, plan: Plan, folder: Folder, checkpoint_every: float | None, callbacks: Sequence[Callback]
+    study: Study,
+    plan: Plan,
+    folder: Folder,
+    checkpoint_every: float | None,
+    callbacks: Sequence[Callback],
+    workers: str | None,
 ) -> Results:
     """Trains a study in an empty folder."""
-    _check(checkpoint_every, callbacks)
-    with folder.locked():
-        folder.create(study, plan)
-        _say(str(plan))
-        train_plan(study, plan, folder, checkpoint_every, callbacks)
+    check_options(checkpoint_every, callbacks)
+    with cluster_for(workers) as cluster:
+        with folder.locked():
+            folder.create(study, plan, "running" if cluster is None else "planned")
+            say(str(plan))
+            if cluster is None:
+                train_here(study, plan, folder, checkpoint_every, callbacks)
+        if cluster is not None:
+            train_on_ray(cluster, study, plan, folder, checkpoint_every, callbacks)
     return load(folder.path)
 
 
@@ -110,6 +132,7 @@ def resume(
     force: bool = False,
     checkpoint_every: float | None = None,
     callbacks: Sequence[Callback] = (),
+    workers: str | None = None,
 ) -> Results:
     """Finishes the study in a folder from its last checkpoints. The bits are those of an uninterrupted study.
 
@@ -119,48 +142,67 @@ def resume(
       steps: a larger budget. All runs are trained further, and their schedules then use this budget.
       rerun: the index of a batch to train again from its start, or "all".
       force: whether to continue if jax, the device or the code differ; the manifest then records it.
-      checkpoint_every, callbacks: as in `train`.
+      checkpoint_every, callbacks, workers: as in `train`.
 
     Raises:
       InputError: a folder that cannot be resumed here, or an extension that does not fit it.
       KeyboardInterrupt: as in `train`.
     """
-    _check(checkpoint_every, callbacks)
+    check_options(checkpoint_every, callbacks)
     folder = Folder(located(path))
     manifest = folder.manifest()  # raises InputError if there is no study to lock
     extended = more_seeds is not None or steps is not None
     if manifest["status"] == "complete" and rerun is None and not extended and folder.has_runs(manifest):
-        _say(f"{folder.path} holds its study, complete: nothing to resume")
+        say(f"{folder.path} holds its study, complete: nothing to resume")
         return load(folder.path)  # without a lock, since the folder may be read-only
-    with folder.locked():
-        manifest = folder.manifest()
-        study, width = folder.study(), manifest["plan"]["width"]
-        if manifest["status"] == "complete" and rerun is None and not extended:
-            folder.mend_runs(study, make_batches(study, width))
-            _say(f"{folder.path}/runs.parquet was missing or altered: written again")
-            return load(folder.path)
-        if manifest["status"] == "complete" and rerun != "all":  # new curves must not join a damaged table
-            folder.table(CURVES_FILE, manifest)
-        if extended:
-            study = _extended(folder, study, more_seeds, steps)
-        plan = make_plan(study, width, sys.maxsize)  # the width was chosen to fit the memory
-        again = _chosen(plan.batches, rerun)
-        differing = differences(manifest, study)
-        if differing and not force:
-            name, (there, here) = next(iter(differing.items()))
-            raise InputError(
-                f"{path} was trained with {name} {there!r}, here it is {here!r}, so the bits may differ; "
-                "--force continues anyway and records it"
-            )
-        for batch in again:
-            folder.forget(batch)
-        if rerun == "all":
-            folder.forget_curves()
-        folder.curves(manifest, plan.batches)  # raises InputError before the training if a part is lost
-        folder.reopen(study, plan, differing)
-        _say(str(plan))
-        train_plan(study, plan, folder, checkpoint_every, callbacks)
+    with cluster_for(workers) as cluster:
+        # The workers of a driver that was killed end within seconds.
+        with folder.locked(0.0 if cluster is None else PATIENCE):
+            if (found := _reopened(folder, more_seeds, steps, rerun, force, cluster is None)) is None:
+                return load(folder.path)
+            study, plan = found
+            if cluster is None:
+                train_here(study, plan, folder, checkpoint_every, callbacks)
+        if cluster is not None:
+            train_on_ray(cluster, study, plan, folder, checkpoint_every, callbacks, force)
     return load(folder.path)
+
+
+def _reopened(
+    folder: Folder,
+    more_seeds: int | str | Iterable[int] | None,
+    steps: int | None,
+    rerun: int | str | None,
+    force: bool,
+    here: bool,
+) -> tuple[Study, Plan] | None:
+    """The study in a locked folder and its plan, ready to be trained here or by others.
+
+    Returns None if the study is complete. For the other arguments see `resume`.
+    """
+    manifest, extended = folder.manifest(), more_seeds is not None or steps is not None
+    study, width = folder.study(), manifest["plan"]["width"]
+    if manifest["status"] == "complete" and rerun is None and not extended:
+        folder.mend_runs(study, make_batches(study, width))
+        say(f"{folder.path}/runs.parquet was missing or altered: written again")
+        return None
+    if manifest["status"] == "complete" and rerun != "all":  # new curves must not join a damaged table
+        folder.table(CURVES_FILE, manifest)
+    if extended:
+        study = _extended(folder, study, more_seeds, steps)
+    plan = make_plan(study, width, sys.maxsize)  # the width was chosen to fit the memory
+    again = _chosen(plan.batches, rerun)
+    # A process that only hands out batches needs the same code, as one that only plans.
+    began = manifest if here else manifest | {"status": "planned"}
+    differing = accepted_differences(folder.path, began, study, force)
+    for batch in again:
+        folder.forget(batch)
+    if rerun == "all":
+        folder.forget_curves()
+    folder.curves(manifest, plan.batches)  # raises InputError before the training if a part is lost
+    folder.reopen(study, plan, differing, here)
+    say(str(plan))
+    return study, plan
 
 
 def _extended(
@@ -170,7 +212,7 @@ def _extended(
     first = max(run.seed for run in study.runs()) + 1
     seeds = () if more_seeds is None else parse_seeds(more_seeds, first)
     if steps is not None:
-        _say("schedules follow the larger budget: an annealed learning rate or epsilon rises again")
+        say("schedules follow the larger budget: an annealed learning rate or epsilon rises again")
     try:
         return study.extended(seeds, steps)
     except InputError as error:
@@ -188,7 +230,7 @@ def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch
     return [batches[rerun]]
 
 
-def _check(checkpoint_every: float | None, callbacks: Sequence[Callback]) -> None:
+def check_options(checkpoint_every: float | None, callbacks: Sequence[Callback]) -> None:
     """Raises InputError for bad values of these options."""
     if checkpoint_every is not None and not checkpoint_every >= 0:
         raise InputError(
@@ -196,7 +238,3 @@ def _check(checkpoint_every: float | None, callbacks: Sequence[Callback]) -> Non
         )
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise InputError(f"callbacks must be a list of functions, got {callbacks!r}")
-
-
-def _say(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Worker threads, one for each mesh of devices. Each trains one waiting group of batches after another."""
+"""Threads, one for each mesh of devices. Each trains one waiting group of batches after another."""
 
 import contextlib
 import queue
@@ -26,10 +26,11 @@ def train_plan(
     folder: Folder,
     checkpoint_every: float | None,
     callbacks: Sequence[Callback],
+    then: str,
 ) -> None:
-    """Trains every batch to its end, on all meshes at once, and finishes the study.
+    """Trains every batch of a plan to its end, on all meshes at once.
 
-    Raises Stopped, a KeyboardInterrupt, if a signal or a callback stopped it.
+    Raises Stopped, a KeyboardInterrupt, if a signal or a callback stopped it. `then` says how to go on.
     """
     waiting, failures = queue.SimpleQueue[tuple[Batch, ...]](), list[BaseException]()
 
@@ -37,19 +38,22 @@ def train_plan(
         try:
             with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
-                    group = MeshBatches(waiting.get_nowait(), mesh)
-                    train_batches(study, group, folder, checkpoint_every, stop, callback, shown.evaluating)
+                    for members in _alike(waiting.get_nowait(), folder):
+                        group = MeshBatches(members, mesh)
+                        train_batches(
+                            study, group, folder, checkpoint_every, stop, callback, shown.evaluating
+                        )
         except BaseException as failure:
             failures.append(explained(failure))
             stop.set()
 
     with interruptible() as stop, told_once():
         try:
-            left, iterations = _unfinished(plan, folder)
+            left, iterations = unfinished(plan, folder)
             groups, meshes = place_batches(left, iterations, plan.multi_device)
             for members in groups:
                 waiting.put(members)
-            with progress_shown(plan.steps, _steps_done(plan, left, iterations)) as shown:
+            with progress_shown(plan.steps, steps_done(plan, left, iterations)) as shown:
                 callback = all_of([shown, *callbacks])
                 workers = [threading.Thread(target=work, args=(mesh,), daemon=True) for mesh in meshes]
                 for worker in workers:
@@ -60,15 +64,36 @@ def train_plan(
                         shown.tick()
         except KeyboardInterrupt:  # the second one
             folder.abandon()
-            raise Stopped(f"stopped at once; {how_to_continue(study, folder.path)}", stop.signal) from None
+            raise Stopped(f"stopped at once; {then}", stop.signal) from None
     if failures:
         raise failures[0]
     if stop.is_set():
-        raise Stopped(f"stopped; {how_to_continue(study, folder.path)}", stop.signal)
+        raise Stopped(f"stopped; {then}", stop.signal)
+
+
+def train_here(
+    study: Study,
+    plan: Plan,
+    folder: Folder,
+    checkpoint_every: float | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Trains every batch of a plan with the devices of this process, and finishes the study."""
+    train_plan(study, plan, folder, checkpoint_every, callbacks, how_to_continue(study, folder.path))
     folder.finish(study, plan.batches)
 
 
-def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | None]]:
+def _alike(batches: Sequence[Batch], folder: Folder) -> list[tuple[Batch, ...]]:
+    """The batches that are not done, grouped by their iterations: another worker may have trained some."""
+    groups: dict[int | None, list[Batch]] = {}
+    for batch in batches:
+        progress = folder.progress(batch)
+        if progress is None or progress.iteration < batch.iterations:
+            groups.setdefault(None if progress is None else progress.iteration, []).append(batch)
+    return [tuple(members) for members in groups.values()]
+
+
+def unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | None]]:
     """The unfinished batches, and the iteration that each has reached. Checks the states of the others."""
     left, iterations = list[Batch](), list[int | None]()
     for batch in plan.batches:
@@ -81,7 +106,7 @@ def _unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | Non
     return left, iterations
 
 
-def _steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | None]) -> int:
+def steps_done(plan: Plan, left: Sequence[Batch], iterations: Sequence[int | None]) -> int:
     """The environment steps that the runs of all batches have made."""
     missing = sum(
         (batch.iterations - (iteration or 0)) * batch.steps_per_iteration * len(batch.runs)

@@ -16,9 +16,19 @@ from jaxrl.errors import InputError
 from jaxrl.store.checkpoints import Checkpoints
 from jaxrl.store.files import subfolder
 from jaxrl.store.manifest import CURVES_FILE, RUNS_FILE, TABLES, runs_in
-from jaxrl.store.tables import as_curves, curves_table, read_curves, read_part, read_runs, write_curves
+from jaxrl.store.tables import (
+    as_curves,
+    curves_hash,
+    curves_table,
+    joined_curves,
+    read_curves,
+    read_part,
+    read_runs,
+    write_curves,
+)
 from jaxrl.study.batch import Batch
 
+Part = tuple[int, str]  # last step and writer of a part of a batch's curves
 Values = Mapping[int, Mapping[str, np.ndarray]]  # step -> metric -> [lanes]
 
 
@@ -27,11 +37,11 @@ class Curves(Checkpoints):
     """The tables in a results folder. Raises InputError where a file cannot be read or written.
 
     While a study is trained, a batch has a part of the curves for each time that it was saved. The part holds
-    the values since the time before.
+    the values since the time before. The part of the last time holds all of the batch's values.
     """
 
-    # The values in the parts that this process has written, by batch and last step.
-    _written: dict[int, dict[int, Values]] = dataclasses.field(
+    # The parts that this process has written, by batch and last step.
+    _written: dict[int, dict[int, pa.Table]] = dataclasses.field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -55,10 +65,12 @@ class Curves(Checkpoints):
         """Removes states and parts of saves that were not finished, or of batches that are trained again."""
         parts, saved = self._parts(), set[Path]()
         for batch in batches:
+            self._drop_note(batch)
             if (progress := self.progress(batch)) is not None:
-                saved.add(self._state_path(batch, progress.iteration))
+                saved.add(self._state_file(batch, progress))
                 reached = progress.iteration * batch.steps_per_iteration
-                saved |= {path for last, path in parts.get(batch.index, {}).items() if last <= reached}
+                own = parts.get(batch.index, {})
+                saved |= {path for (last, _), path in own.items() if last <= reached}
         with self._using("written"):
             states = (self.path / "checkpoints").glob("batch-[0-9]*-*.safetensors")
             for path in {*states, *(path for own in parts.values() for path in own.values())} - saved:
@@ -80,7 +92,7 @@ class Curves(Checkpoints):
         for batch in batches:
             progress = self.progress(batch)
             reached = -1 if progress is None else progress.iteration * batch.steps_per_iteration
-            own = self._curves_of(batch, reached, parts.get(batch.index, {}))
+            own = self._curves_of(batch, parts.get(batch.index, {}))
             steps = {step for table in own for step in pc.unique(table["step"]).to_pylist()}
             for chunk in batch.chunks:
                 step = chunk.stop * batch.steps_per_iteration
@@ -89,14 +101,33 @@ class Curves(Checkpoints):
             tables += own
         return tables
 
-    def _curves_of(self, batch: Batch, reached: int, parts: Mapping[int, Path]) -> list[pa.Table]:
-        """The parts of a batch's curves whose last step is at most `reached`."""
+    def _curves_of(self, batch: Batch, parts: Mapping[Part, Path]) -> list[pa.Table]:
+        """The parts of a batch's curves up to its saved state. A batch that is done has one."""
+        if (progress := self.progress(batch)) is None:
+            return []
+        last = progress.iteration * batch.steps_per_iteration
+        if not progress.curves or progress.iteration < batch.iterations:
+            return self._read_parts(batch, self._parts_until(batch, last, parts), parts)
+        tables = self._read_parts(batch, [(last, progress.writer)], parts)
+        if any(curves_hash(table) != progress.curves for table in tables):
+            raise self._damaged(batch, "its curves were altered: the hashes differ")
+        return tables
+
+    def _parts_until(self, batch: Batch, last: int, parts: Mapping[Part, Path]) -> list[Part]:
+        """The parts up to a step. Those of this process come last, since the last value of a step counts."""
+        own = {(at, self.writer) for at in self._written.get(batch.index, {})}
+        return sorted(
+            (each for each in own | {*parts} if each[0] <= last), key=lambda each: (each in own, each)
+        )
+
+    def _read_parts(self, batch: Batch, wanted: Sequence[Part], parts: Mapping[Part, Path]) -> list[pa.Table]:
+        """These parts, those of this process from memory, without those that do not exist."""
         written = self._written.get(batch.index, {})
         try:
             return [
-                curves_table(batch, written[last]) if last in written else read_part(parts[last])
-                for last in sorted({*parts, *written})
-                if last <= reached
+                written[part[0]] if part[1] == self.writer and part[0] in written else read_part(parts[part])
+                for part in wanted
+                if part in parts or (part[1] == self.writer and part[0] in written)
             ]
         except InputError as error:
             raise self._damaged(batch, str(error)) from None
@@ -104,17 +135,30 @@ class Curves(Checkpoints):
     def _write_part(self, batch: Batch, values: Values) -> None:
         """Writes values as a part, and again the parts that this process has written and somebody deleted."""
         written = self._written.setdefault(batch.index, {})
-        written[max(values)] = values
-        folder = subfolder(self.path, "parts")
-        for last, each in written.items():
-            part = folder / f"{batch.index:05d}-{last:015d}.parquet"
-            if each is values or not part.exists():
-                write_curves(part, curves_table(batch, each))
+        written[max(values)] = curves_table(batch, values)
+        for last, table in written.items():
+            part = self._part(batch, last)
+            if last == max(values) or not part.exists():
+                write_curves(part, table)
 
-    def _parts(self) -> dict[int, dict[int, Path]]:
-        """The files with parts of the curves, by batch and last step."""
-        parts: dict[int, dict[int, Path]] = {}
+    def _write_whole(self, batch: Batch, values: Values) -> str:
+        """Writes all curves of a batch, whose last values are these, as one part. Returns their hash."""
+        parts = self._parts().get(batch.index, {})
+        earlier = self._read_parts(batch, self._parts_until(batch, max(values), parts), parts)
+        table = joined_curves([*earlier, curves_table(batch, values)])
+        write_curves(self._part(batch, max(values)), table)
+        self._written[batch.index] = {max(values): table}
+        return curves_hash(table)
+
+    def _part(self, batch: Batch, last: int) -> Path:
+        """The file of a part that this process writes."""
+        name = "-".join(filter(None, (f"{batch.index:05d}", f"{last:015d}", self.writer)))
+        return subfolder(self.path, "parts") / f"{name}.parquet"
+
+    def _parts(self) -> dict[int, dict[Part, Path]]:
+        """The files with parts of the curves, by batch."""
+        parts: dict[int, dict[Part, Path]] = {}
         for path in (self.path / "parts").glob("*.parquet"):
-            if named := re.fullmatch(r"(\d+)-(\d+)\.parquet", path.name):
-                parts.setdefault(int(named[1]), {})[int(named[2])] = path
+            if named := re.fullmatch(r"(\d+)-(\d+)-?([0-9a-f]*)\.parquet", path.name):
+                parts.setdefault(int(named[1]), {})[int(named[2]), named[3]] = path
         return parts

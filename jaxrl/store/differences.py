@@ -1,8 +1,10 @@
 """Differences between the study in a folder and a study, its code and the machine here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from jaxrl.errors import InputError
 from jaxrl.store.manifest import spec_of
 from jaxrl.store.provenance import BINDING, DEFAULTS, machine
 from jaxrl.study.study import Study
@@ -40,14 +42,12 @@ def _differing_entries(kind: str, there: Mapping[str, Any], here: Mapping[str, A
 def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[str, str]]:
     """What bits depend on that differs between the start of a study and here: name -> (there, here).
 
-    These are entries of the machine, switches of jax, and the code of environments and algorithms.
+    These are entries of the machine, switches of jax, and the code of environments and algorithms. If the
+    study is only planned, it is the code alone, since nothing was trained on the machine that planned it.
     """
     there, here = (DEFAULTS | entries for entries in (manifest["machine"], machine()))
-    found = {
-        name: (there.get(name, ""), here[name])
-        for name in (*BINDING, *DEFAULTS)
-        if there.get(name) != here[name]
-    }
+    names = ("code",) if manifest["status"] == "planned" else (*BINDING, *DEFAULTS)
+    found = {name: (there.get(name, ""), here[name]) for name in names if there.get(name) != here[name]}
     for kind, configs in spec_of(study).items():
         if kind in ("environments", "algorithms", "evaluate_in"):
             for then, now in zip(manifest["study"][kind], configs, strict=True):
@@ -56,18 +56,27 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
     return found
 
 
-def trained_elsewhere(manifest: Mapping[str, Any], study: Study, batch: int) -> dict[str, tuple[str, str]]:
-    """The `differences` between here and each session that trained the saved state of a batch.
+def accepted_differences(
+    path: Path, manifest: Mapping[str, Any], study: Study, force: bool
+) -> dict[str, tuple[str, str]]:
+    """The `differences`. Raises InputError if there are any, unless `force` accepts them."""
+    found = differences(manifest, study)
+    if found and not force:
+        name, (there, here) = next(iter(found.items()))
+        began = "planned" if manifest["status"] == "planned" else "trained"
+        raise InputError(
+            f"{path} was {began} with {name} {there!r}, here it is {here!r}, so the bits may differ; "
+            "--force continues anyway and records it"
+        )
+    return found
 
-    A session is the first training of the study, or a resumed one.
-    """
-    sessions: list[Mapping[str, Any]] = [{}]  # how each differs from the first
-    for note in manifest["resumed"]:
-        if batch in note["batches"]:
-            earlier = [] if batch in note["anew"] else sessions
-            sessions = [*earlier, note["differing"]]
+
+def trained_elsewhere(
+    manifest: Mapping[str, Any], study: Study, sessions: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[str, str]]:
+    """The `differences` between here and the sessions that trained a batch, as in `Progress.sessions`."""
     now, found = differences(manifest, study), {}
-    for then in sessions:
+    for then in [each["differing"] for each in sessions] or [{}]:
         for name in {**now, **then}:
             began = (now.get(name) or then[name])[0]
             there, here = (side.get(name, (began, began))[1] for side in (then, now))

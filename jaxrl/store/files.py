@@ -46,11 +46,12 @@ def subfolder(folder: Path, *names: str) -> Path:
 
 
 @contextlib.contextmanager
-def appearing_whole(path: Path) -> Iterator[BinaryIO]:
+def appearing_whole(path: Path, only_if_absent: bool = False) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` at the end of the block, and is removed if the block fails.
 
     Even after a power cut, `path` is the old file or the whole new one. A link at `path` is replaced, not
-    followed. If several processes write `path` at once, it is the file of the last one.
+    followed. If several processes write `path` at once, it is the file of the last one. With
+    `only_if_absent` it is the file of the first one, and the others raise FileExistsError.
     """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -58,7 +59,10 @@ def appearing_whole(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if only_if_absent:
+            os.link(temporary, path)
+        else:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere a folder cannot be opened
@@ -74,9 +78,9 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text, whole or not at all."""
-    with appearing_whole(path) as file:
+def write_text(path: Path, text: str, only_if_absent: bool = False) -> None:
+    """Writes a text, whole or not at all. For `only_if_absent` see `appearing_whole`."""
+    with appearing_whole(path, only_if_absent) as file:
         file.write(text.encode())
 
 

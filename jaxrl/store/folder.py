@@ -14,20 +14,21 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import filelock
 import pandas as pd
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, printable
 from jaxrl.learning.algorithm import State
 from jaxrl.store.checkpoints import FOLDERS, LOCK
 from jaxrl.store.curves import Curves, Values
 from jaxrl.store.differences import differing_names
 from jaxrl.store.files import file_hash, read_text
+from jaxrl.store.locks import Held, exclusive
 from jaxrl.store.manifest import (
     CURVES_FILE,
     RUNS_FILE,
@@ -38,7 +39,6 @@ from jaxrl.store.manifest import (
     spec_of,
     study_of,
 )
-from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.shared import read_shared, write_shared
 from jaxrl.store.tables import joined_curves, runs_table, write_curves, write_table
 from jaxrl.study.batch import Batch
@@ -48,7 +48,7 @@ from jaxrl.version import VERSION
 
 # What a study is made of. A new one needs a folder without these names.
 OURS = {"manifest.json", *TABLES, *FOLDERS}
-# Unfinished files, which only the process that holds the lock may write.
+# Unfinished files. Whoever has the folder to itself may remove them.
 TEMPORARY = ("manifest.json.*.tmp", "*.parquet.*.tmp", "shared/*.tmp", "parts/*.tmp", "checkpoints/*.tmp")
 
 
@@ -96,8 +96,8 @@ class Folder(Curves):
         """The study that the manifest describes. Raises InputError if it cannot be read here."""
         return study_of(self.manifest(), read_shared(self.path / "shared"))
 
-    def require_same(self, study: Study, width: int | None) -> None:
-        """Raises InputError unless the folder holds the same study, and holds it complete."""
+    def require_same(self, study: Study, width: int | None) -> dict[str, Any]:
+        """The manifest. Raises InputError unless the folder holds the same study."""
         manifest = self.manifest()
         theirs = manifest["study"] | {"width": manifest["plan"]["width"], "jaxrl": manifest["jaxrl"]}
         ours = json.loads(json.dumps(spec_of(study))) | {"width": width or theirs["width"], "jaxrl": VERSION}
@@ -106,66 +106,91 @@ class Folder(Curves):
                 f"{self.path} holds another study, which differs in {', '.join(differing)}; "
                 "choose another folder"
             )
-        if manifest["status"] != "complete":
-            with self.locked():
-                raise InputError(
-                    f"{self.path} holds this study unfinished; {how_to_continue(study, self.path)}"
-                )
+        return manifest
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other processes from writing to the folder. The lock ends with the process at the latest."""
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
+        """Keeps other processes from writing to the folder. Raises Held if one does after `wait` seconds."""
         with self._using("written"):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / LOCK)
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                raise InputError(f"another process is writing {self.path}; wait until it is done") from None
-        try:
+            lock = contextlib.ExitStack()
+            lock.enter_context(exclusive(self.path / LOCK, wait))
+        with lock:
             yield
-        finally:
-            lock.release()
 
-    def create(self, study: Study, plan: Plan) -> None:
-        """Begins a study in an empty folder."""
+    def in_use(self) -> bool | None:
+        """Whether a process trains or finishes the study now; None if the folder may not be written."""
+        if not (self.path / LOCK).exists():
+            return False
+        try:
+            with self.locked():
+                return False
+        except InputError as error:
+            return True if isinstance(error, Held) else None
+
+    def create(self, study: Study, plan: Plan, status: str = "running") -> None:
+        """Begins a study in an empty folder. The status "planned" says that nobody trains it yet."""
         if not self.empty:
             raise InputError(f"{self.path} is not empty; choose another folder")
-        self._begin(new_manifest(study, plan), study)
+        self._begin(new_manifest(study, plan) | {"status": status}, study)
 
-    def reopen(self, study: Study, plan: Plan, differing: Mapping[str, Any]) -> None:
-        """Marks the study as running again.
+    def reopen(self, study: Study, plan: Plan, differing: Mapping[str, Any], here: bool = True) -> None:
+        """Marks the study as running again, or as planned if nothing was trained and others will train it.
 
-        The manifest gets a note of the time, of what differs from the start of the study, of the batches that
-        are trained from now on, and of those that are trained from their start. If all batches are trained
-        from their start, the manifest begins anew instead.
+        The manifest gets a note of the time, of what differs from the start of the study, and of the batches
+        that are trained from now on. If all batches are trained from their start, the manifest begins anew
+        instead.
         """
         manifest, spec = self.manifest(), spec_of(study)
         unfinished = [batch.index for batch in plan.batches if not self.finished(batch)]
-        anew = [batch.index for batch in plan.batches if self.progress(batch) is None]
-        if len(anew) == len(plan.batches):
-            manifest = new_manifest(study, plan) | {"created": manifest["created"]}
+        if all(self.progress(batch) is None for batch in plan.batches):
+            status = "running" if here else "planned"
+            manifest, differing = new_manifest(study, plan) | {"created": manifest["created"]}, {}
         else:
-            note = {"at": now(), "batches": unfinished, "anew": anew, "differing": dict(differing)}
-            manifest["resumed"].append(note)
+            status = "running"
+            manifest["resumed"].append({"at": now(), "batches": unfinished, "differing": dict(differing)})
             manifest["study"] |= {name: spec[name] for name in ("more_seeds", "more_steps")}
             manifest["plan"]["batches"] = len(plan.batches)
+        for batch in plan.batches:
+            self.reopen_batch(batch)
         self.remove_unsaved(plan.batches)
-        self._begin(manifest | {"status": "running"}, study)
+        self._begin(manifest | {"status": status}, study, differing)
 
-    def _begin(self, manifest: Mapping[str, Any], study: Study) -> None:
+    def _begin(
+        self, manifest: Mapping[str, Any], study: Study, differing: Mapping[str, Any] | None = None
+    ) -> None:
         """Writes the manifest, then all else that training needs.
 
         Removes the unfinished files of processes that were killed.
         """
         with self._using("written"):
-            for pattern in TEMPORARY:
-                for left in self.path.glob(pattern):
-                    left.unlink()
-            self._begun.update(manifest)
+            self._remove_temporary()
+            self.open_session(manifest, differing or {})
             self._write_json("manifest.json", manifest)
             self._write_shared(study)
             write_table(self.path / RUNS_FILE, runs_table(study))
+
+    def open_session(self, manifest: Mapping[str, Any], differing: Mapping[str, Any]) -> None:
+        """Notes the manifest with which this process trains, and what differs here from the study's start."""
+        self._begun.update(manifest)
+        pairs = {name: [*pair] for name, pair in differing.items()}
+        self._session.update(host=printable(platform.node()), differing=pairs)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces the manifest."""
+        with self._using("written"):
+            self._write_json("manifest.json", manifest)
+
+    def remove_unfinished(self, batches: Sequence[Batch]) -> None:
+        """Removes what saves left that were not finished."""
+        with self._using("written"):
+            self._remove_temporary()
+        self.remove_unsaved(batches)
+
+    def _remove_temporary(self) -> None:
+        for pattern in TEMPORARY:
+            for left in self.path.glob(pattern):
+                left.unlink()
 
     def _write_shared(self, study: Study) -> None:
         environments = (*study.environments, *(env for _, env in study.evaluate_in))
@@ -183,14 +208,18 @@ class Folder(Curves):
         """Saves a batch: its state after `iteration` and the values of its metrics since it was last saved.
 
         What this process has written for it and somebody has deleted is written again. The note of progress
-        comes last, so that a process which is killed leaves the save before. For `failed` see `save_state`.
+        or the record comes last, so that a process which is killed leaves the save before. For `failed` see
+        `save_state`.
         """
-        start = time.monotonic()
+        start, curves = time.monotonic(), ""
         with self._using("written"):
             self._write_manifest_if_lost()
-            self._write_part(batch, values)
+            if iteration == batch.iterations:
+                curves = self._write_whole(batch, values)
+            else:
+                self._write_part(batch, values)
         spent = time.monotonic() - start
-        self.save_state(batch, iteration, state, {**seconds, "save": seconds["save"] + spent}, failed)
+        self.save_state(batch, iteration, state, {**seconds, "save": seconds["save"] + spent}, failed, curves)
 
     def _write_manifest_if_lost(self) -> None:
         if self._begun and not (self.path / "manifest.json").exists():

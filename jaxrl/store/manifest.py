@@ -30,7 +30,8 @@ TABLES = {
 }
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Whether a value is a text without control characters."""
     return isinstance(value, str) and value.isprintable()
 
 
@@ -51,9 +52,10 @@ def _are_indices(value: Any) -> bool:
     return isinstance(value, list) and all(type(each) is int and 0 <= each < 2**32 for each in value)
 
 
-def _are_differences(value: Any) -> bool:
+def are_differences(value: Any) -> bool:
+    """Whether a value maps names to pairs of texts."""
     pairs = value.values() if isinstance(value, dict) else [value]
-    return all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in pairs)
+    return all(isinstance(pair, list) and len(pair) == 2 and all(map(is_text, pair)) for pair in pairs)
 
 
 def _are_parameters(value: Any) -> bool:
@@ -63,13 +65,14 @@ def _are_parameters(value: Any) -> bool:
     return all(type(item) in scalars for item in items)
 
 
-CONFIG = {"name": _is_name, "parameters": _are_parameters, "code": _is_text}
+CONFIG = {"name": _is_name, "parameters": _are_parameters, "code": is_text}
 # The form of a manifest: a dict has these entries, each item of a list has this form, a function says whether
 # a value is allowed. Other entries are ignored.
 FORM = {
-    "jaxrl": _is_text,
-    "created": _is_text,
-    "status": lambda value: value in ("running", "complete"),
+    "jaxrl": is_text,
+    "created": is_text,
+    # A study that is "planned" has no trained batch, and `machine` is the one that planned it.
+    "status": lambda value: value in ("planned", "running", "complete"),
     "study": {
         "environments": [CONFIG],
         "algorithms": [CONFIG],
@@ -77,20 +80,18 @@ FORM = {
         "steps": _is_count,
         "evaluate_every": _is_count,
         "evaluation_episodes": _is_count,
-        "prng": _is_text,
-        "precision": _is_text,
-        "evaluate_in": [{"label": _is_text, **CONFIG}],
+        "prng": is_text,
+        "precision": is_text,
+        "evaluate_in": [{"label": is_text, **CONFIG}],
         "more_seeds": [_are_indices],
         "more_steps": [_is_count],
     },
     "plan": {"programs": _is_count, "batches": _is_count, "width": _is_count, "devices": _is_count},
-    "machine": {"jax": _is_text, "python": _is_text, "device": _is_text},
-    "resumed": [
-        {"at": _is_text, "batches": _are_indices, "anew": _are_indices, "differing": _are_differences}
-    ],
+    "machine": {"jax": is_text, "python": is_text, "device": is_text},
+    "resumed": [{"at": is_text, "batches": _are_indices, "differing": are_differences}],
 }
 FORM_COMPLETE = FORM | {
-    "sha256": dict.fromkeys(TABLES, _is_text),
+    "sha256": dict.fromkeys(TABLES, is_text),
     "seconds": [{"runs": _are_indices, **dict.fromkeys(KINDS, _is_seconds)}],
 }
 

@@ -173,6 +173,11 @@ class Results:
         """The final state of all lanes of a batch."""
         return Folder(self.path).state(batch)
 
+    def sessions(self, batch: Batch) -> Sequence[Mapping[str, Any]]:
+        """Who trained a batch: entries of `jaxrl.store.checkpoints.Progress.sessions`."""
+        progress = Folder(self.path).progress(batch)
+        return progress.sessions if progress else ()
+
 
 def load(path: str | os.PathLike[str]) -> Results:
     """Reads a complete results folder. Raises InputError for anything else."""

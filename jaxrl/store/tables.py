@@ -1,5 +1,6 @@
 """The tables of a results folder: making, writing, reading and checking them."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,17 @@ def joined_curves(tables: Sequence[pa.Table]) -> pa.Table:
     order = np.lexsort(keys)  # it keeps the order of equal keys
     differs = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
     return table.take(order[np.append(differs, True)])
+
+
+def curves_hash(table: pa.Table) -> str:
+    """A hash of the rows of a table of CURVES_SCHEMA, however a file or the memory holds them."""
+    metric = table["metric"].to_pandas().cat.remove_unused_categories().cat
+    names = sorted(metric.categories)  # a file may hold them in another order
+    codes = metric.reorder_categories(names).cat.codes.to_numpy()
+    digest = hashlib.sha256("\0".join(names).encode())
+    for column in (table["run"].to_numpy(), table["step"].to_numpy(), codes, table["value"].to_numpy()):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def _setting_columns(run: Run) -> dict[str, Any]:

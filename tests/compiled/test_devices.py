@@ -167,7 +167,7 @@ resume({out!r}, steps=640)
 """,
     )
     several = load(out)
-    assert [note["anew"] for note in several.manifest["resumed"]] == [[], [1], []]
+    assert [note["batches"] for note in several.manifest["resumed"]] == [[2, 3], [1], [0, 1, 2, 3]]
     one = train(*small("q_learning"), out=tmp_path / "one", seeds=8, **SETTINGS)
     assert_same_bits(several, resume(one.path, steps=640))
 

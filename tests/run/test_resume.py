@@ -170,7 +170,7 @@ def test_ctrl_c_once_saves_and_says_how_to_go_on(whole, tmp_path, capfd):
         trained("q_learning", out, callbacks=[press])
     assert signal.getsignal(signal.SIGINT) is before
     assert "stopping after this chunk; press Ctrl-C again to stop at once" in capfd.readouterr().err
-    progress = json.loads((out / "checkpoints" / "batch-00000.json").read_text())
+    progress = json.loads((out / "checkpoints" / "batch-00000.under-way.json").read_text())
     assert progress["iteration"] == steps[-1]
     assert sorted(file.name for file in (out / "parts").iterdir())[-1] == f"00000-{steps[-1]:015d}.parquet"
     assert_same(resume(out), whole)
@@ -350,7 +350,7 @@ def stopped(whole, tmp_path, crashing):
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:-40])])
 def test_a_lost_part_of_the_curves_is_found_before_anything_is_trained(damage, stopped, whole, monkeypatch):
-    damage(stopped / "parts" / "00000-000000000000128.parquet")
+    damage(stopped / "parts" / "00000-000000000000640.parquet")
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "save", None)
         with pytest.raises(
