@@ -26,6 +26,7 @@ from jaxrl.algorithms import (
 )
 from jaxrl.compiled.engine import advance, initialise
 from jaxrl.compiled.lane_memory import inner_jaxprs
+from jaxrl.learning.bonuses import RND
 from jaxrl.learning.networks import MLP
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Run
@@ -56,7 +57,7 @@ MORE = {
     "gradient_bandit": (registry.algorithm("gradient_bandit"), "GaussianBandit-v0"),
     "monte_carlo": (MonteCarlo(), "GridWorld-v0"),
     "pqn": (PQN(num_steps=16, network=MLP(hidden=(16,), layer_norm=True)), "CartPole-v1"),
-    "rainbow": (Rainbow(**OFF_POLICY), "CartPole-v1"),
+    "rainbow": (Rainbow(**OFF_POLICY, bonus=RND(network=MLP(hidden=(16,)), outputs=8)), "CartPole-v1"),
     "reinforce": (REINFORCE(**ON_POLICY, episodes=4), "CartPole-v1"),
     "sarsa": (Sarsa(trace_decay=0.5), "GridWorld-v0"),
     "td3": (TD3(**OFF_POLICY), "Pendulum-v1"),

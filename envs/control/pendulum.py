@@ -57,6 +57,20 @@ class Pendulum(Environment):
     def observe(self, state: State) -> Array:
         return jnp.stack([jnp.cos(state.theta), jnp.sin(state.theta), state.theta_dot])
 
+    def heuristic(self, obs: Array) -> Array:
+        """Pumps energy until it is that of standing upright (Åström & Furuta 2000), then holds it there.
+
+        Near the top, a critically damped spring of twice gravity's stiffness holds the pendulum.
+        """
+        cos, sin, theta_dot = obs
+        weight, inertia = self.mass * self.gravity * self.length, self.mass * self.length**2 / 3
+        energy = inertia * theta_dot**2 / 2 + weight / 2 * (cos - 1)  # J, 0 when it stands upright
+        pumping = self.max_torque * jnp.where((energy < 0) == (theta_dot >= 0), 1.0, -1.0)
+        damping = jnp.sqrt(2 * inertia * weight)
+        holding = -weight * jnp.arctan2(sin, cos) - damping * theta_dot
+        torque = jnp.where(cos > 0.8, holding, pumping)
+        return jnp.clip(torque, -self.max_torque, self.max_torque)[None]
+
     def render(self, state: State) -> np.ndarray:
         size = 500
         image = Image.new("RGB", (size, size), "white")

@@ -2,6 +2,7 @@
 
 from jaxrl.algorithms.a2c import A2C
 from jaxrl.algorithms.bandits import UCB1, EpsilonGreedy, GradientBandit, Thompson
+from jaxrl.algorithms.baselines import Heuristic, Random
 from jaxrl.algorithms.c51 import C51
 from jaxrl.algorithms.count_q import CountQ
 from jaxrl.algorithms.discrete_sac import DiscreteSAC
@@ -39,9 +40,11 @@ __all__ = [
     "DynaQ",
     "EpsilonGreedy",
     "GradientBandit",
+    "Heuristic",
     "MonteCarlo",
     "QLearning",
     "Rainbow",
+    "Random",
     "Sarsa",
     "Thompson",
 ]
@@ -56,12 +59,14 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dyna_q": DynaQ(),
     "epsilon_greedy": EpsilonGreedy(),
     "gradient_bandit": GradientBandit(),
+    "heuristic": Heuristic(),
     "monte_carlo": MonteCarlo(),
     "ppo": PPO(),
     "pqn": PQN(),
     "q_learning": QLearning(),
     "qr_dqn": QRDQN(),
     "rainbow": Rainbow(),
+    "random": Random(),
     "reinforce": REINFORCE(),
     "sac": SAC(),
     "sarsa": Sarsa(),

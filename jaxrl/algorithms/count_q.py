@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array, random
 
-from jaxrl.config import Scalar, traced
+from jaxrl.config import traced
 from jaxrl.learning.algorithm import Algorithm, num_actions, num_observations
+from jaxrl.learning.bonuses import count_bonus
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
 from jaxrl.learning.returns import td_target
 from jaxrl.learning.tables import greedy, table
@@ -78,8 +79,3 @@ class CountQ(Algorithm):
         if not explore:
             return jnp.argmax(state.q[obs]), memory
         return greedy(key, state.optimistic[obs] + count_bonus(state.count[obs], self.bonus)), memory
-
-
-def count_bonus(count: Array, scale: Scalar) -> Array:
-    """β / √n (Strehl & Littman 2008), of any shape. A count of 0 has the bonus of 1."""
-    return scale / jnp.sqrt(jnp.maximum(count, 1).astype(jnp.float32))

@@ -21,18 +21,19 @@ from jaxrl.config import component, static, traced
 from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
+from jaxrl.learning.bonuses import Bonus
 from jaxrl.learning.exploration import epsilon_greedy
 from jaxrl.learning.inputs import features
 from jaxrl.learning.layers import ActionValues
 from jaxrl.learning.memory import apply
-from jaxrl.learning.metrics import Metrics, episode_metrics
+from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
 from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import n_step_return
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.sampling import Sampling
 from jaxrl.learning.schedules import exponential, linear
 from jaxrl.learning.updates import clipped_adam, tracked, updates_if
-from jaxrl.learning.value_heads import ExpectedReturn, ValueHead
+from jaxrl.learning.value_heads import ExpectedReturn, ValueHead, of_action
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Experience, Memory, Transition
 
@@ -43,6 +44,7 @@ class State(struct.PyTreeNode):
     optimiser: Any  # optax state over params
     replay: replay.Replay  # [capacity // num_envs, num_envs, ...]
     priorities: Any  # what the sampling keeps, () if it is uniform
+    bonus: Any  # what the bonus keeps, () if there is none
     episodes: Episode  # [num_envs]
     completed: Array  # [] int32, completed episodes
 
@@ -74,6 +76,7 @@ class DQN(Collector):
     noisy: bool = static(False, "whether the last layers draw noise, which explores in place of epsilon")
     head: ValueHead = component(ExpectedReturn(), "what is learned about the return of an action")
     sampling: Sampling = component(Sampling(), "how transitions are drawn from replay")
+    bonus: Bonus = component(Bonus(), "what is added to rewards for the sake of exploration")
     network: Network = component(
         MLP(hidden=(120, 84), activation="relu", initialiser="lecun_normal"), "torso of the action values"
     )
@@ -92,7 +95,7 @@ class DQN(Collector):
         num_actions(self, env)
 
     def init(self, env: Environment, key: Array) -> State:
-        key_network, key_episodes = random.split(key)
+        key_network, key_episodes, key_bonus = random.split(key, 3)
         episodes = start_episodes(env, key_episodes, self.num_envs)
         params = self.values(env).init(key_network, features(env.observation_space, episodes.obs[0]))
         rows = self.capacity // self.num_envs
@@ -103,6 +106,7 @@ class DQN(Collector):
             optimiser=clipped_adam(self.learning_rate, self.max_grad_norm).init(params),
             replay=replay.create(env, rows, self.num_envs),
             priorities=self.sampling.create(rows, self.num_envs),
+            bonus=self.bonus.create(env, key_bonus, self.num_envs),
             episodes=episodes,
             completed=jnp.int32(0),
         )
@@ -116,6 +120,7 @@ class DQN(Collector):
             epsilon = exponential(self.epsilon_start, self.epsilon_end, self.epsilon_decay, state.completed)
         episodes, transitions = self.collect(env, state, key_collect, epsilon)
         state = state.replace(episodes=episodes, completed=state.completed + jnp.sum(transitions.done))
+        bonus, _, of_bonus = self.bonus.observe(state.bonus, env, transitions, self.discount)
         ring = replay.write(state.replay, transitions.experience, t * self.num_steps)
         priorities = self.sampling.write(state.priorities, self.num_steps, t * self.num_steps)
         rows, before = (t + 1) * self.num_steps, t * self.steps_per_iteration
@@ -128,8 +133,9 @@ class DQN(Collector):
             places, weights = self.sampling.draw(
                 priorities, ring, key_batch, rows, self.batch_size, self.n_step, t / total
             )
+            segments = self.bonus.rewarded(bonus, env, replay.read(ring, places))
             (_, (priority, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
-                params, state.target, env, replay.read(ring, places), weights, key_noise
+                params, state.target, env, segments, weights, key_noise
             )
             metrics |= {"grad_norm": optax.tree.norm(grads), "priority": jnp.mean(priority)}
             updates, opt_state = optimiser.update(grads, opt_state)
@@ -142,11 +148,10 @@ class DQN(Collector):
         carry = (state.params, state.optimiser, priorities, sums)
         (params, opt_state, priorities, sums), count = updates_if(ready, self.updates, update, carry)
         target = tracked(state.target, params, seen, before, self.target_period, self.target_rate)
-        state = state.replace(
-            params=params, target=target, optimiser=opt_state, replay=ring, priorities=priorities
-        )
-        metrics: Metrics = {name: (value, count) for name, value in sums.items()}
-        return state, episode_metrics(transitions) | metrics | {"epsilon": (epsilon, jnp.float32(1))}
+        state = state.replace(params=params, target=target, optimiser=opt_state, bonus=bonus)
+        state = state.replace(replay=ring, priorities=priorities)
+        metrics = episode_metrics(transitions) | mean_metrics(epsilon=epsilon) | of_bonus
+        return state, metrics | {name: (value, count) for name, value in sums.items()}
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
@@ -194,8 +199,3 @@ class DQN(Collector):
         """The network: inputs [..., *inputs] to the head's numbers of each action."""
         torso, actions = self.network.module(env.observation_space), num_actions(self, env)
         return ActionValues(torso, actions, self.head.outputs, self.dueling, self.noisy)
-
-
-def of_action(outputs: Array, action: Array) -> Array:
-    """The numbers of one action: outputs [batch, actions, outputs], action [batch]; [batch, outputs]."""
-    return jnp.take_along_axis(outputs, action[:, None, None], axis=1)[:, 0]

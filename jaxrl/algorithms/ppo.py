@@ -13,16 +13,22 @@ import optax
 from jax import Array, lax, random
 
 from jaxrl.config import Scalar, component, static, traced
+from jaxrl.learning import on_policy
 from jaxrl.learning.actor_critic import Pair, actor_critic
 from jaxrl.learning.algorithm import Collector
-from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
+from jaxrl.learning.bonuses import Bonus
+from jaxrl.learning.metrics import Metrics, episode_metrics, explained_variance, mean_metrics
 from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.normalise import standardised
-from jaxrl.learning.on_policy import Agent, Sample, State
+from jaxrl.learning.on_policy import Agent, Sample
 from jaxrl.learning.schedules import linear
 from jaxrl.learning.updates import clipped_adam, require_minibatches, shuffled_minibatches
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Memory
+
+
+class State(on_policy.State):
+    bonus: Any  # what the bonus keeps, () if there is none
 
 
 class PPO(Collector):
@@ -45,6 +51,7 @@ class PPO(Collector):
     epochs: int = static(4, "passes over an iteration's transitions", low=1)
     minibatches: int = static(4, "updates of each pass", low=1)
     shared_torso: bool = static(False, "whether actor and critic share one torso")
+    bonus: Bonus = component(Bonus(), "what is added to rewards for the sake of exploration")
     network: Network = component(MLP(hidden=(64, 64)), "torso of the actor and of the critic")
 
     def validate(self) -> None:
@@ -60,7 +67,9 @@ class PPO(Collector):
     def init(self, env: Environment, key: Array) -> State:
         params, *started = self.agent(env).start(key, self.num_envs)
         optimiser = clipped_adam(self.learning_rate, self.max_grad_norm, eps=1e-5)
-        return State(params, optimiser.init(params), *started)
+        # `start` uses the first two parts of the key.
+        kept = self.bonus.create(env, random.split(key, 3)[2], self.num_envs)
+        return State(params, optimiser.init(params), *started, bonus=kept)
 
     def step(
         self, env: Environment, state: State, key: Array, t: Array, total: Array
@@ -68,7 +77,8 @@ class PPO(Collector):
         key_rollout, key_update = random.split(key)
         agent = self.agent(env)
         episodes, transitions, drawn = agent.collect(state, key_rollout, self.num_steps)
-        scales, critic_memory, samples = agent.samples(state, transitions, drawn, self.gae_lambda)
+        kept, rewarded, of_bonus = self.bonus.observe(state.bonus, env, transitions, self.discount)
+        scales, critic_memory, samples = agent.samples(state, rewarded, drawn, self.gae_lambda)
         memory = (state.episodes.memory, state.critic_memory)  # at the start of the samples' sequences
         fraction_left = linear(1.0, 0.0, 1.0, t, total) if self.anneal_learning_rate else 1.0
         optimiser = clipped_adam(self.learning_rate * fraction_left, self.max_grad_norm, eps=1e-5)
@@ -77,15 +87,16 @@ class PPO(Collector):
             params, opt_state = carry
             start, minibatch = jax.tree.map(lambda leaf: leaf[indices], (memory, samples))
             grads, metrics = jax.grad(self.loss, has_aux=True)(params, env, start, minibatch)
+            metrics["grad_norm"] = optax.tree.norm(grads)
             updates, opt_state = optimiser.update(grads, opt_state)
             return (optax.apply_updates(params, updates), opt_state), metrics
 
         minibatches = shuffled_minibatches(key_update, samples.done.shape[0], self.epochs, self.minibatches)
         (params, opt_state), metrics = lax.scan(update, (state.params, state.optimiser), minibatches)
-        state = state.replace(
-            params=params, optimiser=opt_state, scales=scales, episodes=episodes, critic_memory=critic_memory
-        )
-        return state, episode_metrics(transitions) | mean_metrics(**metrics)
+        metrics["explained_variance"] = explained_variance(samples.value, samples.target)
+        state = state.replace(params=params, optimiser=opt_state, scales=scales, bonus=kept)
+        state = state.replace(episodes=episodes, critic_memory=critic_memory)
+        return state, episode_metrics(transitions) | mean_metrics(**metrics) | of_bonus
 
     def memory(self, env: Environment) -> Memory:
         return self.agent(env).networks.memory()[0]

@@ -21,7 +21,7 @@ from jaxrl.learning.algorithm import Collector, require_bounded_actions
 from jaxrl.learning.continuous import dimensions, executed, warmed_rollout
 from jaxrl.learning.inputs import features
 from jaxrl.learning.layers import Linear
-from jaxrl.learning.metrics import Metrics, episode_metrics
+from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics, metric_if
 from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import td_target
 from jaxrl.learning.rollout import start_episodes
@@ -120,17 +120,21 @@ class TD3(Collector):
             carry = learned.replace(critics=critics), targets, optimiser.replace(critics=critic_state)
             # The number of the update is the same in all lanes, so one branch runs.
             delayed = (t * self.updates + i) % self.policy_delay == 0
-            carry = lax.cond(delayed, self.improved, lambda carry, *_: carry, carry, env, batch.obs)
-            metrics = {"critic_loss": critic_loss, "value": value, "grad_norm": optax.tree.norm(grads)}
+            carry, actor_loss = lax.cond(
+                delayed, self.improved, lambda carry, *_: (carry, jnp.float32(0)), carry, env, batch.obs
+            )
+            metrics = mean_metrics(critic_loss=critic_loss, value=value, grad_norm=optax.tree.norm(grads))
+            metrics["actor_loss"] = metric_if(delayed, actor_loss)
             return *carry, jax.tree.map(jnp.add, sums, metrics)
 
-        sums = dict.fromkeys(("critic_loss", "value", "grad_norm"), jnp.float32(0))
+        nothing = (jnp.float32(0), jnp.float32(0))
+        sums = dict.fromkeys(("critic_loss", "value", "grad_norm", "actor_loss"), nothing)
         carry = (state.learned, state.targets, state.optimiser, sums)
-        (learned, targets, optimiser, sums), count = updates_if(~warming, self.updates, update, carry)
+        (learned, targets, optimiser, sums), _ = updates_if(~warming, self.updates, update, carry)
         state = state.replace(
             learned=learned, targets=targets, optimiser=optimiser, replay=ring, episodes=episodes, held=held
         )
-        return state, episode_metrics(transitions) | {name: (total, count) for name, total in sums.items()}
+        return state, episode_metrics(transitions) | sums
 
     def act(
         self, env: Environment, state: State, memory: Memory, obs: Array, key: Array, explore: bool
@@ -160,17 +164,18 @@ class TD3(Collector):
         values = self.values(env, critics, batch.obs, batch.action.reshape(noise.shape))
         return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
 
-    def improved(self, carry: Any, env: Environment, obs: Array) -> Any:
-        """One step of the actor along the deterministic policy gradient (Silver et al. 2014, eq. 9)."""
+    def improved(self, carry: Any, env: Environment, obs: Array) -> tuple[Any, Array]:
+        """A step along the deterministic policy gradient (Silver et al. 2014, eq. 9), and the loss."""
         learned, targets, optimiser = carry
 
         def loss(actor: Any) -> Array:
             return -jnp.mean(self.values(env, learned.critics[:1], obs, self.action(env, actor, obs)))
 
-        actor, opt_state = self.descend(learned.actor, jax.grad(loss)(learned.actor), optimiser.actor)
+        actor_loss, grads = jax.value_and_grad(loss)(learned.actor)
+        actor, opt_state = self.descend(learned.actor, grads, optimiser.actor)
         learned = learned.replace(actor=actor)
         targets = optax.incremental_update(learned, targets, self.target_rate)
-        return learned, targets, optimiser.replace(actor=opt_state)
+        return (learned, targets, optimiser.replace(actor=opt_state)), actor_loss
 
     def action(self, env: Environment, actor: Any, obs: Array) -> Array:
         """The actor's actions in (-1, 1) for observations [..., *obs]: [..., d]."""

@@ -118,6 +118,11 @@ class QuantileReturn(ValueHead):
         return loss, lax.stop_gradient(jnp.abs(jnp.mean(target) - jnp.mean(outputs)))
 
 
+def of_action(outputs: Array, action: Array) -> Array:
+    """The numbers of one action: outputs [batch, actions, outputs], action [batch]; [batch, outputs]."""
+    return jnp.take_along_axis(outputs, action[:, None, None], axis=1)[:, 0]
+
+
 def projected(returns: Array, probabilities: Array, support: Array) -> Array:
     """A distribution over `returns`, moved onto the atoms of `support` (Bellemare et al. 2017, eq. 7).
 

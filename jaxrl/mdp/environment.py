@@ -75,6 +75,10 @@ class Environment(Config):
         """Φ, a guess of a state's value for potential-based shaping: [] float32. The end's does not count."""
         raise InputError(f"{self.title} has no potential")
 
+    def heuristic(self, obs: Array) -> Array | None:
+        """A good action for an observation, by what is known of the world; None if nothing is."""
+        return None
+
     def render(self, state: State) -> np.ndarray:
         """A picture of a state: [height, width, 3] uint8, RGB."""
         raise InputError(f"{self.title} draws no picture")

@@ -7,8 +7,8 @@ from jax import Array
 
 from jaxrl.config import names_of
 from jaxrl.fields import component
-from jaxrl.mdp.environment import Environment, State
-from jaxrl.mdp.spaces import Space
+from jaxrl.mdp.environment import Environment, State, described
+from jaxrl.mdp.spaces import Space, zeros
 
 
 class Wrapper(Environment):
@@ -66,6 +66,14 @@ class Wrapper(Environment):
 
     def potential(self, state: State) -> Array:
         return self.env.potential(self.inner(state))
+
+    def heuristic(self, obs: Array) -> Array | None:
+        """The inner environment's; None if observations have another shape.
+
+        A wrapper that changes what the numbers of an observation or an action mean must override it.
+        """
+        ours, theirs = (described(zeros(each.observation_space)) for each in (self, self.env))
+        return self.env.heuristic(obs) if ours == theirs else None
 
     def render(self, state: State) -> np.ndarray:
         return self.env.render(self.inner(state))

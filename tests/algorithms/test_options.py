@@ -9,6 +9,7 @@ from jax import random
 from envs import CartPole, Pendulum
 from jaxrl.algorithms import A2C, DQN, PQN, REINFORCE, TD3, TRPO
 from jaxrl.config import names_of
+from jaxrl.learning.bonuses import ICM
 from jaxrl.learning.networks import MLP
 from jaxrl.learning.sampling import Prioritised
 from jaxrl.learning.value_heads import CategoricalReturn
@@ -18,7 +19,13 @@ NETWORK = MLP(hidden=(4,))
 OFF_POLICY = {"num_envs": 2, "warmup": 4, "batch_size": 4, "capacity": 40, "network": NETWORK}
 LEARNERS = {
     "a2c": A2C(num_envs=2, network=NETWORK),
-    "dqn": DQN(**OFF_POLICY, target_period=8, head=CategoricalReturn(), sampling=Prioritised()),
+    "dqn": DQN(
+        **OFF_POLICY,
+        target_period=8,
+        head=CategoricalReturn(),
+        sampling=Prioritised(),
+        bonus=ICM(network=NETWORK),
+    ),
     "pqn": PQN(num_envs=2, num_steps=8, minibatches=2, epochs=1, network=NETWORK),
     "reinforce": REINFORCE(num_envs=2, num_steps=5, episodes=2, network=NETWORK),
     "td3": TD3(**OFF_POLICY),

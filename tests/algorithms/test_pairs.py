@@ -8,6 +8,7 @@ from envs import Pendulum
 from jaxrl import registry
 from jaxrl.algorithms import A2C, DQN, PPO, PQN, REINFORCE, SAC, TRPO, DynaQ, QLearning, Sarsa, Thompson
 from jaxrl.errors import InputError
+from jaxrl.learning.bonuses import ICM, RND, Counts
 from jaxrl.learning.check import trace_algorithm
 from jaxrl.learning.networks import GRU, LSTM, Attention
 from jaxrl.learning.value_heads import ExpectedReturn
@@ -27,6 +28,9 @@ class SeenPendulum(Pendulum):
     def observe(self, state):
         return jnp.full((5, 4, 3), 255 * jnp.abs(jnp.cos(state.theta))).astype(jnp.uint8)
 
+    def heuristic(self, obs):
+        return None
+
 
 class ManyTorques(Pendulum):
     """Its action is a matrix, of which the first number acts."""
@@ -37,6 +41,9 @@ class ManyTorques(Pendulum):
 
     def step(self, key, state, action):
         return super().step(key, state, action[0, :1])
+
+    def heuristic(self, obs):
+        return None
 
 
 OWN = {"SeenPendulum": SeenPendulum(), "ManyTorques": ManyTorques()}
@@ -56,6 +63,7 @@ CONTROL = {"Acrobot-v1", "CartPole-v1", "MountainCar-v0"}
 DISCRETE = TABULAR | BANDITS | CONTROL | {"Catch-v0", "MemoryChain-v0", GAME}
 # One of each kind of observation and action: the others differ from them in sizes alone.
 KINDS = {"FrozenLake-v1", "GaussianBandit-v0", "CartPole-v1", GAME, "Pendulum-v1", *OWN}
+HEURISTIC = {"Acrobot-v1", "CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"}
 ACCEPTED = {
     "a2c": DISCRETE | CONTINUOUS,
     "count_q": TABULAR,
@@ -66,10 +74,12 @@ ACCEPTED = {
     "dyna_q": TABULAR,
     "epsilon_greedy": BANDITS,
     "gradient_bandit": BANDITS,
+    "heuristic": HEURISTIC,
     "monte_carlo": TABULAR,
     "ppo": DISCRETE | CONTINUOUS,
     "pqn": DISCRETE,
     "q_learning": TABULAR,
+    "random": DISCRETE | CONTINUOUS,
     "reinforce": DISCRETE | CONTINUOUS,
     "trpo": DISCRETE | CONTINUOUS,
     "qr_dqn": DISCRETE,
@@ -121,6 +131,9 @@ def test_every_accepted_pair_is_traced(learner, name):
     ("algorithm", "env"),
     [
         (DQN(double=True, n_step=3, head=ExpectedReturn(penalty="huber")), "CartPole-v1"),
+        (DQN(bonus=RND(), n_step=3), GAME),
+        (PPO(bonus=Counts()), GAME),
+        (PPO(bonus=ICM()), "Pendulum-v1"),
         (PQN(network=Attention(), minibatches=1), "CartPole-v1"),
         (PPO(normalise_observations=True, normalise_rewards=True), "Pendulum-v1"),
         (PPO(network=GRU(), minibatches=1), "Pendulum-v1"),

@@ -97,18 +97,20 @@ def plain_update(algorithm, params, opt_state, minibatch, rate):
     norm = jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(grads)))
     grads = jax.tree.map(lambda leaf: leaf * jnp.minimum(1, algorithm.max_grad_norm / norm), grads)
     updates, opt_state = optax.adam(rate, eps=1e-5).update(grads, opt_state)
-    return optax.apply_updates(params, updates), opt_state
+    return optax.apply_updates(params, updates), opt_state, norm
 
 
 def plain_params(algorithm, params, samples, key):
-    """Parameters after the updates of iteration 4 of 10, whose minibatches follow from a key."""
+    """Parameters after the updates of iteration 4 of 10, whose minibatches follow from a key, and gradients' norms."""
+    norms = []
     rate = algorithm.learning_rate * ((1 - 4 / 10) if algorithm.anneal_learning_rate else 1)
     opt_state = optax.adam(rate, eps=1e-5).init(params)
     for epoch in random.split(key, algorithm.epochs):
         for indices in np.asarray(permutation(epoch, 16)).reshape(2, 8):
             minibatch = [column[indices] for column in samples]
-            params, opt_state = plain_update(algorithm, params, opt_state, minibatch, rate)
-    return params
+            params, opt_state, norm = plain_update(algorithm, params, opt_state, minibatch, rate)
+            norms.append(norm)
+    return params, norms
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +155,12 @@ def test_an_iteration_equals_a_plain_implementation(changes, collected):
     columns = (transitions.obs, transitions.action, log_prob, value, advantage)
     samples = [column.reshape(16, *column.shape[2:]) for column in columns]
     _, key_update = random.split(key)
-    plain = plain_params(algorithm, state.params, samples, key_update)
+    plain, norms = plain_params(algorithm, state.params, samples, key_update)
 
-    after, _ = jax.jit(algorithm.step)(ENV, state, key, 4, 10)
+    after, metrics = jax.jit(algorithm.step)(ENV, state, key, 4, 10)
+    assert metrics["grad_norm"][0] == pytest.approx(np.mean(norms), rel=1e-3)
+    explained = 1 - np.var(advantage) / np.var(value + advantage)
+    assert metrics["explained_variance"][0] == pytest.approx(explained, abs=1e-4)
     for ours, theirs, before in zip(*map(jax.tree.leaves, (after.params, plain, state.params)), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
         assert np.abs(ours - before).max() > 1e-3

@@ -1,0 +1,246 @@
+"""Each bonus beside its equations by hand, and what it is for: less for what was seen often."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, random
+
+from envs import DeepSea, Pendulum
+from jaxrl import InputError
+from jaxrl.algorithms import DQN, PPO
+from jaxrl.learning.bonuses import ICM, RND, Bonus, Counts, Models, Visits, simhash
+from jaxrl.learning.networks import MLP
+from jaxrl.learning.normalise import Moments, Scales
+from jaxrl.mdp.episode import Experience
+from tests.lanes import batch_of, start, trained
+
+ENV = DeepSea(size=3)  # ten states, two actions
+LINEAR = MLP(hidden=())
+DISCOUNT = 0.5
+
+
+def rollout(obs, action, next_obs, done=False, reward=0.0):
+    """Experience [num_steps, num_envs] from lists of that shape."""
+    next_obs = np.asarray(next_obs)
+    flat = (np.full(next_obs.shape[:2], value) for value in (reward, done, False))
+    reward, terminated, truncated = flat
+    return Experience(
+        np.asarray(obs), np.asarray(action), reward.astype(np.float32), next_obs, terminated, truncated
+    )
+
+
+def test_no_bonus_changes_nothing():
+    steps = rollout([[0]], [[1]], [[1]])
+    assert Bonus().create(ENV, random.key(0), 1) == ()
+    assert Bonus().observe((), ENV, steps, DISCOUNT) == ((), steps, {})
+    assert Bonus().rewarded((), ENV, steps) is steps
+
+
+def test_simhash():
+    projection = np.float32([[1, -1, 2], [1, 1, -3]])
+    x = np.float32([[1, 0], [0, 1], [-1, 0], [2, 3]])  # projected: 1 -1 2; 1 1 -3; -1 1 -2; 5 1 -5
+    np.testing.assert_array_equal(simhash(x, projection), [1 + 4, 1 + 2, 2, 1 + 2])
+
+
+def test_counts_by_hand():
+    """The hash of state s has the bits of s, so the counts are those of the states."""
+    signs = [[1.0 if state >> bit & 1 else -1.0 for bit in range(4)] for state in range(ENV.num_states)]
+    kept = Visits(np.float32(signs), jnp.arange(16, dtype=jnp.int32))
+    counts = Counts(scale=6.0, bits=4)
+    kept, seen, metrics = counts.observe(
+        kept, ENV, rollout([[0, 0]], [[0, 1]], [[3, 3]], reward=1.0), DISCOUNT
+    )
+    assert kept.count.tolist() == [0, 1, 2, 5, *range(4, 16)]
+    np.testing.assert_allclose(seen.reward, 1 + 6 / np.sqrt([[5, 5]]))
+    assert metrics["bonus"][0] == pytest.approx(6 / 5**0.5)
+    later = counts.rewarded(kept, ENV, rollout([[0], [0]], [[0], [0]], [[4], [0]]))
+    np.testing.assert_allclose(later.reward, [[3], [6]])  # one that was never seen counts as seen once
+
+
+def test_different_observations_rarely_share_a_count():
+    counts, env = Counts(), DeepSea(size=20)
+    kept = counts.create(env, random.key(0), 1)
+    hashes = counts.hashes(
+        kept, env, rollout(np.zeros((401, 1), int), np.zeros((401, 1), int), np.arange(401)[:, None])
+    )
+    assert len(np.unique(hashes)) > 390
+
+
+def scales(mean, variance, returns):
+    """Statistics of so many observations and returns that a few more change nothing."""
+    many = jnp.float32(1e12)
+    inputs = Moments(np.float32(mean), np.float32(variance), many)
+    return Scales(inputs, Moments(jnp.float32(0), jnp.float32(returns), many), jnp.zeros(1))
+
+
+def dense(kernel, bias=None):
+    kernel = np.float32(kernel)
+    return {
+        "kernel": kernel,
+        "bias": np.zeros(kernel.shape[1], np.float32) if bias is None else np.float32(bias),
+    }
+
+
+PENDULUM = Pendulum()
+SCALES = scales([1, 0, 0], [4, 1, 1], 9)
+STEP = rollout([[[3, 1, 2]]], [[[0.5]]], [[[5, 0, -20]]])  # normalised: [1, 1, 2] and [2, 0, -5]
+
+
+def test_rnd_by_hand():
+    predictor = {"params": {"Dense_0": dense([[1, 0], [0, 1], [0, 0]])}}
+    target = {"params": {"Dense_0": dense([[0, 0], [0, 0], [1, 1]])}}
+    rnd = RND(scale=3.0, learning_rate=0.0, outputs=2, network=LINEAR)
+    kept = Models(predictor, target, rnd.create(PENDULUM, random.key(0), 1).optimiser, SCALES)
+    error = (7**2 + 5**2) / 2  # of [2, 0] for [-5, -5]
+    _, seen, metrics = rnd.observe(kept, PENDULUM, STEP, DISCOUNT)
+    assert seen.reward[0, 0] == pytest.approx(3 * 10)  # error / 3, clipped to 10
+    assert metrics["bonus_loss"][0] == pytest.approx(error, rel=1e-5)
+    seen = rnd.replace(scale=1.0).rewarded(
+        kept.replace(scales=scales([1, 0, 0], [4, 1, 1], 100)), PENDULUM, STEP
+    )
+    assert seen.reward[0, 0] == pytest.approx(error / 10, rel=1e-5)
+
+
+def test_the_bonus_is_divided_by_the_deviation_of_its_discounted_returns():
+    steps = rollout(np.zeros((6, 2), int), np.zeros((6, 2), int), random.randint(random.key(0), (6, 2), 0, 9))
+    steps = steps.replace(terminated=np.arange(12).reshape(6, 2) % 5 == 4)
+    rnd = RND(scale=2.0, network=LINEAR)
+    kept = rnd.create(ENV, random.key(0), 2)
+    after, seen, _ = rnd.observe(kept, ENV, steps, DISCOUNT)
+    error, _ = rnd.errors(kept.replace(scales=after.scales), ENV, steps)
+    returns, running = [], np.zeros(2)
+    for of_step, done in zip(np.asarray(error), steps.done, strict=True):
+        running = DISCOUNT * running + of_step
+        returns.append(running)
+        running = np.where(done, 0, running)
+    expected = 2 * error / np.std(returns)
+    np.testing.assert_allclose(seen.reward, np.clip(expected, None, 20), rtol=1e-3)
+    np.testing.assert_allclose(after.scales.running_return, running, rtol=1e-5)
+
+
+def test_icm_by_hand():
+    """A linear torso: the features are the normalised observations."""
+    icm = ICM(scale=3.0, forward_weight=0.25, network=LINEAR)
+    units, told, predicted = np.eye(6, 3), np.eye(4, 3), np.eye(3)
+    params = {
+        "Dense_0": dense(units),
+        "Dense_1": dense(told),
+        "Dense_2": dense([[1], [1], [1]]),
+        "Dense_3": dense(predicted),
+    }
+    kept = Models({"params": params}, (), icm.create(PENDULUM, random.key(0), 1).optimiser, SCALES)
+    error, loss = icm.errors(kept, PENDULUM, STEP)
+    forward = (1**2 + 1**2 + 7**2) / 2  # of [1, 1, 2] for [2, 0, -5]
+    inverse = (4 - 0.5) ** 2 / 2  # the sum of [1, 1, 2] for the action 0.5
+    assert error[0, 0] == pytest.approx(forward, rel=1e-5)
+    assert loss[0, 0] == pytest.approx(0.75 * inverse + 0.25 * forward, rel=1e-5)
+    seen = icm.rewarded(kept, PENDULUM, STEP)
+    assert seen.reward[0, 0] == pytest.approx(3 * min(forward / 3, 10), rel=1e-5)
+
+
+@functools.cache
+def learned(bonus, states, times):
+    """What a bonus keeps after it has seen what leads on from these states, so many times."""
+    steps = world(states)
+
+    @jax.jit
+    def learn(key):
+        kept = bonus.create(ENV, key, 1)
+        return lax.fori_loop(0, times, lambda _, kept: bonus.observe(kept, ENV, steps, DISCOUNT)[0], kept)
+
+    return learn(random.key(0))
+
+
+def world(states):
+    """A step from each of these states by each of the two actions: [2 * states, 1]."""
+    state, action = (each.ravel() for each in np.meshgrid(states, [0, 1]))
+    following = jax.vmap(ENV.successor, (0, 0, None))(state, action, 0)[0]
+    return rollout(state[:, None], action[:, None], np.asarray(following)[:, None])
+
+
+SMALL = {"scale": 1.0, "learning_rate": 1e-2, "network": MLP(hidden=(16,), initialiser="lecun_normal")}
+
+
+@pytest.mark.parametrize(
+    "bonus", [RND(**SMALL), ICM(**SMALL), Counts(scale=1.0)], ids=["rnd", "icm", "counts"]
+)
+def test_the_bonus_falls_where_it_was_seen_and_not_elsewhere(bonus):
+    """The first row of the sea leads to the second one."""
+    seen, unseen = world((1, 4)), world((6, 7))
+
+    def reward(times, steps):
+        return np.mean(bonus.rewarded(learned(bonus, (1, 4), times), ENV, steps).reward)
+
+    assert reward(300, seen) < 0.2 * reward(1, seen)
+    assert reward(300, unseen) > 5 * reward(300, seen)
+
+
+def test_icm_learns_a_deterministic_world():
+    """The action is known from where it leads, and so is where it leads."""
+    icm, steps = ICM(**SMALL), world((1, 4))
+    before, after = (icm.errors(learned(icm, (1, 4), times), ENV, steps) for times in (1, 300))
+    assert np.mean(after[0]) < 0.05 * np.mean(before[0])
+    assert np.mean(after[1]) < 0.1 * np.mean(before[1])
+
+
+@pytest.mark.parametrize("algorithm", [PPO, DQN])
+def test_returns_are_the_environments_alone(algorithm):
+    settings = {
+        "num_envs": 2,
+        "num_steps": 8,
+        "network": MLP(hidden=(4,)),
+        "bonus": Counts(scale=100.0, bits=4),
+    }
+    if algorithm is DQN:
+        settings |= {"warmup": 0, "batch_size": 4, "capacity": 16}
+    learner = algorithm(**settings)
+    (_, env, keys, _), state = start(batch_of([learner], DeepSea(size=3, move_cost=0.0), [0]))
+    step = jax.jit(jax.vmap(learner.step, (None, 0, 0, None, None)))
+    state, metrics = step(
+        jax.tree.map(lambda leaf: leaf[0], env), state, keys.steps, jnp.int32(0), jnp.int32(9)
+    )
+    total, count = metrics["return"]
+    assert count > 0
+    assert 0 <= total <= count
+    assert metrics["bonus"][0] > 10
+
+
+def test_counts_find_a_treasure_that_ppo_alone_does_not():
+    """Random actions find it once in 1,024 episodes; these are 600. Of the lanes, the last has no bonus."""
+    algorithm = PPO(
+        num_envs=16,
+        num_steps=20,
+        learning_rate=1e-3,
+        entropy_coefficient=0.0,
+        bonus=Counts(),
+        network=MLP(hidden=(32,)),
+    )
+    algorithms = [algorithm.replace(**{"bonus.scale": scale}) for scale in (1.0, 1.0, 1.0, 0.0)]
+    env = DeepSea(size=10)
+    state = trained(batch_of(algorithms, env, [0, 1, 2, 0]), 30, total=80)
+    path = jnp.arange(env.size) * (env.size + 1)
+
+    def actions(state):
+        agent = algorithm.agent(env)
+        return agent.networks.policy(state.params, (), agent.input(state.scales, path))[0].mode()
+
+    solved = (np.asarray(jax.vmap(actions)(state)) == env.right()[np.asarray(path)]).all(axis=1)
+    assert solved.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bonus", "message"),
+    [
+        (Counts(scale=-1.0), r"^Counts.scale must be at least 0, got -1.0$"),
+        (Counts(bits=0), r"^Counts.bits must be in \[1, 24\], got 0$"),
+        (ICM(forward_weight=2.0), r"^ICM.forward_weight must be in \[0, 1\], got 2.0$"),
+        (RND(outputs=0), r"^RND.outputs must be at least 1, got 0$"),
+        (MLP(), r"^PPO.bonus must be an instance of Bonus, got MLP"),
+    ],
+)
+def test_bad_settings(bonus, message):
+    with pytest.raises(InputError, match=message):
+        PPO(bonus=bonus).validate()
