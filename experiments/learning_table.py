@@ -46,6 +46,7 @@ from jaxrl.cli.script import OPTIONS, Options, writable
 from jaxrl.cli.usage import run
 from jaxrl.errors import unknown
 from jaxrl.learning.algorithm import Algorithm
+from jaxrl.learning.bonuses import ICM, RND, Counts
 from jaxrl.learning.networks import GRU, MLP, Attention
 from jaxrl.mdp.environment import Environment
 from jaxrl.statistics import mean_interval, solve_share
@@ -107,6 +108,8 @@ GRU_POSITIONS = GRU(units=32, torso=MLP(hidden=(32,)))
 GRU_MAZE = GRU(units=16, torso=MLP(hidden=(16,)))
 ATTENTION_POSITIONS = Attention(units=32, heads=2, window=4, torso=MLP(hidden=(32,)))
 ATTENTION_MAZE = Attention(units=16, heads=2, window=24, torso=MLP(hidden=(16,)))
+PPO_DEEP_SEA = PPO(learning_rate=1e-3, num_envs=16, num_steps=40, network=MLP(hidden=(32,)))
+SMALL_MODEL = MLP(hidden=(32,), activation="relu")
 # On the cliff, learners of their own ε-greedy policy walk at a distance from the edge, which takes 15 or 17
 # steps. The shortest path takes 13.
 SARSA = Sarsa(trace_decay=0.8, learning_rate_decay=0.01, epsilon_end=0.1)
@@ -149,6 +152,24 @@ ROWS: dict[str, Row] = {
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
+    "ppo DeepSea-v0 size=20": Row(PPO_DEEP_SEA, DeepSea(size=20), 64_000, 0.9899, episodes=1),
+    "ppo + counts DeepSea-v0 size=20": Row(
+        PPO_DEEP_SEA.replace(bonus=Counts(scale=1.0)), DeepSea(size=20), 64_000, 0.9899, episodes=1
+    ),
+    "ppo + rnd DeepSea-v0 size=20": Row(
+        PPO_DEEP_SEA.replace(bonus=RND(learning_rate=1e-2, network=SMALL_MODEL, outputs=32)),
+        DeepSea(size=20),
+        128_000,
+        0.9899,
+        episodes=1,
+    ),
+    "ppo + icm DeepSea-v0 size=20": Row(
+        PPO_DEEP_SEA.replace(bonus=ICM(learning_rate=1e-2, network=SMALL_MODEL)),
+        DeepSea(size=20),
+        128_000,
+        0.9899,
+        episodes=1,
+    ),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "ppo CartPole-v1 without velocities": Row(PPO_POSITIONS, POSITIONS, 400_000, 450),
     "ppo gru CartPole-v1 without velocities": Row(

@@ -5,17 +5,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax import lax, random
 
 from envs import DeepSea, Pendulum
 from jaxrl import InputError
 from jaxrl.algorithms import DQN, PPO
+from jaxrl.compiled.engine import advance
 from jaxrl.learning.bonuses import ICM, RND, Bonus, Counts, Models, Visits, simhash
 from jaxrl.learning.networks import MLP
 from jaxrl.learning.normalise import Moments, Scales
 from jaxrl.mdp.episode import Experience
-from tests.lanes import batch_of, start, trained
+from tests.lanes import batch_of, start
+from tests.probes import RewardTwoStepsLater
 
 ENV = DeepSea(size=3)  # ten states, two actions
 LINEAR = MLP(hidden=())
@@ -93,9 +96,9 @@ def test_rnd_by_hand():
     predictor = {"params": {"Dense_0": dense([[1, 0], [0, 1], [0, 0]])}}
     target = {"params": {"Dense_0": dense([[0, 0], [0, 0], [1, 1]])}}
     rnd = RND(scale=3.0, learning_rate=0.0, outputs=2, network=LINEAR)
-    kept = Models(predictor, target, rnd.create(PENDULUM, random.key(0), 1).optimiser, SCALES)
+    kept = Models(predictor, target, optax.adam(0.0).init(predictor), SCALES)
     error = (7**2 + 5**2) / 2  # of [2, 0] for [-5, -5]
-    _, seen, metrics = rnd.observe(kept, PENDULUM, STEP, DISCOUNT)
+    _, seen, metrics = jax.jit(rnd.observe)(kept, PENDULUM, STEP, DISCOUNT)
     assert seen.reward[0, 0] == pytest.approx(3 * 10)  # error / 3, clipped to 10
     assert metrics["bonus_loss"][0] == pytest.approx(error, rel=1e-5)
     seen = rnd.replace(scale=1.0).rewarded(
@@ -108,15 +111,20 @@ def test_the_bonus_is_divided_by_the_deviation_of_its_discounted_returns():
     steps = rollout(np.zeros((6, 2), int), np.zeros((6, 2), int), random.randint(random.key(0), (6, 2), 0, 9))
     steps = steps.replace(terminated=np.arange(12).reshape(6, 2) % 5 == 4)
     rnd = RND(scale=2.0, network=LINEAR)
-    kept = rnd.create(ENV, random.key(0), 2)
-    after, seen, _ = rnd.observe(kept, ENV, steps, DISCOUNT)
-    error, _ = rnd.errors(kept.replace(scales=after.scales), ENV, steps)
+
+    @jax.jit
+    def observe(key):
+        kept = rnd.create(ENV, key, 2)
+        after, seen, _ = rnd.observe(kept, ENV, steps, DISCOUNT)
+        return after, seen, rnd.errors(kept.replace(scales=after.scales), ENV, steps)[0]
+
+    after, seen, error = observe(random.key(0))
     returns, running = [], np.zeros(2)
     for of_step, done in zip(np.asarray(error), steps.done, strict=True):
         running = DISCOUNT * running + of_step
         returns.append(running)
         running = np.where(done, 0, running)
-    expected = 2 * error / np.std(returns)
+    expected = 2 * np.asarray(error) / np.std(returns)
     np.testing.assert_allclose(seen.reward, np.clip(expected, None, 20), rtol=1e-3)
     np.testing.assert_allclose(after.scales.running_return, running, rtol=1e-5)
 
@@ -131,34 +139,41 @@ def test_icm_by_hand():
         "Dense_2": dense([[1], [1], [1]]),
         "Dense_3": dense(predicted),
     }
-    kept = Models({"params": params}, (), icm.create(PENDULUM, random.key(0), 1).optimiser, SCALES)
-    error, loss = icm.errors(kept, PENDULUM, STEP)
+    kept = Models({"params": params}, (), (), SCALES)
+    error, loss = jax.jit(icm.errors)(kept, PENDULUM, STEP)
     forward = (1**2 + 1**2 + 7**2) / 2  # of [1, 1, 2] for [2, 0, -5]
     inverse = (4 - 0.5) ** 2 / 2  # the sum of [1, 1, 2] for the action 0.5
     assert error[0, 0] == pytest.approx(forward, rel=1e-5)
     assert loss[0, 0] == pytest.approx(0.75 * inverse + 0.25 * forward, rel=1e-5)
-    seen = icm.rewarded(kept, PENDULUM, STEP)
+    seen = jax.jit(icm.rewarded)(kept, PENDULUM, STEP)
     assert seen.reward[0, 0] == pytest.approx(3 * min(forward / 3, 10), rel=1e-5)
 
 
 @functools.cache
-def learned(bonus, states, times):
-    """What a bonus keeps after it has seen what leads on from these states, so many times."""
-    steps = world(states)
+def learned(bonus, times):
+    """What a bonus keeps after it has seen where states 1 and 4 lead to, so many times."""
+    return learner(bonus)(random.key(0), times)
+
+
+@functools.cache
+def learner(bonus):
+    steps = world((1, 4))
 
     @jax.jit
-    def learn(key):
+    def learn(key, times):
         kept = bonus.create(ENV, key, 1)
         return lax.fori_loop(0, times, lambda _, kept: bonus.observe(kept, ENV, steps, DISCOUNT)[0], kept)
 
-    return learn(random.key(0))
+    return learn
 
 
 def world(states):
     """A step from each of these states by each of the two actions: [2 * states, 1]."""
     state, action = (each.ravel() for each in np.meshgrid(states, [0, 1]))
-    following = jax.vmap(ENV.successor, (0, 0, None))(state, action, 0)[0]
-    return rollout(state[:, None], action[:, None], np.asarray(following)[:, None])
+    row, column = state // ENV.size, state % ENV.size
+    right = np.where(action == ENV.right()[state], 1, -1)
+    following = (row + 1) * ENV.size + np.clip(column + right, 0, ENV.size - 1)
+    return rollout(state[:, None], action[:, None], following[:, None])
 
 
 SMALL = {"scale": 1.0, "learning_rate": 1e-2, "network": MLP(hidden=(16,), initialiser="lecun_normal")}
@@ -168,44 +183,30 @@ SMALL = {"scale": 1.0, "learning_rate": 1e-2, "network": MLP(hidden=(16,), initi
     "bonus", [RND(**SMALL), ICM(**SMALL), Counts(scale=1.0)], ids=["rnd", "icm", "counts"]
 )
 def test_the_bonus_falls_where_it_was_seen_and_not_elsewhere(bonus):
-    """The first row of the sea leads to the second one."""
-    seen, unseen = world((1, 4)), world((6, 7))
+    seen, unseen = world((1, 4)), world((0, 3))
+    rewarded = jax.jit(bonus.rewarded)
 
     def reward(times, steps):
-        return np.mean(bonus.rewarded(learned(bonus, (1, 4), times), ENV, steps).reward)
+        return np.mean(rewarded(learned(bonus, times), ENV, steps).reward)
 
-    assert reward(300, seen) < 0.2 * reward(1, seen)
-    assert reward(300, unseen) > 5 * reward(300, seen)
+    assert reward(100, seen) < 0.2 * reward(1, seen)
+    assert reward(100, unseen) > 5 * reward(100, seen)
 
 
 def test_icm_learns_a_deterministic_world():
     """The action is known from where it leads, and so is where it leads."""
     icm, steps = ICM(**SMALL), world((1, 4))
-    before, after = (icm.errors(learned(icm, (1, 4), times), ENV, steps) for times in (1, 300))
+    errors = jax.jit(icm.errors)
+    before, after = (errors(learned(icm, times), ENV, steps) for times in (1, 100))
     assert np.mean(after[0]) < 0.05 * np.mean(before[0])
     assert np.mean(after[1]) < 0.1 * np.mean(before[1])
 
 
-@pytest.mark.parametrize("algorithm", [PPO, DQN])
-def test_returns_are_the_environments_alone(algorithm):
-    settings = {
-        "num_envs": 2,
-        "num_steps": 8,
-        "network": MLP(hidden=(4,)),
-        "bonus": Counts(scale=100.0, bits=4),
-    }
-    if algorithm is DQN:
-        settings |= {"warmup": 0, "batch_size": 4, "capacity": 16}
-    learner = algorithm(**settings)
-    (_, env, keys, _), state = start(batch_of([learner], DeepSea(size=3, move_cost=0.0), [0]))
-    step = jax.jit(jax.vmap(learner.step, (None, 0, 0, None, None)))
-    state, metrics = step(
-        jax.tree.map(lambda leaf: leaf[0], env), state, keys.steps, jnp.int32(0), jnp.int32(9)
-    )
-    total, count = metrics["return"]
-    assert count > 0
-    assert 0 <= total <= count
-    assert metrics["bonus"][0] > 10
+def trained(algorithms, env, iterations, total):
+    """The states of a seed of each algorithm after some iterations, and their metrics: [lanes]."""
+    (algorithm, envs, keys, shared), state = start(batch_of(algorithms, env, range(len(algorithms))), total)
+    state, sums, _ = advance(algorithm, envs, state, keys.steps, shared, 0, iterations, total)
+    return state, {name: np.asarray(value / weight) for name, (value, weight) in sums.items()}
 
 
 def test_counts_find_a_treasure_that_ppo_alone_does_not():
@@ -220,7 +221,7 @@ def test_counts_find_a_treasure_that_ppo_alone_does_not():
     )
     algorithms = [algorithm.replace(**{"bonus.scale": scale}) for scale in (1.0, 1.0, 1.0, 0.0)]
     env = DeepSea(size=10)
-    state = trained(batch_of(algorithms, env, [0, 1, 2, 0]), 30, total=80)
+    state, metrics = trained(algorithms, env, 30, 80)
     path = jnp.arange(env.size) * (env.size + 1)
 
     def actions(state):
@@ -229,6 +230,31 @@ def test_counts_find_a_treasure_that_ppo_alone_does_not():
 
     solved = (np.asarray(jax.vmap(actions)(state)) == env.right()[np.asarray(path)]).all(axis=1)
     assert solved.tolist() == [True, True, True, False]
+    assert (metrics["return"] < 1).all()  # without the bonus, which is about 0.1 a step
+    assert (metrics["bonus"] > 0.02).tolist() == [True, True, True, False]
+
+
+def test_dqn_learns_the_bonus_and_reports_returns_without_it():
+    """Where nothing else gives a reward, the values are those of the bonus."""
+    learner = DQN(
+        num_envs=2,
+        num_steps=8,
+        warmup=0,
+        batch_size=16,
+        capacity=64,
+        updates=8,
+        learning_rate=1e-2,
+        target_period=16,
+        discount=0.0,
+        bonus=Counts(bits=4),
+        network=LINEAR,
+    )
+    algorithms = [learner.replace(**{"bonus.scale": scale}) for scale in (100.0, 0.0)]
+    _, metrics = trained(algorithms, RewardTwoStepsLater(max_steps=2), 40, 40)
+    np.testing.assert_array_equal(metrics["return"], 0)  # the reward comes with the third step
+    assert metrics["bonus"][1] == 0
+    assert abs(metrics["value"][1]) < 1
+    assert metrics["value"][0] > 3
 
 
 @pytest.mark.parametrize(
