@@ -152,9 +152,9 @@ ROWS: dict[str, Row] = {
     "sac MountainCarContinuous-v0": Row(SAC_MOUNTAIN_CAR, MountainCarContinuous(), 40_000, 90),
     "discrete_sac CartPole-v1": Row(DISCRETE_SAC_CARTPOLE, CartPole(), 100_000, 450),
     "ppo Pendulum-v1": Row(PPO_PENDULUM, Pendulum(), 409_600, -200),
-    "ppo DeepSea-v0 size=20": Row(PPO_DEEP_SEA, DeepSea(size=20), 64_000, 0.9899, episodes=1),
+    "ppo DeepSea-v0 size=20": Row(PPO_DEEP_SEA, DeepSea(size=20), 44_800, 0.9899, episodes=1),
     "ppo + counts DeepSea-v0 size=20": Row(
-        PPO_DEEP_SEA.replace(bonus=Counts(scale=1.0)), DeepSea(size=20), 64_000, 0.9899, episodes=1
+        PPO_DEEP_SEA.replace(bonus=Counts()), DeepSea(size=20), 44_800, 0.9899, episodes=1
     ),
     "ppo + rnd DeepSea-v0 size=20": Row(
         PPO_DEEP_SEA.replace(bonus=RND(learning_rate=1e-2, network=SMALL_MODEL, outputs=32)),

@@ -11,7 +11,7 @@ from jaxrl.algorithms import Heuristic, Random
 from jaxrl.compiled.evaluate import evaluate_run
 from jaxrl.config import static
 from jaxrl.errors import InputError
-from jaxrl.learning.check import check_algorithm
+from jaxrl.learning.check import trace_algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.spaces import Box, Composite, Discrete
 
@@ -91,20 +91,21 @@ class Mixed(Environment):
 
 
 def test_any_bounded_actions_are_drawn():
-    check_algorithm(Random(), Mixed())
+    Random().validate_for(Mixed())
+    trace_algorithm(Random(), Mixed())
     with pytest.raises(InputError, match=r"^Random needs bounded actions; Mixed has some in \[-1.0, inf\]$"):
-        check_algorithm(Random(), Mixed(bounded=False))
+        Random().validate_for(Mixed(bounded=False))
 
 
 def test_a_wrapper_passes_the_heuristic_on_unless_it_hides_something():
-    check_algorithm(Heuristic(), Randomised(env=CartPole(pole_length=0.25), high=CartPole()))
+    Heuristic().validate_for(Randomised(env=CartPole(pole_length=0.25), high=CartPole()))
     with pytest.raises(
         InputError, match=r"needs an environment that has a heuristic; Masked\(CartPole\) has"
     ):
-        check_algorithm(Heuristic(), Masked(env=CartPole()))
+        Heuristic().validate_for(Masked(env=CartPole()))
 
 
 def test_an_environment_without_heuristic_is_refused_in_one_sentence():
     sentence = r"^Heuristic needs an environment that has a heuristic; GridWorld has none: choose [^\n]*$"
     with pytest.raises(InputError, match=sentence):
-        check_algorithm(Heuristic(), GridWorld())
+        Heuristic().validate_for(GridWorld())
