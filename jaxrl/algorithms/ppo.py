@@ -65,11 +65,11 @@ class PPO(Collector):
             require_minibatches(self, self.minibatches, "num_envs", self.num_envs)
 
     def init(self, env: Environment, key: Array) -> State:
-        params, *started = self.agent(env).start(key, self.num_envs)
+        params, scales, episodes, critic_memory = self.agent(env).start(key, self.num_envs)
         optimiser = clipped_adam(self.learning_rate, self.max_grad_norm, eps=1e-5)
         # `start` uses the first two parts of the key.
         kept = self.bonus.create(env, random.split(key, 3)[2], self.num_envs)
-        return State(params, optimiser.init(params), *started, bonus=kept)
+        return State(params, optimiser.init(params), scales, episodes, critic_memory, kept)
 
     def step(
         self, env: Environment, state: State, key: Array, t: Array, total: Array
