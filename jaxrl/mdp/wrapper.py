@@ -68,11 +68,14 @@ class Wrapper(Environment):
         return self.env.potential(self.inner(state))
 
     def heuristic(self, obs: Array) -> Array | None:
-        """The inner environment's; None if observations have another shape.
+        """The inner environment's; None if observations or actions have another shape or type.
 
         A wrapper that changes what the numbers of an observation or an action mean must override it.
         """
-        ours, theirs = (described(zeros(each.observation_space)) for each in (self, self.env))
+        ours, theirs = (
+            [described(zeros(space)) for space in (each.observation_space, each.action_space)]
+            for each in (self, self.env)
+        )
         return self.env.heuristic(obs) if ours == theirs else None
 
     def render(self, state: State) -> np.ndarray:

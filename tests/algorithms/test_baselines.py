@@ -6,7 +6,7 @@ import pytest
 from jax import random
 
 from envs import Acrobot, CartPole, GridWorld, MountainCar, MountainCarContinuous, Pendulum
-from envs.wrappers import Masked, Randomised
+from envs.wrappers import DiscretisedActions, Masked, Randomised
 from jaxrl.algorithms import Heuristic, Random
 from jaxrl.compiled.evaluate import evaluate_run
 from jaxrl.config import static
@@ -99,10 +99,11 @@ def test_any_bounded_actions_are_drawn():
 
 def test_a_wrapper_passes_the_heuristic_on_unless_it_hides_something():
     Heuristic().validate_for(Randomised(env=CartPole(pole_length=0.25), high=CartPole()))
-    with pytest.raises(
-        InputError, match=r"needs an environment that has a heuristic; Masked\(CartPole\) has"
-    ):
-        Heuristic().validate_for(Masked(env=CartPole()))
+    for changed in (Masked(env=CartPole()), DiscretisedActions(env=Pendulum())):
+        with pytest.raises(
+            InputError, match=r"that has a heuristic; (Masked|DiscretisedActions)\(.+\) has none"
+        ):
+            Heuristic().validate_for(changed)
 
 
 def test_an_environment_without_heuristic_is_refused_in_one_sentence():
