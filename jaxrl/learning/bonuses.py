@@ -17,6 +17,8 @@ from jax import Array, lax, random
 
 from jaxrl.config import Config, Scalar, component, static, traced
 from jaxrl.errors import InputError
+from jaxrl.learning.inputs import features, input_shape
+from jaxrl.learning.layers import Linear
 from jaxrl.learning.metrics import Metrics, mean_metrics
 from jaxrl.learning.networks import MLP
 from jaxrl.learning.normalise import Scales
