@@ -3,9 +3,8 @@
 Double and Dueling networks, n-step returns, noisy layers, prioritised replay and the distribution of the
 return are options. Rainbow (Hessel et al. 2018) is all of them.
 
-The defaults are those of CleanRL's dqn_jax.py (Huang et al. 2022) with two differences. The 10 environment
-steps between two updates are one step in each of 10 environments, not 10 steps in one. The global norm of
-gradients is clipped.
+The defaults are those of CleanRL's dqn_jax.py (Huang et al. 2022) with two differences. The 10 steps between
+two updates are one step in each of 10 environments, not 10 in one. The norm of gradients is clipped.
 """
 
 from typing import Any

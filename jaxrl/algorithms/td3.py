@@ -120,15 +120,13 @@ class TD3(Collector):
             carry = learned.replace(critics=critics), targets, optimiser.replace(critics=critic_state)
             # The number of the update is the same in all lanes, so one branch runs.
             delayed = (t * self.updates + i) % self.policy_delay == 0
-            carry, actor_loss = lax.cond(
+            carry, loss = lax.cond(
                 delayed, self.improved, lambda carry, *_: (carry, jnp.float32(0)), carry, env, batch.obs
             )
             metrics = mean_metrics(critic_loss=critic_loss, value=value, grad_norm=optax.tree.norm(grads))
-            metrics["actor_loss"] = metric_if(delayed, actor_loss)
-            return *carry, jax.tree.map(jnp.add, sums, metrics)
+            return *carry, jax.tree.map(jnp.add, sums, metrics | {"actor_loss": metric_if(delayed, loss)})
 
-        nothing = (jnp.float32(0), jnp.float32(0))
-        sums = dict.fromkeys(("critic_loss", "value", "grad_norm", "actor_loss"), nothing)
+        sums = dict.fromkeys(("critic_loss", "value", "grad_norm", "actor_loss"), (jnp.float32(0),) * 2)
         carry = (state.learned, state.targets, state.optimiser, sums)
         (learned, targets, optimiser, sums), _ = updates_if(~warming, self.updates, update, carry)
         state = state.replace(
