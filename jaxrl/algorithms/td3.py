@@ -1,4 +1,4 @@
-"""Deterministic policy gradients: TD3 (Fujimoto et al. 2018) and DDPG (Lillicrap et al. 2016).
+"""TD3 (Fujimoto et al. 2018): deterministic policy gradients with twin critics. DDPG (Lillicrap et al. 2016).
 
 TD3's defaults are those of its authors' code, with these differences. Networks have 64 units a layer, not
 256, and LeCun's initial weights. The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000

@@ -127,11 +127,12 @@ def print_outcomes(outcomes: "Iterable[SavedStates | Reproduction]") -> int:
 
 def _summary(config: object) -> str:
     """The first line about a config: of its module's docstring, but of its own where a module has several."""
-    from jaxrl.algorithms.bandits import BanditLearner
     from jaxrl.learning.algorithm import Algorithm
     from jaxrl.mdp.bandit import Bandit
     from jaxrl.mdp.environment import Environment
 
-    alone = isinstance(config, Algorithm | Environment) and not isinstance(config, Bandit | BanditLearner)
+    first_of_module = type(config).__base__.__module__ != config.__module__
+    alone = isinstance(config, Environment) and not isinstance(config, Bandit)
+    alone = alone or (isinstance(config, Algorithm) and first_of_module)
     module = sys.modules[config.__module__].__doc__ if alone else None
     return (module or config.__doc__ or "").partition("\n")[0]
