@@ -68,19 +68,16 @@ def train(
     from jaxrl.run.train import train as run
 
     prepare()
-    study = _study(algorithm, environment, set, env, evaluate_in)
+    study = _study(algorithm, environment, set, env, evaluate_in) | {"seeds": seeds, "steps": steps}
     study |= {"evaluation_episodes": evaluation_episodes, "evaluation_steps": evaluation_steps}
     study |= {"evaluate_every": evaluate_every, "prng": prng, "precision": precision}
-    study |= {"seeds": seeds, "steps": steps}
     folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"
     if dry_run:
         print_plan(study, width, memory)
-        return
-    study |= {"out": folder, "width": width, "memory": memory}
-    if plan_only:
-        print_planned(study)
+    elif plan_only:
+        print_planned(study | {"out": folder, "width": width, "memory": memory})
     else:
-        _train(run, folder, log, checkpoint_every, workers, **study)
+        _train(run, folder, log, checkpoint_every, workers, out=folder, width=width, memory=memory, **study)
 
 
 def _study(
