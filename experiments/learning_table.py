@@ -28,9 +28,11 @@ from envs.wrappers import Masked
 from jaxrl import Results, enable_compilation_cache, registry, train, use_all_cores
 from jaxrl.algorithms import (
     A2C,
+    C51,
     DQN,
     PPO,
     PQN,
+    QRDQN,
     REINFORCE,
     SAC,
     TD3,
@@ -40,6 +42,7 @@ from jaxrl.algorithms import (
     DynaQ,
     MonteCarlo,
     QLearning,
+    Rainbow,
     Sarsa,
 )
 from jaxrl.cli.script import OPTIONS, Options, writable
@@ -48,6 +51,7 @@ from jaxrl.errors import unknown
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.learning.bonuses import ICM, RND, Counts
 from jaxrl.learning.networks import GRU, MLP, Attention
+from jaxrl.learning.value_heads import CategoricalReturn, QuantileReturn
 from jaxrl.mdp.environment import Environment
 from jaxrl.statistics import mean_interval, solve_share
 
@@ -75,6 +79,22 @@ DQN_MOUNTAIN_CAR = DQN(
     double=True,
     network=MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal"),
 )
+# Many updates follow each rollout: with few, and a target that changes as often, values of quantiles diverge.
+QR_DQN_CARTPOLE = QRDQN(
+    learning_rate=2.3e-3,
+    epsilon_end=0.04,
+    epsilon_fraction=0.16,
+    num_envs=8,
+    num_steps=32,
+    updates=128,
+    batch_size=64,
+    warmup=1_000,
+    target_period=256,
+    capacity=51_200,
+    head=QuantileReturn(quantiles=10),
+    network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
+)
+CARTPOLE_RETURNS = CategoricalReturn(v_min=0.0, v_max=100.0)  # with a discount of 0.99
 SAC_MOUNTAIN_CAR = SAC(num_envs=8, updates=4, warmup=8_000, warmup_hold=16, capacity=40_000)
 PPO_PENDULUM = PPO(
     learning_rate=1e-3,
@@ -99,6 +119,16 @@ DISCRETE_SAC_CARTPOLE = DiscreteSAC(
 )
 REINFORCE_CARTPOLE = REINFORCE(learning_rate=3e-3, baseline_learning_rate=3e-3, normalise_rewards=True)
 A2C_ACROBOT = A2C(num_envs=16, normalise_observations=True, normalise_rewards=True)
+A2C_PENDULUM = A2C(
+    learning_rate=2e-3,
+    anneal_learning_rate=True,
+    discount=0.9,
+    gae_lambda=0.9,
+    num_steps=8,
+    value_coefficient=0.4,
+    normalise_observations=True,
+    normalise_rewards=True,
+)
 TRPO_ACROBOT = TRPO(num_steps=1_024, normalise_observations=True)
 # CartPole without its two velocities, and a corridor of 20 steps, for policies with and without a memory.
 POSITIONS, LONG_MAZE = Masked(env=CartPole()), TMaze(length=20)
@@ -146,6 +176,9 @@ ROWS: dict[str, Row] = {
     "dqn FrozenLake-v1": Row(
         DQN(warmup=1_000, capacity=100_000), FrozenLake(is_slippery=False), 200_000, 1.0
     ),
+    "qr_dqn CartPole-v1": Row(QR_DQN_CARTPOLE, CartPole(), 100_000, 490),
+    "c51 CartPole-v1": Row(C51(head=CARTPOLE_RETURNS), CartPole(), 500_000, 490),
+    "rainbow CartPole-v1": Row(Rainbow(head=CARTPOLE_RETURNS), CartPole(), 250_000, 490),
     "pqn CartPole-v1": Row(PQN(), CartPole(), 500_000, 490),
     "td3 Pendulum-v1": Row(TD3(), Pendulum(), 20_000, -160),
     "sac Pendulum-v1": Row(SAC(), Pendulum(), 20_000, -180),
@@ -188,6 +221,7 @@ ROWS: dict[str, Row] = {
     ),
     "a2c CartPole-v1": Row(A2C(), CartPole(), 200_000, 490),
     "a2c Acrobot-v1": Row(A2C_ACROBOT, Acrobot(), 200_000, -90),
+    "a2c Pendulum-v1": Row(A2C_PENDULUM, Pendulum(), 1_000_000, -200),
     "trpo CartPole-v1": Row(TRPO(), CartPole(), 80_000, 490),
     "trpo Acrobot-v1": Row(TRPO_ACROBOT, Acrobot(), 150_000, -90),
     "reinforce CartPole-v1": Row(REINFORCE_CARTPOLE, CartPole(), 150_000, 475),
