@@ -1,4 +1,4 @@
-"""MemoryChain, as in bsuite (Osband et al. 2020): what was seen at first is asked for at last."""
+"""MemoryChain, as in bsuite (Osband et al. 2020): the last action must name what the first step showed."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +7,7 @@ from jax import Array, random
 
 from envs.grids.drawing import draw_grid
 from jaxrl.environment import Box, Discrete, Environment, bounds, static, traced
+from jaxrl.errors import InputError
 
 
 class Chain(struct.PyTreeNode):
@@ -29,6 +30,13 @@ class MemoryChain(Environment):
 
     length: int = traced(10, "steps of an episode", low=2)
     bits: int = static(1, "bits to remember, one of which is asked for", low=1)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.length > self.max_steps:
+            raise InputError(
+                f"MemoryChain.length must be at most max_steps = {self.max_steps}, got {self.length}"
+            )
 
     @property
     def observation_space(self) -> Box:

@@ -7,6 +7,7 @@ from jax import Array, random
 
 from envs.grids.drawing import draw_grid, text_grid
 from jaxrl.environment import Discrete, Environment, traced
+from jaxrl.errors import InputError
 
 UP, DOWN, LEFT, RIGHT = range(4)  # actions; UP and DOWN are also the cues, and what is seen at the start
 CORRIDOR, JUNCTION = 2, 3  # what is seen behind the start
@@ -25,11 +26,16 @@ class TMaze(Environment):
     The start shows one of two cues, equally often. All cells of the corridor look alike, and so does the
     junction in every episode, where a step up or down ends the episode: with 4 if it is the way that the cue
     said, with -0.1 if not. A step against a wall costs 0.1. Rewards are Bakker's. A policy
-    without memory turns the right way in exactly half of the episodes, so its best mean return is 1.95.
+    without memory turns the right way in at most half of the episodes, so its best mean return is 1.95.
     """
 
     length: int = traced(10, "steps from the start to the junction", low=1)
     max_steps: int = traced(500, low=1)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.length >= self.max_steps:
+            raise InputError(f"TMaze.length must be below max_steps = {self.max_steps}, got {self.length}")
 
     @property
     def observation_space(self) -> Discrete:

@@ -28,7 +28,7 @@ class Blackjack(FiniteEnvironment):
     stick, 1 hit. A win gives 1, a loss -1. The dealer draws up to 17.
     """
 
-    natural: bool = traced(False, "whether a win with a natural gives 1.5; nothing if sab is true")
+    natural: bool = traced(False, "whether a win with a natural gives 1.5; no effect if sab is true")
     sab: bool = traced(False, "Sutton & Barto's rules: a natural wins unless the dealer has one too")
     max_steps: int = traced(1_000, low=1)
 

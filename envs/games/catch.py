@@ -6,6 +6,7 @@ from flax import struct
 from jax import Array
 
 from jaxrl.environment import Box, Discrete, Environment, draw_below, static, traced
+from jaxrl.errors import InputError
 
 PIXEL = 32  # of a picture, for each pixel of the observation
 
@@ -25,6 +26,11 @@ class Catch(Environment):
     rows: int = static(10, "pixels from top to bottom", low=2)
     columns: int = static(5, "pixels from left to right", low=2)
     max_steps: int = traced(1_000, low=1)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.rows > self.max_steps:
+            raise InputError(f"Catch.rows must be at most max_steps = {self.max_steps}, got {self.rows}")
 
     @property
     def observation_space(self) -> Box:

@@ -47,7 +47,7 @@ class GridWorld(FiniteEnvironment):
         return successor.astype(jnp.int32), reward.astype(jnp.float32), successor == goal
 
     def potential(self, state: Array) -> Array:
-        """The return of a shortest path from here, without the goal's reward."""
+        """`step_reward` for each step of a shortest path from here."""
         distance = 2 * (self.size - 1) - state // self.size - state % self.size
         return self.step_reward * distance
 

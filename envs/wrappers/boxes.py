@@ -12,7 +12,10 @@ from jaxrl.errors import InputError
 
 
 def require_box(wrapper: str, what: str, title: str, space: Space, axes: int | None = None) -> Box:
-    """The Box that a space must be, with `axes` axes or, for None, at least one. Raises InputError else."""
+    """The Box that a space must be, with `axes` axes or, for None, at least one.
+
+    Otherwise it raises InputError.
+    """
     if not isinstance(space, Box) or not (space.shape if axes is None else len(space.shape) == axes):
         shape = {None: "at least one axis", 1: "one axis"}[axes]
         raise InputError(f"{wrapper} needs {what} that are a Box with {shape}; those of {title} are {space}")

@@ -1,4 +1,4 @@
-"""Delayed rewards: the sum of several steps' rewards comes at once (Oh et al. 2018, section 5.4)."""
+"""Delayed rewards: the sum of several steps' rewards comes at once (Oh et al. 2018)."""
 
 import jax.numpy as jnp
 from flax import struct

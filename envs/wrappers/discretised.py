@@ -74,6 +74,11 @@ class DiscretisedActions(Wrapper):
             raise InputError(
                 f"DiscretisedActions needs actions with finite bounds; those of {self.env.title} are {space}"
             )
+        if (number := self.levels ** math.prod(space.shape)) > 2**31 - 1:
+            raise InputError(
+                f"DiscretisedActions can have at most 2^31 - 1 actions, got {self.levels} levels of "
+                f"{math.prod(space.shape)} numbers, which are {number:,}"
+            )
 
     @property
     def action_space(self) -> Discrete:

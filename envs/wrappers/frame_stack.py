@@ -19,7 +19,7 @@ class State(struct.PyTreeNode):
 class FrameStack(Wrapper):
     """The last observations side by side along their last axis, the newest at its end.
 
-    Images [height, width, channels] become images with more channels. At the start of an episode, all
+    Images must be [height, width, channels] and get more channels. At the start of an episode, all
     frames are its first observation.
     """
 

@@ -14,8 +14,8 @@ def between(low: Environment, high: Environment, shares: Any, log: bool = False)
     """The environment whose constants lie between those of two; a share of 0 gives `low`, 1 gives `high`.
 
     `shares` is a tree like the environments, or one number for all constants. Numbers, or with `log` their
-    logarithms, are interpolated, and integers are rounded down. A bool is that of `high` from a share of 1/2
-    on.
+    logarithms, are interpolated. Each integer from one end to the other has an equal part of the shares, with
+    `log` a part by its logarithm. A bool is that of `high` from a share of 1/2 on.
     """
     if not isinstance(shares, Environment):
         shares = jax.tree.map(lambda _: shares, low)
@@ -24,9 +24,17 @@ def between(low: Environment, high: Environment, shares: Any, log: bool = False)
         kind = jnp.result_type(low)
         if kind == jnp.bool_:
             return jnp.where(share < 0.5, low, high)
+        integer = jnp.issubdtype(kind, jnp.integer)
+        # The part of the last integer ends where that of the next one would begin.
+        end = high + jnp.where(high < low, -1, 1) if integer else high
         # Equal ends may be 0 or negative, whose quotient means nothing.
-        value = low * jnp.where(low == high, 1.0, high / low) ** share if log else low + share * (high - low)
-        return jnp.floor(value).astype(kind) if jnp.issubdtype(kind, jnp.integer) else value
+        value = low * jnp.where(low == high, 1.0, end / low) ** share if log else low + share * (end - low)
+        if not integer:
+            return value
+        rounded = jnp.where(high < low, jnp.ceil(value), jnp.floor(value)).astype(kind)
+        # Equal ends stay as they are, since a large integer is no float32.
+        within = jnp.clip(rounded, jnp.minimum(low, high), jnp.maximum(low, high))
+        return jnp.where(low == high, low, within)
 
     return jax.tree.map(one, low, high, shares)
 

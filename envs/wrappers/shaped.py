@@ -7,7 +7,7 @@ from jaxrl.environment import State, Wrapper, traced
 
 
 class Shaped(Wrapper):
-    """Each step from s to s' also gives F = γΦ(s') − Φ(s), where Φ of the end of an episode is 0.
+    """Each step from s to s' also gives F = γΦ(s') − Φ(s), where Φ of a terminal state is 0.
 
     The potential Φ is the inner environment's `potential`, or that of a subclass which overrides it. The
     optimal policies stay the same if `discount` is the learner's. Returns differ from those of the inner

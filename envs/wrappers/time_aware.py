@@ -8,8 +8,10 @@ from flax import struct
 from jax import Array
 
 from envs.wrappers.boxes import bounds_of, require_box, require_real
-from jaxrl.environment import Box, Discrete, Wrapper
+from envs.wrappers.shaped import Shaped
+from jaxrl.environment import Box, Discrete, Environment, Wrapper
 from jaxrl.environment import State as Inner
+from jaxrl.errors import InputError
 
 
 class State(struct.PyTreeNode):
@@ -20,12 +22,17 @@ class State(struct.PyTreeNode):
 class TimeAware(Wrapper):
     """A flat observation gets one more number: the share of the time limit that remains, from 1 to 0.
 
-    A discrete observation becomes a one-hot vector before. The time limit is part of what the agent sees, so
+    A discrete observation becomes a one-hot vector first. The time limit is part of what the agent sees, so
     it terminates the episode: a learner does not bootstrap there.
     """
 
     def validate(self) -> None:
         super().validate()
+        inner: Environment = self.env
+        while isinstance(inner, Wrapper):
+            if isinstance(inner, Shaped):
+                raise InputError("Shaped must stand outside of TimeAware, whose last step is terminal")
+            inner = inner.env
         space = self.env.observation_space
         if not isinstance(space, Discrete):
             space = require_box("TimeAware", "observations", self.env.title, space, axes=1)

@@ -6,7 +6,7 @@ from jaxrl.learning.value_heads import CategoricalReturn
 
 
 class Rainbow(DQN):
-    """DQN with every option. The return must lie between head.v_min and head.v_max.
+    """DQN with every extension of the paper. The return must lie between head.v_min and head.v_max.
 
     n_step, the noise and prioritised replay have the values of the paper's table 1. Its other values are made
     for Atari; here they are DQN's own. Only the last layers are noisy, and the streams of the dueling network

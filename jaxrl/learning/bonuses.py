@@ -148,9 +148,9 @@ class RND(PredictionError):
     """Random network distillation: the error of predicting what a fixed random network says.
 
     There is one value of rewards and bonuses together, and an episode's end ends the returns of both. The
-    paper has two values, and the returns of its bonus go on. Both networks are of one size, the paper's
-    predictor has two layers more. Its normalisation begins with the steps of a random policy, this one with
-    the first rollout.
+    paper has two values, and the returns of its bonus go on. Both networks are of one size, while the paper's
+    predictor has two layers more. The paper's normalisation begins with the steps of a random policy. Here it
+    begins with the first rollout.
     """
 
     outputs: int = static(64, "numbers that are predicted", low=1)
@@ -175,8 +175,8 @@ class ICM(PredictionError):
 
     The features are learned by telling the action from the features before and after it. Continuous actions,
     which the paper does not have, are told by a squared error. As in the authors' code, the forward model's
-    loss also trains the features. The normalisations are those of Burda et al. (2019, "Large-scale study of
-    curiosity-driven learning"). The paper has none.
+    loss also trains the features. Observations and bonuses are normalised as in RND. The paper normalises
+    neither.
     """
 
     forward_weight: float = traced(0.2, "β, weight of the forward model's loss", low=0, high=1)
@@ -224,7 +224,7 @@ def normalised(scales: Scales, env: Environment, obs: Array) -> Array:
 
 
 def count_bonus(count: Array, scale: Scalar) -> Array:
-    """β / √n (Strehl & Littman 2008), of any shape. A count of 0 has the bonus of 1."""
+    """β / √n (Strehl & Littman 2008), of any shape. A count of 0 is treated as 1."""
     return scale / jnp.sqrt(jnp.maximum(count, 1).astype(jnp.float32))
 
 

@@ -72,11 +72,11 @@ class Environment(Config):
         raise self._missing("observe")
 
     def potential(self, state: State) -> Array:
-        """Φ, a guess of a state's value for potential-based shaping: [] float32. The end's does not count."""
+        """Φ, a guess of a state's value for shaping: [] float32. That of a terminal state is not used."""
         raise InputError(f"{self.title} has no potential")
 
     def heuristic(self, obs: Array) -> Array | None:
-        """A good action for an observation, by what is known of the world; None if nothing is."""
+        """A good action for an observation; None if the environment has no heuristic."""
         return None
 
     def render(self, state: State) -> np.ndarray:

@@ -99,7 +99,9 @@ def test_any_bounded_actions_are_drawn():
 
 def test_a_wrapper_passes_the_heuristic_on_unless_it_hides_something():
     Heuristic().validate_for(Randomised(env=CartPole(pole_length=0.25), high=CartPole()))
-    for changed in (Masked(env=CartPole()), DiscretisedActions(env=Pendulum())):
+    Heuristic().validate_for(Masked(env=CartPole(), seen=(0, 1, 2, 3)))
+    swapped = Masked(env=CartPole(), seen=(1, 0, 2, 3))
+    for changed in (Masked(env=CartPole()), swapped, DiscretisedActions(env=Pendulum())):
         with pytest.raises(
             InputError, match=r"that has a heuristic; (Masked|DiscretisedActions)\(.+\) has none"
         ):

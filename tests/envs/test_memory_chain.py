@@ -66,3 +66,5 @@ def test_the_contract_and_bad_values():
         MemoryChain(length=1).validate()
     with pytest.raises(InputError, match=r"^MemoryChain\.bits must be at least 1, got 0$"):
         MemoryChain(bits=0).validate()
+    with pytest.raises(InputError, match=r"^MemoryChain\.length must be at most max_steps = 1000, got 1001$"):
+        MemoryChain(length=1_001).validate()

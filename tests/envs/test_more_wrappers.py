@@ -280,6 +280,14 @@ def test_randomised_on_a_log_scale():
     assert (np.asarray(drawn.gravity) == np.float32(9.8)).all()
 
 
+class ManyTorques(Pendulum):
+    """Its action has three numbers."""
+
+    @property
+    def action_space(self):
+        return Box(-2.0, 2.0, (3,))
+
+
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
@@ -319,6 +327,14 @@ def test_randomised_on_a_log_scale():
         (
             Discretised(env=MountainCar(), bins=(100_000,)),
             "Discretised can have at most 2^31 - 1 cells, got bins=(100000,)",
+        ),
+        (
+            DiscretisedActions(env=ManyTorques(), levels=1_291),
+            "DiscretisedActions can have at most 2^31 - 1 actions, got 1291 levels of 3 numbers",
+        ),
+        (
+            TimeAware(env=ScaledRewards(env=Shaped(env=GridWorld()))),
+            "Shaped must stand outside of TimeAware, whose last step is terminal",
         ),
         (
             DiscretisedActions(env=CartPole()),

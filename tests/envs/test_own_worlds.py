@@ -248,6 +248,7 @@ def test_a_garnets_numbers_are_distributed_as_they_should_be():
         (Garnet(branching=21), "Garnet.branching must be at most the number of states, 20, got 21"),
         (Vacuum(rooms=9), "Vacuum.rooms must be in [1, 8], got 9"),
         (Catch(rows=1), "Catch.rows must be at least 2, got 1"),
+        (Catch(rows=9, max_steps=8), "Catch.rows must be at most max_steps = 8, got 9"),
     ],
 )
 def test_bad_worlds_are_refused_in_one_sentence(env, sentence):

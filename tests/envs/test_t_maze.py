@@ -95,3 +95,5 @@ def test_the_contract_and_bad_values():
     check_contract(TMaze())
     with pytest.raises(InputError, match=r"^TMaze\.length must be at least 1, got 0$"):
         TMaze(length=0).validate()
+    with pytest.raises(InputError, match=r"^TMaze\.length must be below max_steps = 500, got 500$"):
+        TMaze(length=500).validate()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax import random
 
-from envs import CartPole, FrozenLake, GridWorld, Pendulum
+from envs import CartPole, FrozenLake, Garnet, GridWorld, Pendulum
 from envs.wrappers import WRAPPERS, Masked, Randomised, Scheduled
+from envs.wrappers.ranges import between
 from jaxrl.environment import Wrapper, attach, check_contract, detach, shared, traced
 from jaxrl.errors import InputError
 from jaxrl.mdp.episode import Episode
@@ -70,10 +71,27 @@ def test_scheduled_moves_constants_linearly_and_then_keeps_them():
 def test_scheduled_integers_and_truth_values_keep_their_types():
     ends = {"env": FrozenLake(max_steps=10, is_slippery=False), "end": FrozenLake(max_steps=21)}
     halfway = Scheduled(**ends).arrays().at(jnp.int32(5), jnp.int32(10)).env
-    assert halfway.max_steps == 15
+    assert halfway.max_steps == 16  # the middle of 10 to 21
     assert halfway.max_steps.dtype == jnp.int32
     assert halfway.is_slippery.dtype == jnp.bool_
     assert halfway.is_slippery
+
+
+def test_each_integer_of_a_range_is_drawn_equally_often():
+    low, high = (Garnet(seed=seed) for seed in (3, 6))
+    shares = jnp.linspace(0.0, 1.0, 400, endpoint=False)
+    seeds = jax.vmap(lambda share: between(low.arrays(), high.arrays(), share).seed)(shares)
+    np.testing.assert_array_equal(np.bincount(seeds), [0, 0, 0, 100, 100, 100, 100])
+    falling = jax.vmap(lambda share: between(high.arrays(), low.arrays(), share).seed)(shares)
+    np.testing.assert_array_equal(falling, 9 - np.asarray(seeds))
+    logarithmic = jax.vmap(lambda share: between(low.arrays(), high.arrays(), share, log=True).seed)(shares)
+    assert {*np.asarray(logarithmic).tolist()} == {3, 4, 5, 6}
+    assert np.sum(logarithmic == 3) > np.sum(logarithmic == 6)
+
+
+def test_a_large_integer_that_is_not_drawn_stays_exact():
+    env = Garnet(seed=123_456_789).arrays()
+    assert int(between(env, env, jnp.float32(0.3)).seed) == 123_456_789
 
 
 def test_masked_shows_the_entries_that_are_seen():
