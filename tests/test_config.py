@@ -475,7 +475,8 @@ def test_parse_finds_components_by_name(tmp_path):
     ppo = PPO()
     assert parse(ppo, "network", "mlp") == MLP()
     assert parse(ppo, "network.hidden", "8/4") == (8, 4)
-    with pytest.raises(InputError, match=r"^unknown network 'mpl': did you mean 'mlp'\? known are gru, mlp$"):
+    known = "attention, gru, lstm, mlp"
+    with pytest.raises(InputError, match=rf"^unknown network 'mpl': did you mean 'mlp'\? known are {known}$"):
         parse(ppo, "network", "mpl")
     np.savez(tmp_path / "table.npz", **{"a": TABLE["a"], "b/c": TABLE["b"]["c"]})
     assert parse(Outer(), "table", str(tmp_path / "table.npz")) == Outer(table=TABLE).table

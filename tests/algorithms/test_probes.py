@@ -136,7 +136,7 @@ LEARNERS = {
             noisy=True,
             epsilon_start=0.0,
             epsilon_end=0.0,
-            head=CategoricalReturn(v_min=-3.0, v_max=3.0),
+            head=CategoricalReturn(atoms=25, v_min=-3.0, v_max=3.0),
             sampling=Prioritised(alpha=0.5),
         ),
         1_500,

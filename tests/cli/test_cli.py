@@ -380,7 +380,10 @@ def test_an_environment_of_another_library(tmp_path, monkeypatch, capsys):
             [*LAKE, *SMALL, "--env", "max_steps=5,6", "--evaluate-in", "dry:is_slippery=false"],
             "--evaluate-in needs one training environment, got 2",
         ),
-        ([*POLE, *SMALL, "--set", "network=cnn"], "unknown network 'cnn': known are gru, mlp"),
+        (
+            [*POLE, *SMALL, "--set", "network=cnn"],
+            "unknown network 'cnn': known are attention, gru, lstm, mlp",
+        ),
         ([*POLE, *SMALL, "--set", "network.hiden=8"], "unknown field of MLP 'hiden': did you mean 'hidden'?"),
         ([*POLE, *SMALL, "--set", "clip"], "--set needs field=value or field=value,value,..., got 'clip'"),
         ([*POLE, *SMALL, "--set", "clip=1", "--set", "clip=2"], "--set clip was given twice"),

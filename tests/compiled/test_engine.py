@@ -15,6 +15,7 @@ from jax import random
 from envs import CartPole, FrozenLake, GridWorld
 from jaxrl import grid, registry
 from jaxrl.algorithms import PPO, QLearning
+from jaxrl.algorithms.baselines import Baseline
 from jaxrl.compiled.engine import PRECISIONS, advance, engine_for, initialise
 from jaxrl.compiled.mesh import lane_mesh
 from jaxrl.environment import traced
@@ -49,8 +50,8 @@ def advanced(batch, *bounds, total=ITERATIONS):
 
 
 def test_every_algorithm_is_covered():
-    """By itself, or as settings of one that is."""
-    covered = tuple(type(algorithm) for algorithm, _ in (SMALL | MORE).values())
+    """By itself, or as settings of one that is. Baselines learn nothing."""
+    covered = (Baseline, *(type(algorithm) for algorithm, _ in (SMALL | MORE).values()))
     assert all(isinstance(algorithm, covered) for algorithm in registry.algorithms().values())
 
 

@@ -10,7 +10,7 @@ import pytest
 from jax.experimental import io_callback
 
 from jaxrl import registry
-from jaxrl.algorithms import DQN, PPO, TD3, QLearning
+from jaxrl.algorithms import DQN, PPO, TD3, Heuristic, QLearning, Random
 from jaxrl.compiled.engine import advance
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.compiled.lane_memory import calls_host, device_budget, lane_needs, peak_bytes
@@ -87,8 +87,13 @@ CASES += [
 
 
 def test_every_algorithm_is_among_the_cases():
-    """But for those of MORE, most of whose states are like those of others."""
-    known = (*(algorithm for algorithm, _, _ in CASES), *(algorithm for algorithm, _ in MORE.values()))
+    """But for those of MORE, most of whose states are like those of others, and for baselines."""
+    known = (
+        Random(),
+        Heuristic(),
+        *(algorithm for algorithm, _, _ in CASES),
+        *(algorithm for algorithm, _ in MORE.values()),
+    )
     assert all(isinstance(each, tuple(map(type, known))) for each in registry.algorithms().values())
 
 
