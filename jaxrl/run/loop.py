@@ -41,10 +41,13 @@ def train_batches(
 ) -> None:
     """Trains a group of batches from the iteration that all of them have reached; saves after some chunks.
 
-    Sets `stop` and returns after the chunk if the callback asks for it.
+    Sets `stop` and returns after the chunk if the callback asks for it. Trains nothing if another worker has
+    just finished the batches or saved only some of them.
     Every evaluation runs in a context `evaluating`.
     """
-    saved, state = _saved(group, folder)
+    if (found := _saved(group, folder)) is None:
+        return
+    saved, state = found
     failed = {run: where for progress in saved for run, where in progress.failed.items()}
     spent = dict.fromkeys(KINDS, 0.0)
     earlier = [progress.seconds for progress in saved] or [spent.copy() for _ in group.batches]
@@ -83,18 +86,19 @@ def train_batches(
             return
 
 
-def _saved(group: MeshBatches, folder: Folder) -> tuple[list[Progress], State | None]:
+def _saved(group: MeshBatches, folder: Folder) -> tuple[list[Progress], State | None] | None:
     """The progress of each batch of a group and their saved states; nothing if nothing was saved.
 
-    Each state is put on its device before the next is read.
+    Returns None if the batches are done, or if they have reached different iterations. Each state is put on
+    its device before the next is read.
     """
     saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
     if not saved:
         return [], None
     if len(saved) < len(group.batches) or len({progress.iteration for progress in saved}) > 1:
-        raise InputError(
-            f"another worker has just saved a batch of {folder.path} that this one begins; start again"
-        )
+        return None
+    if saved[0].iteration == group.batches[0].iterations:
+        return None
     places = zip(group.batches, saved, group.mesh.devices, strict=False)
     try:
         states = [jax.device_put(folder.state(batch, progress), device) for batch, progress, device in places]

@@ -3,7 +3,7 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jax.sharding import Mesh
 
@@ -38,7 +38,7 @@ def train_plan(
         try:
             with contextlib.suppress(queue.Empty):
                 while not stop.is_set():
-                    for members in _alike(waiting.get_nowait(), folder):
+                    for members in _alike(waiting.get_nowait(), folder, stop):
                         group = MeshBatches(members, mesh)
                         train_batches(
                             study, group, folder, checkpoint_every, stop, callback, shown.evaluating
@@ -83,14 +83,17 @@ def train_here(
     folder.finish(study, plan.batches)
 
 
-def _alike(batches: Sequence[Batch], folder: Folder) -> list[tuple[Batch, ...]]:
-    """The batches that are not done, grouped by their iterations: another worker may have trained some."""
-    groups: dict[int | None, list[Batch]] = {}
-    for batch in batches:
-        progress = folder.progress(batch)
-        if progress is None or progress.iteration < batch.iterations:
-            groups.setdefault(None if progress is None else progress.iteration, []).append(batch)
-    return [tuple(members) for members in groups.values()]
+def _alike(batches: Sequence[Batch], folder: Folder, stop: threading.Event) -> Iterator[tuple[Batch, ...]]:
+    """Batches that have reached the same iteration, until all are done: another worker may train some."""
+    while not stop.is_set():
+        groups: dict[int | None, list[Batch]] = {}
+        for batch in batches:
+            progress = folder.progress(batch)
+            if progress is None or progress.iteration < batch.iterations:
+                groups.setdefault(None if progress is None else progress.iteration, []).append(batch)
+        if not groups:
+            return
+        yield tuple(next(iter(groups.values())))
 
 
 def unfinished(plan: Plan, folder: Folder) -> tuple[list[Batch], list[int | None]]:
