@@ -43,13 +43,13 @@ class Cluster(NamedTuple):
 def cluster_for(workers: str | None) -> Iterator[Cluster | None]:
     """The cluster for `workers`, which is "ray" or "ray:8": that of RAY_ADDRESS, or one on this machine.
 
-    There is none if `workers` is None. Raises InputError for another text, without Ray, or for more workers
-    than there are GPUs or cores.
+    There is none if `workers` is None. Raises InputError for another value, without Ray, without a cluster
+    that answers, or for more workers than there are GPUs or cores.
     """
     if workers is None:
         yield None
         return
-    if not (named := re.fullmatch(r"ray(?::([1-9]\d*))?", workers)):
+    if not (named := re.fullmatch(r"ray(?::([1-9]\d*))?", str(workers))):
         raise InputError(f"workers must be ray or ray:N with N >= 1, such as ray:8, got {workers!r}")
     ray = _imported()
     ours = not ray.is_initialized()
@@ -60,7 +60,7 @@ def cluster_for(workers: str | None) -> Iterator[Cluster | None]:
                 # Ray forks to start its own programs, which do not use jax.
                 warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
                 ray.init(**here, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray has no class of its own for all of them
             why = str(error).partition("\n")[0]
             where = os.environ.get("RAY_ADDRESS", "this machine")
             raise InputError(f"no Ray cluster answers at {where}: {why}") from None
@@ -68,6 +68,8 @@ def cluster_for(workers: str | None) -> Iterator[Cluster | None]:
         there = ray.cluster_resources()
         on_gpu = int(there.get("GPU", 0)) > 0 and os.environ.get("JAX_PLATFORMS", "") != "cpu"
         most, unit = (int(there.get("GPU", 0)), "GPUs") if on_gpu else (int(there.get("CPU", 0)), "cores")
+        if most == 0:
+            raise InputError("no worker can start: the Ray cluster has no cores; add a node that has some")
         wanted = int(named[1] or most)
         if wanted > most:
             raise InputError(f"workers must be at most the {most} {unit} of the Ray cluster, got {wanted}")
@@ -142,7 +144,7 @@ class Driver:
         self.waiting = collections.deque(self.batches)
         self.training: dict[Any, tuple[Any, int]] = {}  # call of Worker.train -> worker, batch
         self.polls: dict[Any, Any] = {}  # call of Worker.reports -> worker; each worker has one
-        self.reached: dict[int, int] = {}  # batch -> step of its last report
+        self.told = set[tuple[int, int]]()  # batch and step of each report
         self.deaths = collections.Counter[tuple[int, int]]()  # by batch and iteration of its checkpoint
         self.failures: list[BaseException] = []
         for _ in range(min(cluster.workers, len(batches))):
@@ -152,11 +154,10 @@ class Driver:
         """Returns when all batches are done, or when all workers have stopped because they were asked to."""
         asked = False
         while self.training or (self.waiting and not self.stop.is_set()):
-            calls = [*self.training, *self.polls]
-            for call in self.ray.wait(calls, num_returns=1, timeout=0.1)[0]:
+            for call in self._answered():
                 if call in self.training:
                     self._trained(call)
-                else:
+                elif call in self.polls:
                     self._polled(call)
             done = len(self.batches) - len(self.waiting) - len(self.training)
             batches = f"{done} of {counted(len(self.batches), 'batch')}"
@@ -166,6 +167,16 @@ class Driver:
                 asked = True
                 for worker, _ in self.training.values():
                     worker.stop.remote()
+        polls = [*self.polls]  # one may have the last report of its worker's batch
+        for call in self.ray.wait(polls, num_returns=len(polls), timeout=0.1)[0]:
+            with contextlib.suppress(self.ray.exceptions.RayError):
+                self._tell(self.ray.get(call))
+
+    def _answered(self) -> list[Any]:
+        """The calls with an answer, after at most 0.1 s. Reports come before the ends of their batches."""
+        calls = [*self.polls, *self.training]
+        self.ray.wait(calls, num_returns=1, timeout=0.1)
+        return [*self.ray.wait(calls, num_returns=len(calls), timeout=0)[0]]
 
     def end(self) -> None:
         """Ends all workers, also those that still train."""
@@ -192,6 +203,8 @@ class Driver:
         except self.ray.exceptions.RayTaskError as error:
             self._fail(error.cause or error)
         except self.ray.exceptions.RayError:
+            self.polls = {poll: each for poll, each in self.polls.items() if each != worker}
+            self.ray.kill(worker)  # it may only be out of reach
             self.waiting.appendleft(index)
             progress = self.folder.progress(self.batches[index])
             at = (index, progress.iteration if progress else 0)
@@ -221,9 +234,9 @@ class Driver:
     def _tell(self, told: Sequence[Told]) -> None:
         """Calls the callbacks, once for each chunk: a worker may repeat those of one that died."""
         for each in told:
-            if each.step <= self.reached.get(each.batch, -1):
+            if (each.batch, each.step) in self.told:
                 continue
-            self.reached[each.batch] = each.step
+            self.told.add((each.batch, each.step))
             runs = self.batches[each.batch].runs
             if self.callback(ChunkReport(runs, each.step, each.advanced, each.metrics)):
                 self.stop.set()

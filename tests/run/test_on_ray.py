@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,8 +22,8 @@ from tests.run.test_work import STUDY, altered, assert_whole
 
 
 def test_what_names_no_workers(whole, tmp_path, capsys):
-    for workers in ("rays", "ray:0", "ray:", "ray:x", "8", ""):
-        with pytest.raises(InputError, match=rf"workers must be ray or ray:N .*, got '{workers}'$"):
+    for workers in ("rays", "ray:0", "ray:", "ray:x", "8", "", 8):
+        with pytest.raises(InputError, match=rf"workers must be ray or ray:N .*, got {workers!r}$"):
             train(*small("q_learning"), out=tmp_path / "study", workers=workers, **STUDY)
     with pytest.raises(SystemExit) as end:
         main(["resume", str(whole.path), "--rerun", "0", "--workers", "rays"])
@@ -38,6 +39,30 @@ def test_without_ray_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"needs Ray, which is not installed: pip install -e '\.\[ray\]'"):
         train(*small("q_learning"), out=tmp_path / "study", workers="ray", **STUDY)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_cluster_that_does_not_answer(tmp_path, monkeypatch):
+    """Ray raises plain exceptions, among others."""
+
+    def init(**_):
+        raise Exception("it has another version\nof Ray")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init)
+    monkeypatch.setattr("jaxrl.run.on_ray._imported", lambda: ray)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(
+        InputError, match=r"^no Ray cluster answers at 10\.0\.0\.1:6379: it has another version$"
+    ):
+        train(*small("q_learning"), out=tmp_path / "study", workers="ray", **STUDY)
+
+
+def test_a_cluster_without_cores(tmp_path, monkeypatch):
+    ray = SimpleNamespace(is_initialized=lambda: True, cluster_resources=lambda: {"CPU": 0.0, "memory": 1e9})
+    monkeypatch.setattr("jaxrl.run.on_ray._imported", lambda: ray)
+    for workers in ("ray", "ray:2"):
+        with pytest.raises(InputError, match="no worker can start: the Ray cluster has no cores"):
+            train(*small("q_learning"), out=tmp_path / "study", workers=workers, **STUDY)
     assert not [*tmp_path.iterdir()]
 
 
