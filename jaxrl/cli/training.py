@@ -158,7 +158,7 @@ def work(
     arg.import_trusted(trust)
     results = run(folder, shard=share, force=force, checkpoint_every=checkpoint_every)
     if results is None:
-        print(f"shard {shard} is done; how far the others are says: {command('status', folder)}")
+        print(f"shard {shard} is done; see the others with: {command('status', folder)}")
     else:
         print_summary(results)
 
