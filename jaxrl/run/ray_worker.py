@@ -72,8 +72,7 @@ class Worker:
     def _enter(self) -> None:
         """Shares the folder with other workers until this process ends."""
         if not self.batches:
-            self.study = self.folder.study()
-            self.entered.enter_context(beside_others(self.folder, self.study, self.force))
+            self.study = self.entered.enter_context(beside_others(self.folder, self.force))
             self.batches = make_batches(self.study, self.folder.manifest()["plan"]["width"])
 
     def reports(self, wait: float = POLL) -> list[Told]:

@@ -21,7 +21,7 @@ from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import CURVES_FILE
 from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.results import Results, load
-from jaxrl.store.sharing import PATIENCE
+from jaxrl.store.sharing import MOMENT, PATIENCE
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
@@ -157,7 +157,7 @@ def resume(
         return load(folder.path)  # without a lock, since the folder may be read-only
     with cluster_for(workers) as cluster:
         # The workers of a driver that was killed end within seconds.
-        with folder.locked(0.0 if cluster is None else PATIENCE):
+        with folder.locked(MOMENT if cluster is None else PATIENCE):
             if (found := _reopened(folder, more_seeds, steps, rerun, force, cluster is None)) is None:
                 return load(folder.path)
             study, plan = found

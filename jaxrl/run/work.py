@@ -89,13 +89,10 @@ def work(
     check_options(checkpoint_every, callbacks)
     index, count = _checked(shard)
     folder = Folder(located(path), writer=secrets.token_hex(4))
-    manifest = folder.manifest()
-    if manifest["status"] != "complete":
-        study = folder.study()
-        plan = make_plan(
-            study, manifest["plan"]["width"], sys.maxsize
-        )  # the width was chosen to fit the memory
-        with beside_others(folder, study, force):
+    if folder.manifest()["status"] != "complete":
+        with beside_others(folder, force) as study:
+            width = folder.manifest()["plan"]["width"]
+            plan = make_plan(study, width, sys.maxsize)  # the width was chosen to fit the memory
             share = part_of(plan, plan.batches[index::count])
             batches = counted(len(plan.batches), "batch")
             say(f"shard {index}/{count} of {folder.path}: {len(share.batches):,} of {batches}")

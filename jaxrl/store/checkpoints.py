@@ -143,11 +143,14 @@ class Checkpoints:
 
     def _write_record(self, batch: Batch, progress: Progress) -> bool:
         """Writes the record of a batch that is done, unless another worker has. Returns whether it did."""
-        with contextlib.suppress(FileExistsError):
+        try:
             self._write_json(_record(batch), dataclasses.asdict(progress), only_if_absent=bool(self.writer))
-            (self.path / _note(batch)).unlink(missing_ok=True)
-            return True
-        return False
+        except FileExistsError:
+            # NFS may send a request twice, so that a link is made and then refused.
+            if self._saved(batch).writer != self.writer:
+                return False
+        (self.path / _note(batch)).unlink(missing_ok=True)
+        return True
 
     def _require_agreement(self, batch: Batch, ours: Progress) -> None:
         """Raises InputError unless another worker's record of a batch has the same hashes as ours."""
@@ -166,7 +169,9 @@ class Checkpoints:
 
     def progress(self, batch: Batch) -> Progress | None:
         """The progress of a batch, by its record or else by its note; None if nothing of it was saved."""
-        for file in (self.path / _record(batch), self.path / _note(batch)):
+        # Another worker may replace the note by the record between two looks.
+        for name in (_record(batch), _note(batch), _record(batch)):
+            file = self.path / name
             try:
                 progress = Progress.read(read_text(file))
             except FileNotFoundError:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl.errors import InputError
-from jaxrl.store.manifest import spec_of
+from jaxrl.store.manifest import now, spec_of
 from jaxrl.store.provenance import BINDING, DEFAULTS, machine
 from jaxrl.study.study import Study
 
@@ -50,9 +50,9 @@ def differences(manifest: Mapping[str, Any], study: Study) -> dict[str, tuple[st
     found = {name: (there.get(name, ""), here[name]) for name in names if there.get(name) != here[name]}
     for kind, configs in spec_of(study).items():
         if kind in ("environments", "algorithms", "evaluate_in"):
-            for then, now in zip(manifest["study"][kind], configs, strict=True):
-                if then["code"] != now["code"]:
-                    found[f"the code of {now['name']}"] = (then["code"], now["code"])
+            for began, config in zip(manifest["study"][kind], configs, strict=True):
+                if began["code"] != config["code"]:
+                    found[f"the code of {config['name']}"] = (began["code"], config["code"])
     return found
 
 
@@ -75,11 +75,28 @@ def trained_elsewhere(
     manifest: Mapping[str, Any], study: Study, sessions: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[str, str]]:
     """The `differences` between here and the sessions that trained a batch, as in `Progress.sessions`."""
-    now, found = differences(manifest, study), {}
-    for then in [each["differing"] for each in sessions] or [{}]:
-        for name in {**now, **then}:
-            began = (now.get(name) or then[name])[0]
-            there, here = (side.get(name, (began, began))[1] for side in (then, now))
+    ours, found = differences(manifest, study), {}
+    for theirs in [each["differing"] for each in sessions] or [{}]:
+        for name in {**ours, **theirs}:
+            began = (ours.get(name) or theirs[name])[0]
+            there, here = (side.get(name, (began, began))[1] for side in (theirs, ours))
             if there != here:
                 found[name] = (there, here)
     return found
+
+
+def missing_notes(
+    manifest: Mapping[str, Any], sessions: Mapping[int, Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The notes that a manifest's "resumed" lacks: which batches were trained with which differences.
+
+    `sessions` maps the index of each batch to its `Progress.sessions`.
+    """
+    noted = [(index, note["differing"]) for note in manifest["resumed"] for index in note["batches"]]
+    missing: dict[str, dict[str, Any]] = {}
+    trained = [(index, each["differing"]) for index, those in sessions.items() for each in those]
+    for index, differing in trained:
+        if differing and (index, differing) not in noted:
+            note = {"at": now(), "batches": [], "differing": differing}
+            missing.setdefault(repr(differing), note)["batches"].append(index)
+    return [*missing.values()]

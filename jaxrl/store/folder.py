@@ -26,9 +26,9 @@ from jaxrl.errors import InputError, printable
 from jaxrl.learning.algorithm import State
 from jaxrl.store.checkpoints import FOLDERS, LOCK
 from jaxrl.store.curves import Curves, Values
-from jaxrl.store.differences import differing_names
+from jaxrl.store.differences import differing_names, missing_notes
 from jaxrl.store.files import file_hash, read_text
-from jaxrl.store.locks import Held, exclusive
+from jaxrl.store.locks import Held, Lock, exclusive
 from jaxrl.store.manifest import (
     CURVES_FILE,
     RUNS_FILE,
@@ -75,6 +75,12 @@ class Folder(Curves):
                 return True
             return self.path.is_dir() and not OURS & {*os.listdir(self.path)}
 
+    @property
+    def untouched(self) -> bool:
+        """Whether no batch was saved."""
+        with self._using("read"):
+            return not any((self.path / "checkpoints").glob("batch-*.json"))
+
     def manifest(self) -> dict[str, Any]:
         """The manifest. Raises InputError if this version cannot read it."""
         file = self.path / "manifest.json"
@@ -109,13 +115,16 @@ class Folder(Curves):
         return manifest
 
     @contextlib.contextmanager
-    def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Keeps other processes from writing to the folder. Raises Held if one does after `wait` seconds."""
+    def locked(self, wait: float = 0.0, lock: Lock = exclusive) -> Iterator[None]:
+        """Keeps other processes from writing to the folder, with a `shared` lock all but other workers.
+
+        Raises Held if one does after `wait` seconds.
+        """
         with self._using("written"):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = contextlib.ExitStack()
-            lock.enter_context(exclusive(self.path / LOCK, wait))
-        with lock:
+            stack = contextlib.ExitStack()
+            stack.enter_context(lock(self.path / LOCK, wait))
+        with stack:
             yield
 
     def in_use(self) -> bool | None:
@@ -241,7 +250,12 @@ class Folder(Curves):
         ]
         joined = joined_curves(self.curves(manifest, batches))
         curves, runs = self.path / CURVES_FILE, self.path / RUNS_FILE
+        sessions = {batch.index: self._saved(batch).sessions for batch in batches}
+        manifest["resumed"] += missing_notes(manifest, sessions)
+        manifest.pop("sha256", None)
         with self._using("written"):
+            # First, so that a manifest never has the hash of a table that was replaced.
+            self._write_json("manifest.json", manifest)
             write_curves(curves, joined)
             write_table(runs, self._final_runs(study, batches))
             hashes = {table.name: file_hash(table) for table in (runs, curves)}

@@ -7,7 +7,8 @@ one study share it with each other.
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filelock
@@ -15,6 +16,7 @@ import filelock
 from jaxrl.errors import InputError
 
 POLL = 0.05  # seconds between two attempts
+Lock = Callable[[Path, float], AbstractContextManager[None]]  # `exclusive` or `shared`
 
 
 class Held(InputError):

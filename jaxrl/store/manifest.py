@@ -20,7 +20,7 @@ from jaxrl.study.seeds import MAX_COUNT, optional_count, parse_seeds
 from jaxrl.study.study import MAX_RUNS, Study, check_precision, check_prng
 from jaxrl.version import VERSION
 
-FORMAT = 5  # of the folder; other formats are refused
+FORMAT = 6  # of the folder; other formats are refused
 KINDS = ("compile", "train", "evaluate", "save")  # of a batch's wall-clock seconds
 # The tables, and the remedy if one is lost.
 RUNS_FILE, CURVES_FILE = "runs.parquet", "curves.parquet"

@@ -401,6 +401,17 @@ def test_an_extension_that_was_interrupted_is_finished_without_its_options(copy,
     assert resume(copy.path).runs.seed.to_list() == [0, 1, 2, 3, 4, 100, 101]
 
 
+def test_an_extension_that_ends_between_its_tables_is_finished(copy, crashing):
+    """The new table of curves is written, and the manifest had the hash of the one before."""
+    crashing("_final_runs", 1)
+    with pytest.raises(Crash):
+        resume(copy.path, more_seeds=[100])
+    curves = (copy.path / "curves.parquet").read_bytes()
+    resumed = resume(copy.path)
+    assert resumed.runs.seed.to_list() == [0, 1, 2, 3, 4, 100]
+    assert (copy.path / "curves.parquet").read_bytes() == curves
+
+
 def test_an_altered_state_is_found_by_its_hash(copy):
     file = copy.path / "checkpoints" / "batch-00000.json"
     progress = json.loads(file.read_text())

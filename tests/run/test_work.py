@@ -1,25 +1,30 @@
 """Several processes train one study in a shared folder: the bits are those of one process, whatever happens."""
 
 import contextlib
+import errno
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
+import filelock
 import pytest
 
 from jaxrl import InputError, load, plan, resume, train, work, write_report
 from jaxrl.cli import main
+from jaxrl.run import loop
 from jaxrl.run.reproduce import verify
 from jaxrl.run.work import parse_shard
-from jaxrl.store import sharing
+from jaxrl.store import checkpoints, files, sharing
 from jaxrl.store.folder import Folder
 from jaxrl.study.plan import make_batches
 from tests.lanes import small
 from tests.run.test_resume import SLOW_STUDY, assert_same
 
+fcntl = pytest.importorskip("fcntl")  # workers share a lock by it
 STUDY = {"seeds": 8, "steps": 640, "evaluate_every": 64, "evaluation_episodes": 2, "width": 3}
 
 
@@ -116,6 +121,43 @@ def test_a_checkpoint_that_another_worker_replaces_while_it_is_read(planned, who
     assert Folder.state is original
 
 
+@pytest.mark.parametrize("share", [(0, 1), (0, 3)])
+def test_batches_that_another_worker_takes_on_just_before_they_begin(share, planned, whole, monkeypatch):
+    original = loop._saved
+
+    def saved(*arguments):
+        monkeypatch.setattr(loop, "_saved", original)
+        work(planned, shard=share)
+        return None if share == (0, 3) else original(*arguments)
+
+    monkeypatch.setattr(loop, "_saved", saved)
+    assert_whole(work(planned), whole)
+
+
+def test_a_record_that_was_made_though_the_request_failed(planned, whole, monkeypatch):
+    """NFS may send the request for a link twice."""
+
+    def write_text(path, text, only_if_absent=False):
+        files.write_text(path, text, only_if_absent)
+        if only_if_absent:
+            raise FileExistsError
+
+    monkeypatch.setattr(checkpoints, "write_text", write_text)
+    assert_whole(work(planned), whole)
+
+
+def test_a_record_that_appears_between_two_looks(whole, monkeypatch):
+    folder = Folder(whole.path)
+    batch = make_batches(folder.study(), STUDY["width"])[0]
+
+    def read_text(_):
+        monkeypatch.setattr(checkpoints, "read_text", files.read_text)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(checkpoints, "read_text", read_text)
+    assert folder.progress(batch).iteration == batch.iterations
+
+
 def test_a_worker_with_other_bits_is_named_and_changes_nothing(planned, whole):
     record = planned / "checkpoints" / "batch-00000.json"
 
@@ -152,8 +194,16 @@ def test_curves_that_were_altered_are_found_before_they_are_joined(planned, monk
         resume(planned)
 
 
-def test_the_first_worker_binds_the_machine(planned, whole):
-    """Not the machine that planned the study, of which only the code must be the same."""
+def test_the_first_worker_binds_the_machine(planned, whole, monkeypatch):
+    """Not the machine that planned the study, of which only the code must be the same.
+
+    A worker that ended before it had saved anything binds nothing.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxrl.run.work.train_plan", None)
+        with pytest.raises(TypeError):
+            work(planned)
+    assert json.loads((planned / "manifest.json").read_text())["status"] == "running"
     altered(planned, device="of a login node", jax="0.0")
     assert work(planned, shard=(0, 2)) is None
     assert json.loads((planned / "manifest.json").read_text())["machine"] == whole.manifest["machine"]
@@ -169,6 +219,19 @@ def test_the_first_worker_binds_the_machine(planned, whole):
     assert "trained with device" in " ".join(write_report(planned).read_text().split())
     outcomes = [str(each) for each in verify(results, 8)]
     assert all(each.endswith("bit for bit") for each in outcomes[1:])
+
+
+def test_what_a_worker_was_forced_to_is_noted_whoever_finishes_the_study(planned, whole):
+    assert work(planned, shard=(0, 2)) is None
+    altered(planned, device="A 9000")
+    with pytest.raises(KeyboardInterrupt):
+        work(planned, shard=(1, 2), force=True, callbacks=stopping_at(320))
+    altered(planned, device=whole.manifest["machine"]["device"])
+    results = resume(planned)
+    assert_same(results, whole)
+    resumed, forced = results.manifest["resumed"]
+    assert (resumed["batches"], resumed["differing"]) == ([1], {})
+    assert (forced["batches"], forced["differing"]["device"][0]) == ([1], "A 9000")
 
 
 def test_a_worker_with_other_code_is_refused(planned):
@@ -199,6 +262,26 @@ def test_train_and_resume_need_the_folder_to_themselves(planned, tmp_path, monke
     out = tmp_path / "other"
     train(*small("q_learning"), out=out, callbacks=[once(lambda: attempt(work, out))], **STUDY)
     assert len(refused) == 2
+
+
+def test_a_process_that_looks_at_the_lock_stops_nobody(planned, whole):
+    """`status` has the lock for a moment, and here for 0.3 s."""
+    looking = filelock.FileLock(planned / ".lock", thread_local=False)
+    looking.acquire()
+    threading.Timer(0.3, looking.release).start()
+    assert_whole(resume(planned), whole)
+
+
+def test_a_file_system_without_locks_is_named(planned, monkeypatch):
+    def flock(descriptor, flags):
+        if flags & fcntl.LOCK_SH:
+            raise OSError(errno.ENOLCK, "No locks available")
+        original(descriptor, flags)
+
+    original = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(InputError, match=r"planned cannot be written: No locks available; once it can be"):
+        work(planned)
 
 
 def test_a_plan_stays_as_it_is(planned, capsys):
