@@ -140,6 +140,8 @@ ATTENTION_POSITIONS = Attention(units=32, heads=2, window=4, torso=MLP(hidden=(3
 ATTENTION_MAZE = Attention(units=16, heads=2, window=24, torso=MLP(hidden=(16,)))
 PPO_DEEP_SEA = PPO(learning_rate=1e-3, num_envs=16, num_steps=40, network=MLP(hidden=(32,)))
 SMALL_MODEL = MLP(hidden=(32,), activation="relu")
+PPO_RND = PPO_DEEP_SEA.replace(bonus=RND(learning_rate=1e-2, network=SMALL_MODEL, outputs=32))
+PPO_ICM = PPO_DEEP_SEA.replace(bonus=ICM(learning_rate=1e-2, network=SMALL_MODEL))
 # On the cliff, learners of their own ε-greedy policy walk at a distance from the edge, which takes 15 or 17
 # steps. The shortest path takes 13.
 SARSA = Sarsa(trace_decay=0.8, learning_rate_decay=0.01, epsilon_end=0.1)
@@ -189,20 +191,8 @@ ROWS: dict[str, Row] = {
     "ppo + counts DeepSea-v0 size=20": Row(
         PPO_DEEP_SEA.replace(bonus=Counts()), DeepSea(size=20), 44_800, 0.9899, episodes=1
     ),
-    "ppo + rnd DeepSea-v0 size=20": Row(
-        PPO_DEEP_SEA.replace(bonus=RND(learning_rate=1e-2, network=SMALL_MODEL, outputs=32)),
-        DeepSea(size=20),
-        128_000,
-        0.9899,
-        episodes=1,
-    ),
-    "ppo + icm DeepSea-v0 size=20": Row(
-        PPO_DEEP_SEA.replace(bonus=ICM(learning_rate=1e-2, network=SMALL_MODEL)),
-        DeepSea(size=20),
-        128_000,
-        0.9899,
-        episodes=1,
-    ),
+    "ppo + rnd DeepSea-v0 size=20": Row(PPO_RND, DeepSea(size=20), 128_000, 0.9899, episodes=1),
+    "ppo + icm DeepSea-v0 size=20": Row(PPO_ICM, DeepSea(size=20), 128_000, 0.9899, episodes=1),
     "ppo Acrobot-v1": Row(PPO(), Acrobot(), 500_000, -95),
     "ppo CartPole-v1 without velocities": Row(PPO_POSITIONS, POSITIONS, 400_000, 450),
     "ppo gru CartPole-v1 without velocities": Row(

@@ -118,9 +118,10 @@ class DQN(Collector):
         if self.epsilon_schedule == "exponential":
             epsilon = exponential(self.epsilon_start, self.epsilon_end, self.epsilon_decay, state.completed)
         episodes, transitions = self.collect(env, state, key_collect, epsilon)
-        state = state.replace(episodes=episodes, completed=state.completed + jnp.sum(transitions.done))
+        completed = state.completed + jnp.sum(transitions.done)
         bonus, _, of_bonus = self.bonus.observe(state.bonus, env, transitions, self.discount)
         ring = replay.write(state.replay, transitions.experience, t * self.num_steps)
+        state = state.replace(episodes=episodes, completed=completed, bonus=bonus, replay=ring)
         priorities = self.sampling.write(state.priorities, self.num_steps, t * self.num_steps)
         rows, before = (t + 1) * self.num_steps, t * self.steps_per_iteration
         seen = before + self.steps_per_iteration
@@ -147,8 +148,7 @@ class DQN(Collector):
         carry = (state.params, state.optimiser, priorities, sums)
         (params, opt_state, priorities, sums), count = updates_if(ready, self.updates, update, carry)
         target = tracked(state.target, params, seen, before, self.target_period, self.target_rate)
-        state = state.replace(params=params, target=target, optimiser=opt_state, bonus=bonus)
-        state = state.replace(replay=ring, priorities=priorities)
+        state = state.replace(params=params, target=target, optimiser=opt_state, priorities=priorities)
         metrics = episode_metrics(transitions) | mean_metrics(epsilon=epsilon) | of_bonus
         return state, metrics | {name: (value, count) for name, value in sums.items()}
 

@@ -1,9 +1,8 @@
-"""TD3 (Fujimoto et al. 2018): deterministic policy gradients with twin critics. DDPG (Lillicrap et al. 2016).
+"""TD3 (Fujimoto et al. 2018) and DDPG (Lillicrap et al. 2016): deterministic policy gradients.
 
-TD3's defaults are those of its authors' code, with these differences. Networks have 64 units a layer, not
-256, and LeCun's initial weights. The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000
-uniform steps, not 25,000, and replay 100,000 transitions, not a million. The actor learns from the first
-update on.
+TD3's defaults are those of its authors' code, except for these. Networks have 64 units a layer, not 256, and
+LeCun's initial weights. The learning rate is the paper's 1e-3, not 3e-4. The warm-up has 1,000 uniform steps,
+not 25,000, and replay 100,000 transitions, not a million. The actor learns from the first update on.
 """
 
 from typing import Any

@@ -131,8 +131,8 @@ def _summary(config: object) -> str:
     from jaxrl.mdp.bandit import Bandit
     from jaxrl.mdp.environment import Environment
 
-    first_of_module = type(config).__base__.__module__ != config.__module__
+    derived = type(config).__base__.__module__ == config.__module__  # from another class of its module
     alone = isinstance(config, Environment) and not isinstance(config, Bandit)
-    alone = alone or (isinstance(config, Algorithm) and first_of_module)
+    alone = alone or (isinstance(config, Algorithm) and not derived)
     module = sys.modules[config.__module__].__doc__ if alone else None
     return (module or config.__doc__ or "").partition("\n")[0]
