@@ -16,7 +16,13 @@ from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.check import trace_algorithm, without_arrays
 from jaxrl.mdp.environment import Environment
 
-MAX_WIDTH = 256  # lanes of a batch on a processor; more lanes make a core no faster
+# Lanes of a batch on a processor. Q-learning in a GridWorld took 0.76 to 0.8 times as long with 1,024 lanes
+# as with 256, and a study of 2,000 steps 0.67 times as long, since each batch costs the host some time.
+MAX_WIDTH = 1024
+# Lanes that a batch may have on a processor even if they need more than NEAR bytes in all. In Taxi, where a
+# lane needs 13 KB, Q-learning took 1.2 to 1.3 times as long with 1,024 lanes as with 256.
+USUAL_WIDTH = 256
+NEAR = 10**6
 # Bytes that a batch on a processor may use beside its state; with more, a core waits for memory. A step of
 # one seed of PPO, DQN and SAC took 1.4, 1.5 and 2.3 times as long with 128 lanes as with 16, 16 and 7.
 CACHE = 5 * 10**6
@@ -113,11 +119,12 @@ def device_budget() -> int:
 def most_lanes(lane: LaneNeeds, limit: int) -> int:
     """The most lanes that a batch may have within `limit` bytes, at least 1.
 
-    On a processor MAX_WIDTH bounds it too and, above FEW lanes, CACHE.
+    On a processor MAX_WIDTH bounds it too, CACHE above FEW lanes, and NEAR above USUAL_WIDTH lanes.
     """
     widest = limit // lane.total
     if jax.local_devices()[0].platform == "cpu":
-        widest = min(widest, MAX_WIDTH, max(CACHE // (lane.total - lane.state), FEW))
+        near = max(NEAR // lane.total, USUAL_WIDTH)
+        widest = min(widest, MAX_WIDTH, near, max(CACHE // (lane.total - lane.state), FEW))
     return max(widest, 1)
 
 

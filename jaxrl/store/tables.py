@@ -43,20 +43,21 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
 
     `failed` maps a failed run to the iteration and the metric; the status is "running" while it is None.
     """
-    failures, runs = failed or {}, study.runs()
+    runs = study.runs()
     settings = _settings_table(study, {run.setting: run for run in runs})
-    rows = [
+    ids = pd.RangeIndex(len(runs))  # a run's id is its index
+    failures = pd.DataFrame.from_dict(failed or {}, "index", columns=["failed_iteration", "failed_metric"])
+    others = "running" if failed is None else "complete"
+    table = pd.DataFrame(
         {
-            "run": run.id,
-            "setting": run.setting,
-            "seed": run.seed,
-            "status": "running" if failed is None else "failed" if run.id in failures else "complete",
-            "failed_iteration": failures.get(run.id, (None, None))[0],
-            "failed_metric": printable(failures[run.id][1]) if run.id in failures else None,
+            "run": ids,
+            "setting": [run.setting for run in runs],
+            "seed": [run.seed for run in runs],
+            "status": np.where(ids.isin(failures.index), "failed", others),
+            "failed_iteration": failures["failed_iteration"].astype("Int64").reindex(ids),
+            "failed_metric": failures["failed_metric"].map(printable).astype("string").reindex(ids),
         }
-        for run in runs
-    ]
-    table = pd.DataFrame(rows).astype({"failed_iteration": "Int64", "failed_metric": "string"})
+    )
     columns = settings.loc[table["setting"]].reset_index(drop=True)
     return pd.concat([table, columns], axis="columns")
 

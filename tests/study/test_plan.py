@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import CartPole, FrozenLake, GridWorld
+from envs import CartPole, FrozenLake, GridWorld, Taxi
 from envs.adapters.from_gymnasium import FromGymnasium
 from envs.wrappers import Masked
 from jaxrl import InputError, grid
 from jaxrl.algorithms import DQN, PPO, DiscreteSAC, QLearning
-from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, parse_bytes, shown_bytes
+from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, NEAR, USUAL_WIDTH, parse_bytes, shown_bytes
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
 from jaxrl.learning.networks import GRU, MLP
 from jaxrl.study.plan import few_evaluations, make_batches, make_plan
@@ -510,6 +510,11 @@ def test_what_a_processor_works_on_stays_near_its_caches():
     assert plan.width * working <= CACHE < 2 * plan.width * working
     wide = PPO(network=MLP(hidden=(2_000, 2_000)))
     assert make_plan(study(seeds=tuple(range(9)), algorithms=(wide,))).width == 3  # at most FEW
+    runs = {"seeds": tuple(range(2 * MAX_WIDTH)), "algorithms": (QLearning(),)}
+    assert make_plan(study(**runs, environments=(Taxi(),))).width == USUAL_WIDTH
+    plan = make_plan(study(**runs, environments=(GridWorld(size=10),)))
+    assert USUAL_WIDTH < plan.width < MAX_WIDTH
+    assert plan.width * plan.lane.total <= NEAR
 
 
 @pytest.mark.parametrize(
