@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from jaxrl.compiled.cores import use_all_cores
     from jaxrl.config import grid
     from jaxrl.errors import InputError
+    from jaxrl.presets import preset
     from jaxrl.report import write_report
     from jaxrl.run.train import resume, train
     from jaxrl.run.work import plan, work
     from jaxrl.store.policy import Policy
     from jaxrl.store.results import Results, load
+    from jaxrl.store.settings_file import read_settings, write_settings
 
 # Loaded at first use: pandas and the report's libraries would double the time of `import jaxrl`.
 _HOMES = {
@@ -30,12 +32,15 @@ _HOMES = {
     "grid": "jaxrl.config",
     "load": "jaxrl.store.results",
     "plan": "jaxrl.run.work",
+    "preset": "jaxrl.presets",
+    "read_settings": "jaxrl.store.settings_file",
     "resume": "jaxrl.run.train",
     "select": "jaxrl.analysis.select",
     "train": "jaxrl.run.train",
     "use_all_cores": "jaxrl.compiled.cores",
     "work": "jaxrl.run.work",
     "write_report": "jaxrl.report",
+    "write_settings": "jaxrl.store.settings_file",
 }
 
 __all__ = [
@@ -49,12 +54,15 @@ __all__ = [
     "grid",
     "load",
     "plan",
+    "preset",
+    "read_settings",
     "resume",
     "select",
     "train",
     "use_all_cores",
     "work",
     "write_report",
+    "write_settings",
 ]
 
 

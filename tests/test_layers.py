@@ -18,6 +18,7 @@ LAYERS = [
     "learning",
     "registry environment algorithm",
     "algorithms",
+    "presets",
     "compiled",
     "study",
     "store",

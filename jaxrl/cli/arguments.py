@@ -31,6 +31,60 @@ def effects(text: str | None) -> float | dict[str, float] | None:
         ) from None
 
 
+def base(
+    algorithm: str | None, environment: str | None, preset: bool, config: str | None, trust: Sequence[str]
+) -> dict[str, Any]:
+    """The study that names, a preset or a file describe, as arguments of `jaxrl.train`.
+
+    Imports the modules of `trust` before. Raises InputError for an unknown name, for names beside a file, and
+    for a missing name.
+    """
+    from jaxrl import presets, registry
+    from jaxrl.run.progress import say
+    from jaxrl.store.settings_file import read_settings
+
+    import_trusted(trust)
+    if config is not None:
+        if algorithm is not None or preset:
+            raise InputError("--config names algorithms and environments, so give no names and no --preset")
+        return read_settings(config)
+    if algorithm is None or environment is None:
+        raise InputError("ALGORITHM and ENVIRONMENT are required without --config; see jaxrl train --help")
+    if not preset:
+        return {
+            "algorithm": named(algorithm, registry.algorithm),
+            "environment": named(environment, registry.environment),
+        }
+    study = presets.preset(algorithm, environment)
+    say(f"preset: {registry.label_of(study['algorithm'])} in {registry.label_of(study['environment'])}")
+    return study | {name: [study[name]] for name in ("algorithm", "environment")}
+
+
+def changed(
+    base: Mapping[str, Any],
+    set: Sequence[str],
+    env: Sequence[str],
+    evaluate_in: Sequence[str],
+    plain: Sequence[str | int | None],
+) -> dict[str, Any]:
+    """A study, as arguments of `jaxrl.train`, with what the options of the command `train` change.
+
+    `plain` are the values of the options with the names PLAIN, None if not given. Raises InputError for an
+    unknown field, a bad value, and if no seeds or no steps are given.
+    """
+    from jaxrl.store.settings_file import PLAIN
+
+    study = dict(base) | {name: value for name, value in zip(PLAIN, plain, strict=True) if value is not None}
+    missing = [f"--{name}" for name in ("seeds", "steps") if name not in study]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given; see jaxrl train --help")
+    study["algorithm"] = grids(base["algorithm"], "--set", set)
+    study["environment"] = grids(base["environment"], "--env", env)
+    if evaluate_in:
+        study["evaluate_in"] = evaluations(study["environment"], evaluate_in)
+    return study
+
+
 def named(names: str, look_up: Callable[[str], "Config"]) -> list[Any]:
     """The registered configs with the names "a,b". Raises InputError for an unknown name.
 

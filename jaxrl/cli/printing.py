@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from jaxrl.store.results import Results
 
 
-def print_list() -> None:
-    """Lists the environments, algorithms and components, such as networks and wrappers."""
+def print_list(presets: bool = False) -> None:
+    """Lists the environments, algorithms and components, such as networks and wrappers.
+
+    Args:
+        presets: lists the reference settings for `jaxrl train --preset` instead.
+    """
     from jaxrl import registry
 
+    if presets:
+        print_presets()
+        return
     adapters = {f"{prefix}:NAME": adapter for prefix, adapter in registry.adapters().items()}
     kinds: dict[str, Mapping[str, object]] = {
         "environment": registry.environments() | adapters,
@@ -27,6 +34,15 @@ def print_list() -> None:
     for kind, registered in kinds.items():
         print_table((kind, ""), [(name, _summary(registered[name])) for name in sorted(registered)])
     print(" jaxrl train ALGORITHM ENVIRONMENT --help lists their fields")
+
+
+def print_presets() -> None:
+    """Lists the presets."""
+    from jaxrl.presets import PRESETS
+
+    rows = [(*names, f"{preset.steps:,}", f"{preset.seeds:,}") for names, preset in PRESETS.items()]
+    print_table(("algorithm", "environment", "steps", "seeds"), rows)
+    print(" jaxrl train ALGORITHM ENVIRONMENT --preset --dry-run shows the settings")
 
 
 def print_fields(names: Sequence[str]) -> None:
@@ -51,13 +67,15 @@ def print_fields(names: Sequence[str]) -> None:
         print_table((f"{option} field", "default", "meaning"), rows)
 
 
-def print_plan(study: Mapping[str, Any], width: int | None, memory: str | None) -> None:
-    """Prints the plan of the study that these arguments of `make_study` describe."""
+def print_plan(arguments: Mapping[str, Any]) -> None:
+    """Prints the plan of the study that these arguments of `jaxrl.plan` describe."""
     from jaxrl.compiled.lane_memory import parse_bytes
     from jaxrl.study.plan import make_plan
     from jaxrl.study.study import make_study
 
-    print(make_plan(make_study(**study), width, None if memory is None else parse_bytes(memory)))
+    study = {name: value for name, value in arguments.items() if name not in ("out", "width", "memory")}
+    memory = None if arguments["memory"] is None else parse_bytes(arguments["memory"])
+    print(make_plan(make_study(**study), arguments["width"], memory))
 
 
 def print_planned(arguments: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.alive import alive
@@ -138,9 +139,9 @@ def export(
 
     Args:
         folders (FOLDER): the results folders.
-        to (rliable|marl-eval|npz|tensorboard|wandb): rliable (final scores as .npz), marl-eval (evaluations
-            as .json), tensorboard (event files), wandb (offline runs of Weights & Biases) or npz (transitions
-            of one policy, a data set).
+        to (FORMAT): rliable (final scores as .npz), marl-eval (evaluations as .json), tensorboard (event
+            files), wandb (offline runs of Weights & Biases), npz (transitions of one policy, a data set) or
+            settings (study.toml, for `jaxrl train --config`).
         out (FILE): the file or the new folder; in the first results folder if not given.
         run (INT): npz: the run whose policy plays.
         steps (INT): npz: the number of transitions.
@@ -148,11 +149,15 @@ def export(
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.analysis import export as exporting
+    from jaxrl.store.results import load
+    from jaxrl.store.settings_file import write_settings
 
     arg.import_trusted(trust)
-    if to != "npz":
+    if to in ("npz", "settings") and len(folders) > 1:
+        raise InputError(f"--to {to} needs one folder, got {len(folders)}")
+    if to == "npz":
+        print(exporting.export_transitions(folders[0], run, steps, explore=explore, out=out))
+    elif to == "settings":
+        print(write_settings(load(folders[0]).study, out or Path(folders[0]) / "study.toml"))
+    else:
         print(exporting.export(folders, to, out))
-        return
-    if len(folders) > 1:
-        raise InputError(f"npz holds transitions of one folder's policy, got {len(folders)} folders")
-    print(exporting.export_transitions(folders[0], run, steps, explore=explore, out=out))

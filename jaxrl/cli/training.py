@@ -5,7 +5,7 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,79 +19,84 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str,
-    environment: str,
+    algorithm: str | None = None,
+    environment: str | None = None,
     /,
-    seeds: str,
-    steps: int,
+    seeds: str | None = None,
+    steps: int | None = None,
     set: Sequence[str] = (),
     env: Sequence[str] = (),
+    preset: bool = False,
+    config: str | None = None,
     out: str | None = None,
     evaluate_every: int | None = None,
-    evaluation_episodes: int = 10,
+    evaluation_episodes: int | None = None,
     evaluation_steps: int | None = None,
     evaluate_in: Sequence[str] = (),
     width: int | None = None,
     memory: str | None = None,
     checkpoint_every: float | None = None,
-    prng: str = "pcg4x32",
-    precision: str = "float32",
+    prng: str | None = None,
+    precision: str | None = None,
     log: str | None = None,
     workers: str | None = None,
     dry_run: bool = False,
     plan_only: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
     """Trains an algorithm in an environment with many seeds at once.
 
     Args:
         algorithm: a name from `jaxrl list`, or several joined by commas.
         environment: a name from `jaxrl list`, or several joined by commas.
-        seeds (N, A:B or A,B,C): a count (128 is 0 to 127), a range (100:200) or a list (3,5,8).
-        steps (INT): environment steps of each run.
+        seeds (N, A:B or A,B,C): a count (128 is 0 to 127), a range (100:200) or a list (3,5,8); required.
+        steps (INT): environment steps of each run; required.
         set (FIELD=VALUE,...): a field of the algorithm, several values for a grid; '/' joins a tuple's parts.
         env (FIELD=VALUE,...): the same for a field of the environment.
+        preset: takes settings, seeds and steps from `jaxrl list --presets`; other options change them.
+        config (FILE): takes the whole study from a TOML file; other options change it.
         out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
         evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
-        evaluation_episodes (INT): episodes of one evaluation.
+        evaluation_episodes (INT): episodes of one evaluation; 10 if not given.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
         memory (SIZE): limit per device, such as 4GB; 0.9 of a GPU's, or half of a CPU's by its devices.
         checkpoint_every (SECONDS): time between two checkpoints; if not given, they take 3 % of the time.
-        prng (NAME): the random number generator, pcg4x32 or threefry2x32.
-        precision (NAME): of matrix products on a GPU, float32 or tensorfloat32.
+        prng (NAME): the random number generator, pcg4x32 (if not given) or threefry2x32.
+        precision (NAME): of matrix products on a GPU, float32 (if not given) or tensorfloat32.
         log (tensorboard|wandb): logs the first 100 runs into the results folder after every chunk.
         workers (ray or ray:N): trains on N workers of a Ray cluster, or on one for each of its GPUs or cores.
         dry_run: prints the plan and trains nothing.
         plan_only: writes the study and its plan into the folder and trains nothing; `jaxrl work` trains it.
+        trust (MODULE): imports a module, without which an environment of --config is refused.
     """
+    prepare()
+    base = arg.base(algorithm, environment, preset, config, trust)
+    plain = (seeds, steps, evaluate_every, evaluation_episodes, evaluation_steps, prng, precision)
+    study = arg.changed(base, set, env, evaluate_in, plain)
+    name = Path(config).stem if config else f"{algorithm}-{environment}".replace(" ", "")
+    placed = {"out": out or f"runs/{file_name(name, also=',')}", "width": width, "memory": memory}
+    _begin(study | placed, dry_run, plan_only, log, checkpoint_every, workers)
+
+
+def _begin(
+    study: Mapping[str, Any],
+    dry_run: bool,
+    plan_only: bool,
+    log: str | None,
+    checkpoint_every: float | None,
+    workers: str | None,
+) -> None:
+    """Plans or trains the study that these arguments of `jaxrl.train` describe."""
     from jaxrl.run.train import train as run
 
-    prepare()
-    study = _study(algorithm, environment, set, env, evaluate_in) | {"seeds": seeds, "steps": steps}
-    study |= {"evaluation_episodes": evaluation_episodes, "evaluation_steps": evaluation_steps}
-    study |= {"evaluate_every": evaluate_every, "prng": prng, "precision": precision}
-    folder = out or f"runs/{file_name(f'{algorithm}-{environment}'.replace(' ', ''), also=',')}"
     if dry_run:
-        print_plan(study, width, memory)
+        print_plan(study)
     elif plan_only:
-        print_planned(study | {"out": folder, "width": width, "memory": memory})
+        print_planned(study)
     else:
-        _train(run, folder, log, checkpoint_every, workers, out=folder, width=width, memory=memory, **study)
-
-
-def _study(
-    algorithm: str, environment: str, set: Sequence[str], env: Sequence[str], evaluate_in: Sequence[str]
-) -> dict[str, Any]:
-    """The configs of a study, as arguments of `jaxrl.train`, from those of the command `train`."""
-    from jaxrl import registry
-
-    environments = arg.grids(arg.named(environment, registry.environment), "--env", env)
-    return {
-        "algorithm": arg.grids(arg.named(algorithm, registry.algorithm), "--set", set),
-        "environment": environments,
-        "evaluate_in": arg.evaluations(environments, evaluate_in),
-    }
+        _train(run, study["out"], log, checkpoint_every, workers, **study)
 
 
 def resume(

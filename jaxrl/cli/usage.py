@@ -148,7 +148,7 @@ def parse(
         parser.parse_args(["--help"])
     spelled = [re.sub("^--[^=]+", lambda option: option[0].replace("_", "-"), each) for each in arguments]
     require_options(spelled, [option for each in actions for option in each.option_strings])
-    values = vars(parser.parse_args(spelled))
+    values = vars(parser.parse_intermixed_args(spelled))
     return [values.pop(each.name) for each in parameters if each.kind is each.POSITIONAL_ONLY], values
 
 
@@ -179,7 +179,8 @@ def _added(
     repeated, value = typing.get_origin(kind) is Sequence, (*typing.get_args(kind), kind)[0]
     settings |= {"metavar": metavar or name.upper(), "type": functools.partial(_value, value)}
     if parameter.kind is parameter.POSITIONAL_ONLY:
-        return parser.add_argument(name, nargs=("+" if required else "*") if repeated else None, **settings)
+        nargs = "+" if repeated and required else "*" if repeated else None if required else "?"
+        return parser.add_argument(name, nargs=nargs, default=None if required else default, **settings)
     settings |= {"action": "append", "default": [*default]} if repeated else {"default": default}
     note = f"default: {default}" if default not in (None, "") else ""
     note = "required" if required else "repeatable" if repeated else note

@@ -46,7 +46,9 @@ def runs_table(study: Study, failed: Mapping[int, tuple[int, str]] | None = None
     runs = study.runs()
     settings = _settings_table(study, {run.setting: run for run in runs})
     ids = pd.RangeIndex(len(runs))  # a run's id is its index
-    failures = pd.DataFrame.from_dict(failed or {}, "index", columns=["failed_iteration", "failed_metric"])
+    failures = pd.DataFrame(
+        [*(failed or {}).values()], index=[*(failed or {})], columns=["failed_iteration", "failed_metric"]
+    )
     others = "running" if failed is None else "complete"
     table = pd.DataFrame(
         {

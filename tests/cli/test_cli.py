@@ -89,6 +89,29 @@ def test_a_dry_run_prints_the_plan_alone(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_preset_is_named_and_changed_by_options(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    preset = ["train", "q_learning", "GridWorld-v0", "--preset", "--dry-run"]
+    main(preset)
+    printed = capsys.readouterr()
+    assert printed.out.startswith("1,000 runs, 1 program, ")
+    assert printed.err == "preset: q_learning in GridWorld-v0\n"
+    main([*preset, "--seeds", "2", "--steps", "500", "--set", "double=false,true", "--evaluate-every", "250"])
+    assert " 2,000 environment steps, at most 1,200 more in 3 evaluations of" in capsys.readouterr().out
+    main(["list", "--presets"])
+    assert re.search(r"q_learning +GridWorld-v0 +1,000 +1,000\b", capsys.readouterr().out)
+
+
+def test_a_study_comes_from_a_file_and_goes_to_one(lake, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["export", lake, "--to", "settings", "--out", "study.toml"])
+    assert capsys.readouterr().out == "study.toml\n"
+    main(["train", "--config", "study.toml", "--out", "again"])
+    assert load("again").study == load(lake).study
+    main(["train", "--config", "study.toml", "--seeds", "5", "--dry-run"])
+    assert "5 runs, 1 program" in capsys.readouterr().out
+
+
 def test_a_warm_up_longer_than_a_run_is_named_before_and_after_training(tmp_path, capsys):
     small = [
         "--set",

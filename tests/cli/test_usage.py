@@ -36,11 +36,15 @@ def exit_code(arguments):
             ["--versoin"],
             "unknown option '--versoin': did you mean '--version'? known are --help, --traceback, --version",
         ),
-        (["train"], "the following arguments are required: ALGORITHM, ENVIRONMENT, --seeds, --steps; see "),
-        (
-            ["train", "ppo", *COUNTS],
-            "the following arguments are required: ENVIRONMENT; see jaxrl train --help",
-        ),
+        (["train"], "ALGORITHM and ENVIRONMENT are required without --config; see jaxrl train --help"),
+        (["train", "ppo", *COUNTS], "ALGORITHM and ENVIRONMENT are required without --config; see "),
+        (TRAIN, "--seeds and --steps must be given; see jaxrl train --help"),
+        ([*TRAIN, "--seeds", "2"], "--steps must be given; see jaxrl train --help"),
+        ([*TRAIN, "--config", "study.toml"], "--config names algorithms and environments, so give no names"),
+        (["train", "--config", "study.toml", "--preset"], "--config names algorithms and environments, so"),
+        (["train", "--config", "/none.toml"], "/none.toml cannot be read: No such file or directory"),
+        (["train", "ppo,dqn", "CartPole-v1", "--preset"], "unknown algorithm 'ppo,dqn': did you mean 'pqn'"),
+        (["train", "sarsa", "CartPole-v1", "--preset"], "unknown preset 'sarsa CartPole-v1'"),
         (
             ["compare", "--metric", "auc"],
             "the following arguments are required: FOLDER; see jaxrl compare --help",
@@ -130,7 +134,7 @@ def test_every_parameter_of_a_command_is_explained(name, capsys):
 def test_help_names_the_generators_and_every_command(capsys):
     assert exit_code(["train", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"(default: {DEFAULT})" in printed
+    assert f"{DEFAULT} (if not given)" in printed
     assert all(name in printed for name in GENERATORS)
     assert exit_code(["--help"]) == 0
     printed = capsys.readouterr().out
