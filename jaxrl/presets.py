@@ -135,6 +135,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("q_learning", "CliffWalking-v1"): Preset(
         QLearning(learning_rate=0.5, epsilon_fraction=0.3), 5_000, 1_000, 1
     ),
+    ("q_learning", "DeepSea-v0"): Preset(QLearning(), 200_000, 256, 1, {"size": 20}),
     ("q_learning", "FrozenLake-v1"): Preset(_Q_LAKE, 200_000, 1_000, 400),
     ("q_learning", "GridWorld-v0"): Preset(QLearning(), 1_000, 1_000, 1),
     ("dyna_q", "CliffWalking-v1"): Preset(_DYNA_Q_CLIFF, 500, 1_000, 1),

@@ -2,13 +2,16 @@
 
 import json
 import runpy
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from jaxrl import load
+from jaxrl.cli.commands import main
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -16,9 +19,8 @@ SIZES = ["--seeds", "--steps", "--out"]
 OPTIONS = {
     "bandit_regret": SIZES,
     "interval_coverage": ["--simulations", "--json"],
-    "learning_table": [*SIZES, "--json"],
-    "published_scores": SIZES,
     "quickstart": SIZES,
+    "results": [*SIZES, "--page"],
 }
 
 
@@ -55,7 +57,7 @@ def test_what_a_script_does_not_know_is_refused(name, arguments, sentence, monke
 
 
 def test_an_unknown_row_is_refused(monkeypatch, capsys):
-    assert exit_code("learning_table", ["dqn Cartpole-v1"], monkeypatch) == 2
+    assert exit_code("results", ["dqn Cartpole-v1"], monkeypatch) == 2
     assert "unknown row 'dqn Cartpole-v1': did you mean 'dqn CartPole-v1'?" in capsys.readouterr().err
 
 
@@ -74,17 +76,44 @@ def test_the_quick_quickstart(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["quick"]
 
 
-def test_one_quick_row_of_the_learning_table(tmp_path, monkeypatch, capsys):
-    """In this process, so that the other tests keep its number of devices."""
-    monkeypatch.setattr("jaxrl.use_all_cores", lambda: None)
-    monkeypatch.setattr("jaxrl.enable_compilation_cache", lambda: None)
-    file, row = tmp_path / "table.json", "dqn FrozenLake-v1"
-    arguments = [row, "--quick", "--steps", "400", "--out", str(tmp_path / "runs"), "--json", str(file)]
-    monkeypatch.setattr(sys, "argv", ["learning_table.py", *arguments])
-    runpy.run_path(str(FOLDER / "learning_table.py"), run_name="__main__")
-    (written,) = json.loads(file.read_text())
-    assert (written["row"], written["seeds"], written["steps"]) == (row, 4, 400)
-    assert row in capsys.readouterr().out
+def test_a_page_without_a_table_is_refused(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.md"
+    for text in (None, "# Results\n"):
+        if text:
+            page.write_text(text)
+        assert exit_code("results", ["--quick", "--page", str(page)], monkeypatch) == 2
+        assert (
+            "page.md has no table between <!-- table --> and <!-- end of the table -->"
+            in capsys.readouterr().err
+        )
+
+
+def test_quick_rows_of_the_results(tmp_path, monkeypatch):
+    """In this process, so that the other tests keep its number of devices. The second row is added."""
+    monkeypatch.setattr("jaxrl.compiled.cores.use_all_cores", lambda: None)
+    monkeypatch.setattr("jaxrl.compiled.compilation_cache.enable_compilation_cache", lambda: None)
+    page, rows = tmp_path / "page.md", ["dyna_q GridWorld-v0", "q_learning GridWorld-v0"]
+    page.write_text("# Results\n<!-- table -->\n<!-- end of the table -->\nThe end.\n")
+    for row in rows:
+        arguments = [row, "--quick", "--steps", "100", "--out", str(tmp_path / "runs"), "--page", str(page)]
+        monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
+        runpy.run_path(str(FOLDER / "results.py"), run_name="__main__")
+    lines = page.read_text().splitlines()
+    assert [line.split(" --preset")[0] for line in lines[4:6]] == [f"| `{row}" for row in reversed(rows)]
+    assert lines[4].endswith(" | optimum 9.5 |")
+    assert (lines[0], lines[-1]) == ("# Results", "The end.")
+    kept = json.loads((tmp_path / "page" / "dyna_q-GridWorld-v0.json").read_text())
+    assert kept["command"] == "dyna_q GridWorld-v0 --preset --seeds 2000:2004 --steps 100"
+    results = load(tmp_path / "runs" / "dyna_q-GridWorld-v0")
+    assert kept["scores"] == results.final().to_list()
+    assert kept["manifest"]["sha256"] == results.manifest["sha256"]
+
+
+def test_every_row_of_the_results_can_be_planned(capsys):
+    rows = tomllib.loads((FOLDER / "results.toml").read_text())
+    for row in rows:
+        main(["train", *shlex.split(row), "--preset", "--seeds", "1", "--dry-run"])
+    assert capsys.readouterr().out.count("1 run, 1 program, ") == len(rows)
 
 
 def test_a_quick_table_of_coverage(tmp_path, monkeypatch, capsys):
