@@ -13,6 +13,7 @@ from envs.wrappers.scaled_rewards import ScaledRewards
 from envs.wrappers.scheduled import Scheduled
 from envs.wrappers.shaped import Shaped
 from envs.wrappers.sticky_actions import StickyActions
+from envs.wrappers.terminal_limit import TerminalLimit
 from envs.wrappers.time_aware import TimeAware
 from jaxrl.environment import Environment
 
@@ -29,6 +30,7 @@ __all__ = [
     "Scheduled",
     "Shaped",
     "StickyActions",
+    "TerminalLimit",
     "TimeAware",
 ]
 
@@ -46,5 +48,6 @@ WRAPPERS: dict[str, Environment] = {
     "scheduled": Scheduled(env=CartPole(), end=CartPole()),
     "shaped": Shaped(env=GridWorld()),
     "sticky_actions": StickyActions(env=CartPole()),
+    "terminal_limit": TerminalLimit(env=CartPole()),
     "time_aware": TimeAware(env=CartPole()),
 }

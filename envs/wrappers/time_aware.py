@@ -4,22 +4,14 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax import Array
 
 from envs.wrappers.boxes import bounds_of, require_box, require_real
-from envs.wrappers.shaped import Shaped
-from jaxrl.environment import Box, Discrete, Environment, Wrapper
-from jaxrl.environment import State as Inner
-from jaxrl.errors import InputError
+from envs.wrappers.terminal_limit import State, TerminalLimit
+from jaxrl.environment import Box, Discrete
 
 
-class State(struct.PyTreeNode):
-    inner: Inner
-    steps: Array  # [] int32, since the start of the episode
-
-
-class TimeAware(Wrapper):
+class TimeAware(TerminalLimit):
     """A flat observation gets one more number: the share of the time limit that remains, from 1 to 0.
 
     A discrete observation becomes a one-hot vector first. The time limit is part of what the agent sees, so
@@ -28,11 +20,6 @@ class TimeAware(Wrapper):
 
     def validate(self) -> None:
         super().validate()
-        inner: Environment = self.env
-        while isinstance(inner, Wrapper):
-            if isinstance(inner, Shaped):
-                raise InputError("Shaped must stand outside of TimeAware, whose last step is terminal")
-            inner = inner.env
         space = self.env.observation_space
         if not isinstance(space, Discrete):
             space = require_box("TimeAware", "observations", self.env.title, space, axes=1)
@@ -46,17 +33,6 @@ class TimeAware(Wrapper):
         space = cast(Box, space)
         library, low, high = bounds_of(space)
         return Box(library.append(low, 0.0), library.append(high, 1.0), (space.shape[0] + 1,), space.dtype)
-
-    def reset(self, key: Array) -> State:
-        return State(self.env.reset(key), jnp.int32(0))
-
-    def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
-        inner, reward, terminated = self.env.step(key, state.inner, action)
-        steps = state.steps + 1
-        return State(inner, steps), reward, terminated | (steps >= self.max_steps)
-
-    def inner(self, state: State) -> Inner:
-        return state.inner
 
     def observe(self, state: State) -> Array:
         obs, space = self.env.observe(state.inner), self.env.observation_space

@@ -22,6 +22,7 @@ from envs.wrappers import (
     ScaledRewards,
     Shaped,
     StickyActions,
+    TerminalLimit,
     TimeAware,
 )
 from jaxrl.environment import Box, Wrapper, check_contract
@@ -172,6 +173,15 @@ def test_time_awareness_is_gymnasiums_but_counts_down():
     np.testing.assert_allclose(ours[:, :-1], theirs[:, :-1], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ours[:, -1], 1 - theirs[:, -1], rtol=1e-6)
     assert outcomes[-1, 1:].tolist() == [1, 0]  # terminated and not truncated
+
+
+def test_a_terminal_limit_changes_nothing_but_how_the_last_step_ends():
+    world, actions = CartPole(max_steps=8), [0, 1] * 4
+    plain, before = episode_of(ToGymnasium(world), actions)
+    ours, outcomes = episode_of(ToGymnasium(TerminalLimit(env=world)), actions)
+    np.testing.assert_array_equal(ours, plain)
+    np.testing.assert_array_equal(outcomes[:, 0], before[:, 0])
+    assert (before[-1, 1:].tolist(), outcomes[-1, 1:].tolist()) == ([0, 1], [1, 0])
 
 
 class Remaining(Wrapper):
@@ -372,9 +382,10 @@ class Twice(Wrapper):
         (Twice(env=GridWorld()), "it steps GridWorld more than once in a step"),
         (StickyActions(env=FrozenLake()), "it draws in reset or step"),
         (DelayedRewards(env=GridWorld()), "several of its states look like"),
+        (TerminalLimit(env=GridWorld()), "several of its states look like"),
         (TimeAware(env=GridWorld()), "its observations or actions are not discrete"),
     ],
-    ids=["twice", "sticky", "delayed", "time-aware"],
+    ids=["twice", "sticky", "delayed", "limit", "time-aware"],
 )
 def test_what_hides_a_part_of_the_state_is_not_enumerated(env, reason):
     with pytest.raises(InputError, match=rf"^{type(env).__name__}\(\w+\) cannot be enumerated: {reason}"):

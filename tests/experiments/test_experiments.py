@@ -1,6 +1,7 @@
 """The experiments as scripts: their help, what they refuse, and their short forms."""
 
 import json
+import re
 import runpy
 import shlex
 import subprocess
@@ -18,9 +19,13 @@ SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 SIZES = ["--seeds", "--steps", "--out"]
 OPTIONS = {
     "bandit_regret": SIZES,
+    "how_many_seeds": SIZES,
     "interval_coverage": ["--simulations", "--json"],
+    "ppo_details": SIZES,
     "quickstart": SIZES,
     "results": [*SIZES, "--page"],
+    "same_algorithm_twice": SIZES,
+    "time_limits": SIZES,
 }
 
 
@@ -74,6 +79,30 @@ def test_the_quick_quickstart(tmp_path):
         "cartpole": (2, 3_584),
     }
     assert [file.name for file in tmp_path.iterdir()] == ["quick"]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "answer"),
+    [
+        ("how_many_seeds", "1024", r"seeds +coverage +power 5 .*\n +5 [\d.]+ % \["),
+        (
+            "ppo_details",
+            "1024",
+            r"CartPole +normalisation of advantages .*\nCartPole bootstrapping at the time",
+        ),
+        ("same_algorithm_twice", "1024", r"seeds +different +gap +means\n +2 [\d.]+ % \[.*\] .* to "),
+        ("time_limits", "200", r"q_learning GridWorld-v0 .* \[.*\] .* \[.*\]"),
+    ],
+)
+def test_the_quick_form_answers(name, steps, answer, tmp_path, monkeypatch, capsys):
+    """In this process, so that the other tests keep its number of devices."""
+    monkeypatch.setattr("jaxrl.use_all_cores", lambda: None)
+    monkeypatch.setattr("jaxrl.enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(
+        sys, "argv", [f"{name}.py", "--quick", "--steps", steps, "--out", str(tmp_path / "out")]
+    )
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert re.search(answer, capsys.readouterr().out)
 
 
 def test_a_page_without_a_table_is_refused(tmp_path, monkeypatch, capsys):
