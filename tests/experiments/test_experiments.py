@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxrl import load
+from jaxrl import load, registry
 from jaxrl.cli.commands import main
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -26,6 +26,7 @@ OPTIONS = {
     "results": [*SIZES, "--page"],
     "same_algorithm_twice": SIZES,
     "time_limits": SIZES,
+    "tutorials": SIZES,
 }
 
 
@@ -91,6 +92,7 @@ def test_the_quick_quickstart(tmp_path):
             r"CartPole +normalisation of advantages .*\nCartPole bootstrapping at the time",
         ),
         ("same_algorithm_twice", "1024", r"seeds +different +gap +means\n +2 [\d.]+ % \[.*\] .* to "),
+        ("tutorials", "4000", r"ε = 0.1: 0 % \[.*\] of 4 seeds, mean 0\n  with initial_value=1.0: 100 % \["),
         ("time_limits", "200", r"q_learning GridWorld-v0 .* \[.*\] .* \[.*\]"),
     ],
 )
@@ -136,6 +138,15 @@ def test_quick_rows_of_the_results(tmp_path, monkeypatch):
     results = load(tmp_path / "runs" / "dyna_q-GridWorld-v0")
     assert kept["scores"] == results.final().to_list()
     assert kept["manifest"]["sha256"] == results.manifest["sha256"]
+
+
+def test_every_tutorial_has_settings_that_fit():
+    for tutorial in tomllib.loads((FOLDER / "tutorials.toml").read_text()).values():
+        algorithm, environment = tutorial["train"].split()
+        env = registry.configured(registry.environment(environment), tutorial.get("env", {}), {})
+        for changes in ({}, tutorial.get("mended", {})):
+            settings = tutorial.get("set", {}) | changes
+            registry.configured(registry.algorithm(algorithm), settings, {}).validate_for(env)
 
 
 def test_every_row_of_the_results_can_be_planned(capsys):
