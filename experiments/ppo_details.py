@@ -52,7 +52,7 @@ def main(
             difference = estimate(difference_interval(changed, full, rng))
             rows.append({"": env.title, "without": name, "adds": difference, "p": welch_p(changed, full)})
     table = pd.DataFrame(rows)
-    print(table.assign(p=holm(table["p"])).to_string(index=False, float_format="{:.3f}".format))
+    print(table.assign(p=holm(table["p"].to_numpy())).to_string(index=False, float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":

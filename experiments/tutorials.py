@@ -57,7 +57,8 @@ def main(
     use_all_cores()
     for name in [*TUTORIALS][:2] if quick else TUTORIALS:
         tutorial = TUTORIALS[name]
-        for changes in ({}, tutorial["mended"]) if "mended" in tutorial else ({},):
+        variants: list[dict[str, Any]] = [{}, *filter(None, [tutorial.get("mended")])]
+        for changes in variants:
             scores = judged(trained(name, changes, options, folder), tutorial.get("episodes", np.inf))
             with_ = ", ".join(f"{field}={shown(value)}" for field, value in changes.items())
             works, mean = percent(solve_share(scores, tutorial["aim"])), number(scores.mean())

@@ -25,6 +25,7 @@ OPTIONS = {
     "quickstart": SIZES,
     "results": [*SIZES, "--page"],
     "same_algorithm_twice": SIZES,
+    "tables": SIZES,
     "time_limits": SIZES,
     "tutorials": SIZES,
 }
@@ -92,6 +93,11 @@ def test_the_quick_quickstart(tmp_path):
             r"CartPole +normalisation of advantages .*\nCartPole bootstrapping at the time",
         ),
         ("same_algorithm_twice", "1024", r"seeds +different +gap +means\n +2 [\d.]+ % \[.*\] .* to "),
+        (
+            "tables",
+            "1000",
+            r"(?s)the median of 4 runs\n[→↓] .*optimal: 100.0%.*mean shortfall.*\n1.00 +[\d.]+ ",
+        ),
         ("tutorials", "4000", r"ε = 0.1: 0 % \[.*\] of 4 seeds, mean 0\n  with initial_value=1.0: 100 % \["),
         ("time_limits", "200", r"q_learning GridWorld-v0 .* \[.*\] .* \[.*\]"),
     ],
