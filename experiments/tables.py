@@ -3,8 +3,8 @@
 python experiments/tables.py, an estimated three minutes on two cores
 
 For GridWorld and FrozenLake: the median run's greedy policy as arrows; how far the policies of all seeds fall
-short of the expected return of the optimal policy, for the same discount; and the mean shortfall for each pair
-of a constant step size and a constant ε, 100 seeds each. A solver finds these returns exactly.
+short of the expected return of the optimal policy, for the same discount; and the mean shortfall for each
+pair of a constant step size and a constant ε, 100 seeds each. A solver finds these returns exactly.
 """
 
 from pathlib import Path
