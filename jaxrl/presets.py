@@ -99,11 +99,11 @@ _PPO_POSITIONS = PPO(
     network=GRU(units=32, torso=MLP(hidden=(32,))),
 )
 _PPO_MAZE = PPO(
-    learning_rate=3e-3,
+    learning_rate=6e-3,
     entropy_coefficient=0.03,
     num_envs=16,
     num_steps=64,
-    network=GRU(units=16, torso=MLP(hidden=(16,))),
+    network=GRU(units=32, torso=MLP(hidden=(32,))),
 )
 _PPO_DEEP_SEA = PPO(learning_rate=1e-3, num_envs=16, num_steps=40, network=MLP(hidden=(32,)), bonus=Counts())
 _A2C_PENDULUM = A2C(
@@ -157,7 +157,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "CartPole-v1"): Preset(PPO(), 500_000),
     ("ppo", "DeepSea-v0"): Preset(_PPO_DEEP_SEA, 44_800, episodes=1, env={"size": 20}),
     ("ppo", "Pendulum-v1"): Preset(_PPO_PENDULUM, 409_600),
-    ("ppo", "TMaze-v0"): Preset(_PPO_MAZE, 300_000, episodes=100, env={"length": 20}),
+    ("ppo", "TMaze-v0"): Preset(_PPO_MAZE, 200_000, episodes=100, env={"length": 20}),
     ("ppo", "masked"): Preset(_PPO_POSITIONS, 400_000),
     ("ppo", "gymnax:Breakout-MinAtar"): Preset(PPO(num_envs=16), 1_000_000, 4),
     ("a2c", "Acrobot-v1"): Preset(
