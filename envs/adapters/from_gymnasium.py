@@ -1,15 +1,17 @@
-"""Any environment of Gymnasium, such as gymnasium:LunarLander-v3. It is slow, since Python steps it."""
+"""Any environment of Gymnasium, such as gymnasium:LunarLander-v3. Python steps it, on several cores."""
 
 import functools
 import warnings
+from functools import partial
 from typing import Self
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import Array, random
+from jax import Array, lax, random
 
-from envs.adapters.gymnasium_host import host_of, translated
+from envs.adapters.gymnasium_host import translated
+from envs.adapters.gymnasium_processes import hosts_of
 from jaxrl.environment import Box, Discrete, Environment, static
 
 
@@ -40,7 +42,7 @@ class FromGymnasium(Environment):
 
         Warns once per id that it is slow. Raises InputError for an id that Gymnasium cannot make.
         """
-        limit = host_of(name).max_steps
+        limit = hosts_of(name).spec.max_episode_steps
         _say_slow(name)
         return cls(name=name) if limit is None else cls(name=name, max_steps=limit)
 
@@ -50,11 +52,11 @@ class FromGymnasium(Environment):
 
     @property
     def observation_space(self) -> Discrete | Box:
-        return translated(f"observations of {self.title}", host_of(self.name).observation_space)
+        return translated(f"observations of {self.title}", hosts_of(self.name).here.observation_space)
 
     @property
     def action_space(self) -> Discrete | Box:
-        return translated(f"actions of {self.title}", host_of(self.name).action_space)
+        return translated(f"actions of {self.title}", hosts_of(self.name).here.action_space)
 
     def reset(self, key: Array) -> State:
         """The start of an episode. Only `observe` resets Gymnasium, since most resets are never observed."""
@@ -66,38 +68,48 @@ class FromGymnasium(Environment):
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         """One transition; at most `max_steps` of them after a reset."""
         action = jnp.asarray(action, self.action_space.dtype)
-        shapes = (_shape(self.observation_space), jax.ShapeDtypeStruct((), jnp.float32))
-        obs, reward, terminated = jax.pure_callback(
-            host_of(self.name).step,
-            (*shapes, jax.ShapeDtypeStruct((), jnp.bool_)),
-            state.seed,
-            state.count,
-            state.actions,
-            action,
-            vmap_method="broadcast_all",
-        )
         actions = state.actions.at[state.count].set(action)
+        shapes = (self._seen(), jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_))
+        numbers = _numbers(state)
+        obs, reward, terminated = jax.pure_callback(
+            hosts_of(self.name).step, shapes, numbers, actions, vmap_method="broadcast_all"
+        )
         return State(state.seed, state.count + 1, actions, obs), reward, terminated
 
     def observe(self, state: State) -> Array:
-        first = jax.pure_callback(
-            host_of(self.name).first,
-            _shape(self.observation_space),
-            state.seed,
-            state.count,
-            vmap_method="broadcast_all",
-        )
-        return jnp.where(state.count == 0, first, state.obs)
+        return jnp.where(state.count == 0, self._first(_numbers(state)), state.obs)
+
+    def _first(self, numbers: Array) -> Array:
+        """The first observation where the second number, the count of actions, is 0; else zeros.
+
+        Calls the host only if any copy of a batch is at the start of an episode.
+        """
+
+        @jax.custom_batching.custom_vmap
+        def first(numbers: Array) -> Array:
+            shape = self._seen(numbers.shape[:-1])
+            call = partial(jax.pure_callback, hosts_of(self.name).first, shape)
+            begins = jnp.any(numbers[..., 1] == 0)
+            return lax.cond(begins, call, lambda _: jnp.zeros(shape.shape, shape.dtype), numbers)
+
+        first.def_vmap(lambda *of_batch: (first(of_batch[-1]), True))
+        return first(numbers)
+
+    def _seen(self, batch: tuple[int, ...] = ()) -> jax.ShapeDtypeStruct:
+        """Shape and type of the observations of a batch of copies."""
+        space = self.observation_space
+        return jax.ShapeDtypeStruct((*batch, *space.shape), space.dtype)
+
+
+def _numbers(state: State) -> Array:
+    """Seed and number of actions: [2] uint32."""
+    return jnp.stack([state.seed, state.count.astype(jnp.uint32)])
 
 
 @functools.cache
 def _say_slow(name: str) -> None:
     warnings.warn(
-        f"gymnasium:{name} is stepped in Python, one copy after the other: it makes some ten thousand steps "
-        "per second at best, a compiled environment millions",
+        f"gymnasium:{name} is stepped in Python: a core makes some ten thousand steps per second, "
+        "with a compiled environment millions",
         stacklevel=3,
     )
-
-
-def _shape(space: Discrete | Box) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(space.shape, space.dtype)

@@ -1,12 +1,9 @@
 """Gymnasium's instances on the host: steps of many copies, restored from a seed and actions where need be."""
 
-import contextlib
-import functools
-import threading
 import traceback
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,72 +24,61 @@ class Outcome(NamedTuple):
 class Host:
     """Instances of one of Gymnasium's environments, kept by their seeds and actions so far.
 
-    An instance that was dropped is made again by the same actions, so dropping costs only time. There is room
-    for training and evaluation of the largest batch. An instance serves one episode, since some remember the
-    episode before: in BipedalWalker-v3 the last bits differ. XLA may call from several threads.
+    An instance that was dropped is made again by the same actions, so dropping costs only time. An instance
+    serves one episode, since some remember the episode before: in BipedalWalker-v3 the last bits differ.
     """
 
-    def __init__(self, name: str) -> None:
-        """Raises InputError if Gymnasium cannot make this environment."""
-        self.name = name
-        env = _make(name)
-        if env.metadata.get("jax") or env.metadata.get("calls_jax"):  # Gymnasium's environments; ours
-            raise InputError(f"gymnasium:{name} calls jax, which inside a callback of jax can block for ever")
-        self.max_steps = _time_limit(env)
-        self.observation_space = env.observation_space
-        self.action_space = env.action_space
+    def __init__(self, name: str, spec: Any, batches: int = 1) -> None:
+        """`name` is for messages, `spec` Gymnasium's EnvSpec. There is room for this many batches at once."""
+        from gymnasium.spaces import Discrete as TheirDiscrete
+
+        self.name, self.spec, self.batches = name, spec, batches
+        env = made(spec)
+        self.observation_space, self.action_space = env.observation_space, env.action_space
         env.close()
+        self.obs_shape = self.observation_space.shape
+        self.obs_start = self.action_start = None  # the least number of a Discrete
+        self.obs_dtype = np.dtype(np.int32)
+        if isinstance(self.observation_space, TheirDiscrete):
+            self.obs_start = self.observation_space.start
+        else:
+            self.obs_dtype = canonical(self.observation_space.dtype)
+        if isinstance(self.action_space, TheirDiscrete):
+            self.action_start = self.action_space.start
         # (seed, bytes of all actions) -> instance and last outcome, the least recently used first.
         self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
         self.capacity = 2
-        self.lock = threading.Lock()
 
-    def first(self, seeds: Any, counts: Any) -> np.ndarray:
-        """First observations, [*batch, *obs], of episodes with these seeds, [*batch] uint32.
+    def first(self, seeds: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray]:
+        """First observations, [rows, *obs], of episodes with these seeds, [rows] uint32.
 
-        Zeros where `counts` ([*batch] int32), the number of actions so far, is not 0.
+        Zeros where `counts` ([rows] int32), the number of actions so far, is not 0.
         """
-        seeds, counts = np.asarray(seeds), np.asarray(counts)
-        nothing = np.zeros(self.observation_space.shape, _canonical(self.observation_space.dtype))
-        with self.lock:
-            self._make_room(seeds.size)
-            observations = [
-                nothing if count else self._first(seed)
-                for seed, count in zip(seeds.ravel().tolist(), counts.ravel().tolist(), strict=True)
-            ]
-        return _stacked(observations, seeds.shape)
+        self._make_room(len(seeds))
+        obs = np.zeros((len(seeds), *self.obs_shape), self.obs_dtype)
+        for row in np.flatnonzero(counts == 0):
+            obs[row] = self._first(int(seeds[row]))
+        return (obs,)
 
-    def step(self, seeds: Any, counts: Any, actions: Any, action: Any) -> tuple[np.ndarray, ...]:
-        """Observations, [*batch, *obs], rewards and terminations, [*batch] each, of one more action.
+    def step(
+        self, seeds: np.ndarray, counts: np.ndarray, actions: np.ndarray, limit: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Observations, [rows, *obs], rewards and terminations, [rows] each, of one more action.
 
         Args:
-          seeds: [*batch] uint32, of the episodes.
-          counts: [*batch] int32, the number of actions so far.
-          actions: [*batch, max_steps, *action], the actions so far.
-          action: [*batch, *action], the next actions.
+          seeds: [rows] uint32, of the episodes.
+          counts: [rows] int32, the number of actions so far.
+          actions: [rows, more than the largest count, *action], the actions so far and the next one.
+          limit: the time limit of an episode.
         """
-        seeds, counts, actions, action = map(np.asarray, (seeds, counts, actions, action))
-        batch, axes = seeds.shape, seeds.ndim
-        rows = zip(
-            seeds.ravel().tolist(),
-            counts.ravel().tolist(),
-            actions.reshape(-1, *actions.shape[axes:]),
-            action.reshape(-1, *action.shape[axes:]),
-            strict=True,
-        )
-        with self.lock:
-            self._make_room(seeds.size)
-            outcomes = [self._step_one(*row) for row in rows]
-        obs, reward, terminated = zip(*outcomes, strict=True)
-        return (
-            _stacked(obs, batch),
-            np.asarray(reward, np.float32).reshape(batch),
-            np.asarray(terminated, np.bool_).reshape(batch),
-        )
+        self._make_room(len(seeds))
+        rows = zip(seeds.tolist(), counts.tolist(), actions, strict=True)
+        obs, reward, terminated = zip(*[self._step_one(*row, limit) for row in rows], strict=True)
+        return np.stack(obs), np.asarray(reward, np.float32), np.asarray(terminated, np.bool_)
 
-    def _make_room(self, batch: int) -> None:
-        """Raises the capacity to what a batch of this many environments needs."""
-        self.capacity = max(self.capacity, 2 * batch * jax.local_device_count())
+    def _make_room(self, rows: int) -> None:
+        """Raises the capacity to what training and evaluation of batches of this size need."""
+        self.capacity = max(self.capacity, 2 * rows * self.batches)
 
     def _first(self, seed: int) -> np.ndarray:
         """`first` for one episode. Keeps its instance for the first action."""
@@ -100,18 +86,17 @@ class Host:
             self.running[seed, b""] = self._begun(seed)
         return self.running[seed, b""][1].obs
 
-    def _step_one(self, seed: int, count: int, actions: np.ndarray, action: np.ndarray) -> Outcome:
+    def _step_one(self, seed: int, count: int, actions: np.ndarray, limit: int) -> Outcome:
         """`step` for one episode."""
-        if count >= len(actions):
-            raise RuntimeError(f"gymnasium:{self.name} was stepped beyond its max_steps, {len(actions)}")
-        before = seed, actions[:count].tobytes()
-        after = seed, before[1] + action.tobytes()
+        if count >= limit:
+            raise RuntimeError(f"gymnasium:{self.name} was stepped beyond its max_steps, {limit}")
+        before, after = (seed, actions[:count].tobytes()), (seed, actions[: count + 1].tobytes())
         if after in self.running:  # a lane that waits for other lanes repeats its step
             self.running.move_to_end(after)
             return self.running[after][1]
         env = self.running.pop(before)[0] if before in self.running else self._replayed(seed, actions[:count])
-        outcome = self._step_instance(env, action)
-        if outcome.terminated or count + 1 == len(actions):
+        outcome = self._step_instance(env, actions[count])
+        if outcome.terminated or count + 1 == limit:
             env.close()
         else:
             self.running[after] = env, outcome
@@ -122,9 +107,8 @@ class Host:
         while len(self.running) >= self.capacity:
             _, (oldest, _) = self.running.popitem(last=False)
             oldest.close()
-        env = _make(self.name)
-        with self._called("reset"):
-            outcome = env.reset(seed=seed)
+        env = made(self.spec)
+        outcome = self._called("reset", lambda: env.reset(seed=seed))
         if not isinstance(outcome, tuple) or len(outcome) != 2:
             raise InputError(f"gymnasium:{self.name}.reset must return (observation, info), got {outcome!r}")
         return env, Outcome(self._observed(outcome[0]), 0.0, False)
@@ -137,13 +121,12 @@ class Host:
         return env
 
     def _step_instance(self, env: Any, action: np.ndarray) -> Outcome:
-        from gymnasium import spaces
-
-        space = self.action_space
-        discrete = isinstance(space, spaces.Discrete)
-        theirs = int(action + space.start) if discrete else np.array(action, space.dtype)
-        with self._called("step"):
-            outcome = env.step(theirs)
+        theirs = (
+            np.array(action, self.action_space.dtype)
+            if self.action_start is None
+            else int(action + self.action_start)
+        )
+        outcome = self._called("step", lambda: env.step(theirs))
         if not isinstance(outcome, tuple) or len(outcome) != 5:
             raise InputError(
                 f"gymnasium:{self.name}.step must return (observation, reward, terminated, truncated, info), "
@@ -160,11 +143,10 @@ class Host:
             )
         return Outcome(self._observed(obs), float(number.item()), bool(terminated))
 
-    @contextlib.contextmanager
-    def _called(self, method: str) -> Iterator[None]:
+    def _called(self, method: str, call: Callable[[], Any]) -> Any:
         """Says in one sentence what a method of the environment raised, and in which line."""
         try:
-            yield
+            return call()
         except Exception as error:
             frames = [
                 (frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)
@@ -175,26 +157,16 @@ class Host:
 
     def _observed(self, obs: Any) -> np.ndarray:
         """A copy of an observation, since the environment may write into its array later."""
-        from gymnasium import spaces
-
-        shape = () if isinstance(self.observation_space, spaces.Discrete) else self.observation_space.shape
-        if np.shape(obs) != shape:
+        if np.shape(obs) != self.obs_shape:
             raise InputError(
-                f"gymnasium:{self.name} must return observations of shape {shape}, got {np.shape(obs)}"
+                f"gymnasium:{self.name} must return observations of shape {self.obs_shape}, "
+                f"got {np.shape(obs)}"
             )
-        if isinstance(self.observation_space, spaces.Discrete):
-            return np.array(obs - self.observation_space.start, np.int32)
-        return np.array(obs, _canonical(self.observation_space.dtype))
+        return np.array(obs if self.obs_start is None else obs - self.obs_start, self.obs_dtype)
 
 
-@functools.cache
-def host_of(name: str) -> Host:
-    """The host for an id. Raises InputError if Gymnasium cannot make the environment."""
-    return Host(name)
-
-
-def _make(name: str) -> Any:
-    """A new instance without Gymnasium's time limit. Raises InputError if Gymnasium cannot make it."""
+def spec_of(name: str) -> Any:
+    """Gymnasium's EnvSpec for an id. Raises InputError if Gymnasium cannot make the environment."""
     try:
         import gymnasium
     except ImportError:
@@ -202,20 +174,25 @@ def _make(name: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the error that follows says the same
-            return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
+            env = gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True)
     except (gymnasium.error.Error, ImportError) as error:
         # If a package is missing, also one that registers a namespace, Gymnasium's message names it.
         missing = isinstance(error, gymnasium.error.NamespaceNotFound)
         if isinstance(error, gymnasium.error.UnregisteredEnv) and not missing:
             raise unknown("environment of Gymnasium", name, gymnasium.registry) from None
         raise InputError(f"Gymnasium cannot make {name!r}: {error}") from None
+    env.close()
+    if env.metadata.get("jax") or env.metadata.get("calls_jax"):  # Gymnasium's environments; ours
+        raise InputError(f"gymnasium:{name} calls jax, which inside a callback of jax can block for ever")
+    assert env.spec is not None
+    return gymnasium.spec(env.spec.id)  # with the time limit, which this instance lacks
 
 
-def _time_limit(env: Any) -> int | None:
-    """Gymnasium's time limit for an environment, even if this instance was made without it."""
+def made(spec: Any) -> Any:
+    """A new instance without Gymnasium's time limit."""
     import gymnasium
 
-    return gymnasium.spec(env.spec.id).max_episode_steps
+    return gymnasium.make(spec, max_episode_steps=-1, disable_env_checker=True)
 
 
 def translated(what: str, space: Any) -> Discrete | Box:
@@ -225,17 +202,12 @@ def translated(what: str, space: Any) -> Discrete | Box:
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n), start=int(space.start))
     if isinstance(space, spaces.Box):
-        dtype = _canonical(space.dtype)
+        dtype = canonical(space.dtype)
         with np.errstate(over="ignore"):  # the largest float64 becomes infinite
             return Box(space.low.astype(dtype), space.high.astype(dtype), space.shape, dtype)
     raise InputError(f"{what} are a {type(space).__name__}, which is neither a Discrete nor a Box")
 
 
-def _canonical(dtype: Any) -> np.dtype:
+def canonical(dtype: Any) -> np.dtype:
     """The type that jax gives to arrays of this type: 32 bits in place of 64."""
     return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
-
-
-def _stacked(observations: Sequence[np.ndarray], batch: tuple[int, ...]) -> np.ndarray:
-    """[*batch, *obs]"""
-    return np.stack(observations).reshape((*batch, *observations[0].shape))

@@ -16,8 +16,9 @@ from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatist
 from jax import lax, random
 
 from envs import CartPole, FrozenLake, Pendulum
-from envs.adapters import from_gymnasium, gymnasium_host
-from envs.adapters.gymnasium_host import Host, host_of
+from envs.adapters import from_gymnasium, gymnasium_host, gymnasium_processes
+from envs.adapters.gymnasium_host import Host, spec_of
+from envs.adapters.gymnasium_processes import hosts_of
 from envs.adapters.to_gymnasium import ToGymnasium, ToGymnasiumVector
 from jaxrl import load, registry, train
 from jaxrl.algorithms import PPO, SAC, QLearning
@@ -93,7 +94,7 @@ def adapted(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         env = registry.environment(f"gymnasium:{name}")
-    host_of(name).running.clear()
+    hosts_of(name).here.running.clear()
     return env
 
 
@@ -154,7 +155,7 @@ def test_a_state_alone_brings_the_environment_back(name):
     state = jax.vmap(env.reset)(random.split(random.key(1), 4))
     for action in (0, 1, 0, 1, 1):
         before, (state, *outcome) = state, step(state, jnp.full(4, action))
-    host_of(name).running.clear()
+    hosts_of(name).here.running.clear()
     again = step(before, jnp.full(4, action))
     jax.tree.map(np.testing.assert_array_equal, again, (state, *outcome))
 
@@ -172,20 +173,28 @@ def test_lanes_of_one_seed_part_where_their_actions_do():
         np.testing.assert_array_equal(state.obs, theirs)
 
 
+def host_of(name):
+    return Host(name, spec_of(name))
+
+
+def row(seed, count, *actions):
+    """The arguments of a step for one episode; the last of the actions is the next one."""
+    return np.array([seed], np.uint32), np.array([count], np.uint32), np.array([actions], np.int32)
+
+
 def test_few_instances_serve_many_episodes():
     """Seven episodes in turn and two instances: each step goes through its episode's whole past."""
-    host, twins = Host("FrozenLake-v1"), [gymnasium.make("FrozenLake-v1") for _ in range(7)]
+    host, twins = host_of("FrozenLake-v1"), [gymnasium.make("FrozenLake-v1") for _ in range(7)]
     rng = np.random.default_rng(0)
-    pasts = [np.zeros(100, np.int32) for _ in twins]
+    pasts = [[] for _ in twins]
     running = dict.fromkeys(range(7))
     for seed, twin in enumerate(twins):
-        assert host.first(np.uint32(seed), np.int32(0)) == twin.reset(seed=seed)[0]
+        assert host.first(*row(seed, 0)[:2])[0] == twin.reset(seed=seed)[0]
     for count in range(20):
         for seed in list(running):
-            action = np.int32(rng.integers(4))
-            obs, reward, terminated = host.step(np.uint32(seed), np.int32(count), pasts[seed], action)
-            assert (obs, reward, terminated) == twins[seed].step(int(action))[:3]
-            pasts[seed][count] = action
+            pasts[seed].append(rng.integers(4))
+            obs, reward, terminated = host.step(*row(seed, count, *pasts[seed]), limit=100)
+            assert (obs, reward, terminated) == twins[seed].step(pasts[seed][-1])[:3]
             if terminated:
                 del running[seed]
         assert len(host.running) <= 2
@@ -194,28 +203,96 @@ def test_few_instances_serve_many_episodes():
 
 def test_a_step_that_is_asked_for_again_costs_nothing(monkeypatch):
     """Lanes that wait for their neighbours in an evaluation do that."""
-    host, calls = Host("CartPole-v1"), []
+    host, calls = host_of("CartPole-v1"), []
     step_instance = host._step_instance
     monkeypatch.setattr(host, "_step_instance", lambda *args: calls.append(1) or step_instance(*args))
-    arguments = np.uint32(0), np.int32(1), np.array([1, 0, 0], np.int32), np.int32(1)
-    first, again = host.step(*arguments), host.step(*arguments)
+    first, again = (host.step(*row(0, 1, 1, 1), limit=3) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert len(calls) == 2  # the past's one action, and the step
 
 
 def test_a_first_observation_comes_from_the_instance_that_serves_the_episode(monkeypatch):
     """One is made for each episode, none for a reset that is thrown away."""
-    made, make = [], gymnasium_host._make
-    host = Host("Counting-v0")
-    monkeypatch.setattr(gymnasium_host, "_make", lambda name: made.append(make(name)) or made[-1])
-    seeds, none = np.arange(3, dtype=np.uint32), np.zeros(3, np.int32)
+    made, make = [], gymnasium_host.made
+    host = host_of("Counting-v0")
+    monkeypatch.setattr(gymnasium_host, "made", lambda spec: made.append(make(spec)) or made[-1])
+    seeds, none = np.arange(3, dtype=np.uint32), np.zeros(3, np.uint32)
     starts = [gymnasium.make("Counting-v0").reset(seed=seed)[0].copy() for seed in range(3)]
-    np.testing.assert_array_equal(host.first(seeds, none), starts)
-    np.testing.assert_array_equal(host.first(seeds, none), starts)
-    assert not host.first(seeds, none + 1).any()
-    obs, *_ = host.step(seeds, none, np.zeros((3, 9), np.int32), none)
+    np.testing.assert_array_equal(*host.first(seeds, none), starts)
+    np.testing.assert_array_equal(*host.first(seeds, none), starts)
+    assert not host.first(seeds, none + 1)[0].any()
+    obs, *_ = host.step(seeds, none, np.zeros((3, 9), np.int32), limit=9)
     np.testing.assert_array_equal(obs, np.array(starts) + 5)
     assert len(made) == 3
+
+
+def test_the_first_observation_is_asked_for_where_a_copy_begins(monkeypatch):
+    env, calls = adapted("CartPole-v1"), []
+    first = hosts_of("CartPole-v1").first
+    monkeypatch.setattr(hosts_of("CartPole-v1"), "first", lambda numbers: calls.append(1) or first(numbers))
+    state = jax.vmap(env.reset)(random.split(random.key(0), 6)).replace(obs=jnp.ones((6, 4)))
+    observe = jax.jit(lambda state: jax.vmap(jax.vmap(env.observe))(jax.tree.map(pairs, state)))
+    assert (observe(state.replace(count=jnp.full(6, 3))) == 1).all()
+    assert not calls
+    mixed = observe(state.replace(count=jnp.arange(6)))
+    assert (mixed == 1).all(axis=2).tolist() == [[False, True], [True, True], [True, True]]
+    assert len(calls) == 1
+
+
+def pairs(leaf):
+    return leaf.reshape(3, 2, *leaf.shape[1:])
+
+
+@pytest.fixture
+def shared():
+    """Makes the hosts of an environment share every batch with one process."""
+    chosen = []
+
+    def share(name):
+        chosen.append(hosts_of(name))
+        chosen[-1].most, chosen[-1].seconds = 2, [1.0] * gymnasium_processes.TIMED_STEPS
+
+    yield share
+    for hosts in chosen:
+        hosts.end_processes()
+    hosts_of.cache_clear()
+
+
+def test_a_process_of_its_own_changes_no_bit(shared):
+    """It also takes over in the middle of episodes. Its instances are those of the second half of the lanes."""
+    env = adapted("CartPole-v1")
+    alone = rollout(env)
+    shared("CartPole-v1")
+    jax.tree.map(np.testing.assert_array_equal, rollout(adapted("CartPole-v1")), alone)
+    (process,) = hosts_of("CartPole-v1").processes
+    state = jax.vmap(env.reset)(random.split(random.key(1), 2))
+    step = jax.jit(jax.vmap(lambda state: env.step(random.key(0), state, 1)))
+    hosts_of("CartPole-v1").most = 1
+    before, *_ = step(state)
+    first = step(before)
+    hosts_of("CartPole-v1").most = 2
+    jax.tree.map(np.testing.assert_array_equal, step(before), first)
+    process.process.kill()
+    with pytest.raises(ValueError, match="stepped gymnasium:CartPole-v1 ended with exit code -9"):
+        jax.block_until_ready(step(before))
+    jax.tree.map(np.testing.assert_array_equal, step(before), first)
+
+
+def test_what_an_environment_raises_in_another_process_is_one_sentence(shared):
+    """Here that it truncates; another error would name the line. The next call starts with new processes."""
+    shared("Truncating-v0")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
+            train(SMALLEST, adapted("Truncating-v0"), seeds=2, steps=4, evaluation_episodes=1)
+
+
+def test_numbers_near_0_stay_what_they_are_in_gymnasium(monkeypatch):
+    """Although XLA makes its threads round denormal numbers to 0."""
+    tiny = np.float32(1e-40)
+    monkeypatch.setattr(Counting, "observed", lambda self: np.full(1, tiny) * np.float32(1 + self.steps))
+    env = adapted("Counting-v0")
+    state, *_ = jax.jit(env.step)(random.key(0), env.reset(random.key(0)), 0)
+    assert np.asarray(state.obs) == tiny * np.float32(2) > 0
 
 
 def test_large_arguments_on_two_devices():
@@ -229,9 +306,8 @@ def test_large_arguments_on_two_devices():
 
 
 def test_beyond_the_time_limit():
-    arguments = np.uint32(0), np.int32(2), np.zeros(2, np.int32), np.int32(1)
     with pytest.raises(RuntimeError, match="gymnasium:CartPole-v1 was stepped beyond its max_steps, 2"):
-        Host("CartPole-v1").step(*arguments)
+        host_of("CartPole-v1").step(*row(0, 2, 0, 0, 1), limit=2)
 
 
 @pytest.mark.timeout(120)
@@ -356,7 +432,7 @@ def test_an_environment_that_breaks_gymnasiums_contract_is_one_sentence(
 ):
     for name, method in changes.items():
         monkeypatch.setattr(Counting, name, method)
-    host_of.cache_clear()
+    hosts_of.cache_clear()
     with pytest.raises(InputError, match=f"^gymnasium:Counting-v0{sentence}"):
         train(SMALLEST, adapted("Counting-v0"), seeds=1, steps=4, evaluation_episodes=1)
     assert "Traceback" not in capsys.readouterr().err
