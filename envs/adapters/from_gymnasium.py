@@ -2,13 +2,16 @@
 
 import functools
 import warnings
+from collections.abc import Callable
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array, lax, random
+from jax.experimental.buffer_callback import buffer_callback
 
 from envs.adapters.gymnasium_host import translated
 from envs.adapters.gymnasium_processes import hosts_of
@@ -71,9 +74,7 @@ class FromGymnasium(Environment):
         actions = state.actions.at[state.count].set(action)
         shapes = (self._seen(), jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_))
         numbers = _numbers(state)
-        obs, reward, terminated = jax.pure_callback(
-            hosts_of(self.name).step, shapes, numbers, actions, vmap_method="broadcast_all"
-        )
+        obs, reward, terminated = _on_the_host(hosts_of(self.name).step, shapes, numbers, actions)
         return State(state.seed, state.count + 1, actions, obs), reward, terminated
 
     def observe(self, state: State) -> Array:
@@ -88,7 +89,7 @@ class FromGymnasium(Environment):
         @jax.custom_batching.custom_vmap
         def first(numbers: Array) -> Array:
             shape = self._seen(numbers.shape[:-1])
-            call = partial(jax.pure_callback, hosts_of(self.name).first, shape)
+            call = partial(_on_the_host, hosts_of(self.name).first, shape)
             begins = jnp.any(numbers[..., 1] == 0)
             return lax.cond(begins, call, lambda _: jnp.zeros(shape.shape, shape.dtype), numbers)
 
@@ -104,6 +105,24 @@ class FromGymnasium(Environment):
 def _numbers(state: State) -> Array:
     """Seed and number of actions: [2] uint32."""
     return jnp.stack([state.seed, state.count.astype(jnp.uint32)])
+
+
+def _on_the_host(function: Callable[..., Any], shapes: Any, *arguments: Array) -> Any:
+    """Calls a function of numpy arrays, once for all copies of a batch.
+
+    On a processor `function` gets the program's own arrays, which takes a tenth of `pure_callback`'s time.
+    """
+
+    def fill(_: Any, results: Any, *buffers: Any) -> None:
+        found = function(*map(np.asarray, buffers))
+        for result, each in zip(jax.tree.leaves(results), jax.tree.leaves(found), strict=True):
+            np.asarray(result)[...] = each
+
+    return lax.platform_dependent(
+        *arguments,
+        cpu=buffer_callback(fill, shapes, vmap_method="broadcast_all"),
+        default=partial(jax.pure_callback, function, shapes, vmap_method="broadcast_all"),
+    )
 
 
 @functools.cache

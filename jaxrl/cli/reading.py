@@ -75,7 +75,14 @@ def evaluate(
     print_evaluation(results, table, out)
 
 
-def report(folder: str, /, smallest_effect: str | None = None, out: str | None = None) -> None:
+def report(
+    folder: str,
+    /,
+    smallest_effect: str | None = None,
+    out: str | None = None,
+    films: bool = False,
+    trust: Sequence[str] = (),
+) -> None:
     """Writes report.html and figures/ on a results folder, or on all results folders in a folder.
 
     Args:
@@ -84,11 +91,17 @@ def report(folder: str, /, smallest_effect: str | None = None, out: str | None =
             matters, for all environments or for each by its name or label; if not given, no two settings are
             called equivalent.
         out (FOLDER): the folder for the report; the given folder if not given.
+        films: embeds a film of the best, the median and the worst run of each setting drawn.
+        trust (MODULE): imports a module, without which no film of its environments is made.
     """
     from jaxrl.report import write_report
 
+    if films:
+        prepare()
+        arg.import_trusted(trust)
+
     with alive("writing the report"):
-        page = write_report(folder, arg.effects(smallest_effect), out)
+        page = write_report(folder, arg.effects(smallest_effect), out, films)
     print(page)
 
 

@@ -42,7 +42,7 @@ WITHOUT_MEMORY = {
     "scatter-add",
 }
 LOOPS = {"scan", "while"}
-CALLBACKS = {"debug_callback", "debug_print", "io_callback", "pure_callback"}
+CALLBACKS = {"buffer_callback", "debug_callback", "debug_print", "io_callback", "pure_callback"}
 
 
 class LaneNeeds(NamedTuple):

@@ -18,6 +18,7 @@ from jaxrl.report import interactive, static
 from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.curve_figures import LAYERS, learning_curves, power, profile, reached, sensitivity
 from jaxrl.report.figures import COLOURS, LETTERS, Figure
+from jaxrl.report.films import FRAMES, Film, films_of_studies
 from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improvement, intervals
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
@@ -33,14 +34,16 @@ def write_report(
     path: str | os.PathLike[str],
     smallest_effect: Effect = None,
     out: str | os.PathLike[str] | None = None,
+    films: bool = False,
 ) -> Path:
     """Writes `report.html` and `figures/` on a results folder, or on all results folders in a folder.
 
     smallest_effect: the smallest difference of mean returns that matters. One number holds for all
     environments; a dict has one for each, by name or label (`CartPole-v1 pole_length=0.5`). Without it no two
-    settings are called equivalent. out: the folder for them, by default `path`. Gives the page's path. Raises
-    InputError if there is no complete study, if nothing can be written there, or for an effect that is not
-    above 0 or of an unknown environment.
+    settings are called equivalent. out: the folder for them, by default `path`. films: embeds an episode of
+    the best, the median and the worst run of each setting drawn. Gives the page's path. Raises InputError if
+    there is no complete study, if nothing can be written there, for an effect that is not above 0 or of an
+    unknown environment, or if there is nothing to film.
     """
     folder = located(path)
     studies = find_studies(folder)
@@ -49,11 +52,15 @@ def write_report(
         names.update(results.runs["environment"], label_settings(results.runs)["environment"])
     require_effect(smallest_effect, names)
     title = folder.resolve().name
-    return write_studies(studies, folder if out is None else located(out), smallest_effect, title)
+    return write_studies(studies, folder if out is None else located(out), smallest_effect, title, films)
 
 
 def write_studies(
-    studies: Sequence[Results], folder: Path, smallest_effect: Effect = None, title: str | None = None
+    studies: Sequence[Results],
+    folder: Path,
+    smallest_effect: Effect = None,
+    title: str | None = None,
+    films: bool = False,
 ) -> Path:
     """Writes the report on some studies into a folder, whose name is the title by default.
 
@@ -62,7 +69,8 @@ def write_studies(
     rng = np.random.default_rng(RESAMPLING_SEED)
     summaries = [summarise(results, rng, smallest_effect) for results in studies]
     drawn = [[*map(figures_of, summary.sections), figures_over(summary.overall)] for summary in summaries]
-    html = render(summaries, drawn, title or folder.resolve().name)
+    shown = films_of_studies(studies, summaries) if films else None
+    html = render(summaries, drawn, title or folder.resolve().name, shown)
     page = folder / "report.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,10 +116,16 @@ def require_effect(smallest_effect: Effect, environments: set[str]) -> None:
             raise InputError(f"smallest_effect must be above 0 and finite, got {value!r}")
 
 
-def render(summaries: Sequence[Summary], figures: Sequence[Sequence[Sequence[Figure]]], title: str) -> str:
+def render(
+    summaries: Sequence[Summary],
+    figures: Sequence[Sequence[Sequence[Figure]]],
+    title: str,
+    films: Sequence[Sequence[Sequence[Film]]] | None = None,
+) -> str:
     """The page on some studies.
 
-    figures: for each study those of its sections in turn, and those over all environments.
+    figures: for each study those of its sections in turn, and those over all environments. films: for each
+    study those of its sections in turn.
     """
     loader = jinja2.PackageLoader("jaxrl", "report")
     templates = jinja2.Environment(
@@ -127,6 +141,8 @@ def render(summaries: Sequence[Summary], figures: Sequence[Sequence[Sequence[Fig
         letters=LETTERS,
         layers=LAYERS,
         figures=figures,
+        films=films,
+        film_frames=FRAMES,
         **{f.__name__: f for f in (abridged, bounds, share, steps_of, time_of, where_failed)},
         findings=findings,
         limits=limits,
