@@ -18,7 +18,7 @@ import numpy as np
 from envs.adapters.gymnasium_host import Host, spec_of
 from jaxrl.errors import InputError
 
-WORTHWHILE = 200e-6  # seconds; a process with less to do in each step is not worth the messages to it
+WORTHWHILE = 150e-6  # seconds; a process with less to do in each step is not worth the messages to it
 TIMED_STEPS = 10  # steps of a batch
 
 
