@@ -124,7 +124,7 @@ class Host:
         theirs = (
             np.array(action, self.action_space.dtype)
             if self.action_start is None
-            else int(action + self.action_start)
+            else int(action) + self.action_start
         )
         outcome = self._called("step", lambda: env.step(theirs))
         if not isinstance(outcome, tuple) or len(outcome) != 5:
