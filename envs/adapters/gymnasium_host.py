@@ -37,14 +37,15 @@ class Host:
         self.observation_space, self.action_space = env.observation_space, env.action_space
         env.close()
         self.obs_shape = self.observation_space.shape
-        self.obs_start = self.action_start = None  # the least number of a Discrete
+        self.obs_start: int | None = None  # the least number of a Discrete
+        self.action_start: int | None = None
         self.obs_dtype = np.dtype(np.int32)
         if isinstance(self.observation_space, TheirDiscrete):
-            self.obs_start = self.observation_space.start
+            self.obs_start = int(self.observation_space.start)
         else:
             self.obs_dtype = canonical(self.observation_space.dtype)
         if isinstance(self.action_space, TheirDiscrete):
-            self.action_start = self.action_space.start
+            self.action_start = int(self.action_space.start)
         # (seed, bytes of all actions) -> instance and last outcome, the least recently used first.
         self.running: OrderedDict[tuple[int, bytes], tuple[Any, Outcome]] = OrderedDict()
         self.capacity = 2
@@ -52,7 +53,7 @@ class Host:
     def first(self, seeds: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray]:
         """First observations, [rows, *obs], of episodes with these seeds, [rows] uint32.
 
-        Zeros where `counts` ([rows] int32), the number of actions so far, is not 0.
+        Zeros where `counts` ([rows] uint32), the number of actions so far, is not 0.
         """
         self._make_room(len(seeds))
         obs = np.zeros((len(seeds), *self.obs_shape), self.obs_dtype)
@@ -67,7 +68,7 @@ class Host:
 
         Args:
           seeds: [rows] uint32, of the episodes.
-          counts: [rows] int32, the number of actions so far.
+          counts: [rows] uint32, the number of actions so far.
           actions: [rows, more than the largest count, *action], the actions so far and the next one.
           limit: the time limit of an episode.
         """

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import time
+import warnings
 from typing import Any
 
 import jax
@@ -76,9 +77,7 @@ class Hosts:
             if method == "step" and len(self.seconds) < TIMED_STEPS:
                 self.seconds.append((time.perf_counter() - start) / rows)
             return result
-        while len(self.processes) < shares - 1:
-            self.processes.append(HostProcess(self.name, self.spec, self.here.batches))
-        bounds = np.linspace(0, rows, shares + 1).astype(int)
+        bounds = [rows * i // shares for i in range(shares + 1)]
         parts = [[array[i:j] for array in arrays] for i, j in itertools.pairwise(bounds)]
         asked = self.processes[: shares - 1]
         try:
@@ -92,10 +91,17 @@ class Hosts:
         return tuple(np.concatenate(parts) for parts in zip(*results, strict=True))
 
     def _shares(self, rows: int) -> int:
-        """How many hosts share this many rows; 1 until the first steps are timed."""
+        """How many hosts share this many rows; 1 until the first steps are timed. Starts their processes."""
         if len(self.seconds) < TIMED_STEPS:
             return 1
-        return max(1, min(self.most, rows, int(rows * min(self.seconds) / WORTHWHILE)))
+        shares = max(1, min(self.most, rows, int(rows * min(self.seconds) / WORTHWHILE)))
+        try:
+            while len(self.processes) < shares - 1:
+                self.processes.append(HostProcess(self.name, self.spec, self.here.batches))
+        except Exception as error:  # whatever the user's class raises while it is pickled
+            warnings.warn(f"gymnasium:{self.name} is stepped in one process: {error}", stacklevel=2)
+            self.most = shares = 1
+        return shares
 
     def end_processes(self) -> None:
         """Ends them. They start again when they are needed."""
@@ -111,6 +117,7 @@ class HostProcess:
         """Starts it. The arguments are Host's."""
         import cloudpickle  # comes with Gymnasium, and takes classes of a notebook along
 
+        host = cloudpickle.dumps((name, spec, batches))
         self.name = name
         paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)  # the user's modules too
         self.process = subprocess.Popen(
@@ -123,7 +130,7 @@ class HostProcess:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._input, self._output = self.process.stdin, self.process.stdout
-        self._send(cloudpickle.dumps((name, spec, batches)))
+        self._send(host)
 
     def ask(self, method: str, arrays: list[np.ndarray], options: dict[str, Any]) -> None:
         """Begins a call of a method of the host."""

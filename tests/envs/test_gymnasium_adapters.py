@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import warnings
 from importlib.util import find_spec
 
@@ -284,6 +285,22 @@ def test_what_an_environment_raises_in_another_process_is_one_sentence(shared):
     for _ in range(2):
         with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
             train(SMALLEST, adapted("Truncating-v0"), seeds=2, steps=4, evaluation_episodes=1)
+
+
+def test_an_environment_that_cannot_travel_stays_in_one_process(shared):
+    lock = threading.Lock()
+    gymnasium.register("Locked-v0", lambda: lock and Counting())
+    env = adapted("Locked-v0")
+    shared("Locked-v0")
+    with pytest.warns(UserWarning, match="gymnasium:Locked-v0 is stepped in one process: cannot pickle"):
+        jax.jit(jax.vmap(env.step))(*random_steps(env))
+    assert not hosts_of("Locked-v0").processes
+    del gymnasium.registry["Locked-v0"]
+
+
+def random_steps(env):
+    keys = random.split(random.key(0), 2)
+    return keys, jax.vmap(env.reset)(keys), jnp.zeros(2, int)
 
 
 def test_numbers_near_0_stay_what_they_are_in_gymnasium(monkeypatch):
