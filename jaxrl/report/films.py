@@ -89,7 +89,7 @@ def draws(policy: Policy) -> bool:
 
 
 def animation(env: Environment, moments: Sequence[Moment]) -> bytes:
-    """Moments as a GIF of at most BYTES, unless one frame has more. The last frame stays for a second."""
+    """Moments as a GIF of at most BYTES, which one frame never needs. The last frame stays for a second."""
     most = FRAMES
     while True:
         places = np.linspace(0, len(moments) - 1, min(most, len(moments))).round().astype(int)
@@ -101,6 +101,6 @@ def animation(env: Environment, moments: Sequence[Moment]) -> bytes:
         images[0].save(
             file, format="GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0
         )
-        if file.tell() <= BYTES or most == 1:
+        if file.tell() <= BYTES:
             return file.getvalue()
         most //= 2
