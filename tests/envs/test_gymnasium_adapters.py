@@ -279,12 +279,12 @@ def test_a_process_of_its_own_changes_no_bit(shared):
     jax.tree.map(np.testing.assert_array_equal, step(before), first)
 
 
-def test_what_an_environment_raises_in_another_process_is_one_sentence(shared):
-    """Here that it truncates; another error would name the line. The next call starts with new processes."""
-    shared("Truncating-v0")
-    for _ in range(2):
-        with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
-            train(SMALLEST, adapted("Truncating-v0"), seeds=2, steps=4, evaluation_episodes=1)
+def test_what_an_environment_raises_in_another_process_is_the_same_sentence():
+    process = gymnasium_processes.HostProcess("Truncating-v0", spec_of("Truncating-v0"), 1)
+    process.ask("step", [*row(0, 0, 1)], {"limit": 9})
+    with pytest.raises(InputError, match=r"^gymnasium:Truncating-v0 truncates .* its only time limit$"):
+        process.answer()
+    process.end()
 
 
 def test_an_environment_that_cannot_travel_stays_in_one_process(shared):
