@@ -19,6 +19,7 @@ from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.curve_figures import LAYERS, learning_curves, power, profile, reached, sensitivity
 from jaxrl.report.figures import COLOURS, LETTERS, Figure
 from jaxrl.report.films import FRAMES, Film, films_of_studies
+from jaxrl.report.glance import chips, sparkline
 from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improvement, intervals
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
@@ -143,7 +144,7 @@ def render(
         figures=figures,
         films=films,
         film_frames=FRAMES,
-        **{f.__name__: f for f in (abridged, bounds, share, steps_of, time_of, where_failed)},
+        **{f.__name__: f for f in (abridged, bounds, chips, share, sparkline, time_of, where_failed)},
         findings=findings,
         limits=limits,
         study_limits=study_limits,
@@ -215,12 +216,6 @@ def time_of(row: Row, threshold: float | None) -> str:
         return "not by half"
     late = "later" if np.isnan(row["time_high"]) else number(row["time_high"])
     return f"{number(row['time'])} [{number(row['time_low'])}, {late}]"
-
-
-def steps_of(section: Section) -> str:
-    """The budget of an environment's runs: "80,000", "80,000 to 80,128"."""
-    low, high = section.scores["steps"].min(), section.scores["steps"].max()
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def where_failed(run: Row) -> str:

@@ -12,6 +12,7 @@ from jaxrl.algorithms import QLearning
 from jaxrl.report.conclusions import findings, limits, study_limits
 from jaxrl.report.curve_figures import learning_curves
 from jaxrl.report.curves import POINTS, RESAMPLED, SEEDS, STUDY_SEEDS
+from jaxrl.report.glance import chips, sparkline
 from jaxrl.report.page import abridged, figures_of, find_studies, marked, render, time_of, write_studies
 from jaxrl.report.summary import summarise
 from jaxrl.statistics import (
@@ -376,6 +377,22 @@ def test_the_page_is_one_file_without_addresses(folder):
         "evaluate_every",
     ):
         assert words in html
+
+
+def test_a_section_begins_with_its_numbers_and_shows_a_small_curve_of_each_setting(tmp_path):
+    scores = {("CartPole-v1", 1e-3): [100.0, 200.0], ("CartPole-v1", 3e-3): [300.0, 400.0]}
+    study = made_study(tmp_path, scores)
+    section = section_of(study)
+    values = dict(chips(section))
+    assert values["runs"] == "4"
+    assert values["final mean of the best setting"] == "350 [300, 400]"
+    assert values["solved of the best setting"].startswith("0 % [0, ")
+    html = write_studies([study], tmp_path).read_text()
+    assert html.count('<svg class="spark"') == 2
+    points = [re.search('points="(.*)"', sparkline(section, setting))[1] for setting in section.shown]
+    ends = [float(each.split(",")[-1]) for each in points]
+    assert ends[0] > ends[1] == 1.0  # the best ends at the top
+    assert not sparkline(section, "another")
 
 
 def test_names_are_escaped(tmp_path):
