@@ -29,6 +29,7 @@ from benchmarks import (
 from benchmarks.peers import compare
 from benchmarks.processes import in_fresh_process
 from jaxrl.errors import InputError, unknown
+from jaxrl.store.files import located
 from jaxrl.store.provenance import machine
 
 RESULTS = Path(__file__).with_name("results")
@@ -77,7 +78,7 @@ def run(name: str, only: str, smoke: bool, out: str | None) -> None:
     console.width = max(console.width, WIDTH)
     console.print(benchmark.report(rows))
     if out is not None or not (smoke or only):
-        folder = RESULTS / device_name() if out is None else Path(out)
+        folder = RESULTS / device_name() if out is None else located(out)
         write(folder, name, rows)
         console.print(f"written: {folder / name}.json and .png", highlight=False)
 

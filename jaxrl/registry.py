@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -136,7 +137,7 @@ def parse(config: Config, name: str, text: str) -> Any:
 def _read_arrays(path: str) -> Shared:
     """The arrays of an npz file. Raises InputError if it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(os.path.expanduser(path), allow_pickle=False) as file:
             return Shared(nested(dict(file)))
     except (OSError, ValueError, AttributeError) as error:  # no such file, no npz file, a single array
         raise InputError(f"{path} cannot be read as an npz file of arrays: {error}") from None

@@ -133,5 +133,21 @@ def test_the_paths_exist(page):
         assert (ROOT / path.rstrip(".")).exists(), path
 
 
+def test_the_readme_trains_on_all_cores_and_keeps_what_it_compiles():
+    code = "".join(blocks(ROOT / "README.md", "python"))
+    for call in ("enable_compilation_cache()", "use_all_cores()"):
+        assert 0 <= code.find(call) < code.index("train(settings")
+
+
+def test_the_questions_tell_of_jaxs_switches_64_bits_and_nans():
+    asked = {
+        "why-are-64-bits-refused",
+        "which-of-jaxs-switches-change-the-bits-of-a-run",
+        "where-does-a-nan-come-from",
+        "can-arrays-of-different-ranks-or-types-be-forbidden",
+    }
+    assert asked <= headings(ROOT / "docs" / "questions.md")
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120

@@ -5,12 +5,13 @@ from flax import struct
 from jax import Array
 
 from jaxrl.environment import State as Inner
-from jaxrl.environment import Wrapper, traced
+from jaxrl.environment import Wrapper, compensated_sum, traced
 
 
 class State(struct.PyTreeNode):
     inner: Inner
     owed: Array  # [] float32 or [num_agents], rewards that were earned and not paid
+    error: Array  # like `owed`, what rounding has added to it
     steps: Array  # [] int32, since the start of the episode
 
 
@@ -25,13 +26,15 @@ class DelayedRewards(Wrapper):
 
     def reset(self, key: Array) -> State:
         agents = () if self.num_agents == 1 else (self.num_agents,)
-        return State(self.env.reset(key), jnp.zeros(agents), jnp.int32(0))
+        return State(self.env.reset(key), jnp.zeros(agents), jnp.zeros(agents), jnp.int32(0))
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         inner, reward, terminated = self.env.step(key, state.inner, action)
-        owed, steps = state.owed + reward, state.steps + 1
+        owed, error = compensated_sum(state.owed, state.error, reward)
+        steps = state.steps + 1
         pays = (steps % self.every == 0) | (steps >= self.max_steps) | terminated
-        return State(inner, jnp.where(pays, 0.0, owed), steps), jnp.where(pays, owed, 0.0), terminated
+        left = State(inner, jnp.where(pays, 0.0, owed), jnp.where(pays, 0.0, error), steps)
+        return left, jnp.where(pays, owed, 0.0), terminated
 
     def inner(self, state: State) -> Inner:
         return state.inner

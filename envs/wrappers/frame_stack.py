@@ -7,8 +7,9 @@ from flax import struct
 from jax import Array
 
 from envs.wrappers.boxes import bounds_of, require_box
-from jaxrl.environment import Box, Wrapper, static
+from jaxrl.environment import Box, Wrapper, is_channel_first, static
 from jaxrl.environment import State as Inner
+from jaxrl.errors import InputError
 
 
 class State(struct.PyTreeNode):
@@ -27,7 +28,12 @@ class FrameStack(Wrapper):
 
     def validate(self) -> None:
         super().validate()
-        require_box("FrameStack", "observations", self.env.title, self.env.observation_space)
+        space = require_box("FrameStack", "observations", self.env.title, self.env.observation_space)
+        if is_channel_first(space):
+            raise InputError(
+                f"FrameStack needs images [height, width, channels]; those of {self.env.title} have the "
+                f"shape {space.shape}, channels first: move the channels to the end, as jnp.moveaxis does"
+            )
 
     @property
     def observation_space(self) -> Box:

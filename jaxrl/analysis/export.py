@@ -21,8 +21,9 @@ import pandas as pd
 from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.analysis.sinks import SINKS, Sink
 from jaxrl.errors import InputError, unknown
+from jaxrl.statistics import label_settings
 from jaxrl.store.files import appearing_whole, located, write_text
-from jaxrl.store.results import Results, load
+from jaxrl.store.results import Results, load, load_so_far
 
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
 # Names for marl-eval, which finds the metrics to normalise by itself only if their names have no underscore.
@@ -36,14 +37,16 @@ def export(
 
     to: "rliable", "marl-eval", "tensorboard" or "wandb". out: a file for the first two, which is overwritten,
     and a new folder for the other two; by default it is in the first of the folders. A setting that several
-    folders hold is exported as several settings, with the folder in their names.
+    folders hold is exported as several settings, with the folder in their names. The last two formats also
+    take an unfinished study, with the curves that were saved so far.
 
     Raises InputError for an unknown format, runs that do not fit it (see `rliable_scores` and
     `marl_eval_tree`), a package that is not installed, or a path that cannot be written.
     """
     if to not in FILES:
         raise unknown("format", to, FILES)
-    studies = read([folders] if isinstance(folders, str | os.PathLike) else folders)
+    listed = [folders] if isinstance(folders, str | os.PathLike) else folders
+    studies = read(listed, load_so_far if to in SINKS else load)
     path = located(out or studies[0].path / FILES[to])
     try:
         if to in SINKS:
@@ -158,8 +161,8 @@ def _write_marl_eval(studies: Sequence[Results], path: Path) -> None:
 
 def _stream(studies: Sequence[Results], sink: Sink) -> None:
     """Writes each run of the studies to a sink."""
-    table, curves = kept_apart(score_table(studies, "eval_return")), _curves_by_run(studies)
     fields, _ = join(studies)
+    table, curves = kept_apart(label_settings(fields)), _curves_by_run(studies)
     for run, row in zip(table.to_dict("records"), fields.to_dict("records"), strict=True):
         parameters = {
             str(name): value.item() if isinstance(value, np.generic) else value

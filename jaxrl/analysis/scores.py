@@ -1,7 +1,7 @@
 """The score table of one or several results folders."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from jaxrl.store.results import Results, load
 PathLike = str | os.PathLike[str]
 
 
-def read(folders: Sequence[PathLike]) -> list[Results]:
+def read(folders: Sequence[PathLike], reader: Callable[[PathLike], Results] = load) -> list[Results]:
     """The results in some folders. Raises InputError for none, one given twice, or one without results."""
     if not folders:
         raise InputError("name at least one results folder")
@@ -21,7 +21,7 @@ def read(folders: Sequence[PathLike]) -> list[Results]:
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
             raise InputError(f"{folder} was given twice")
-    return [load(folder) for folder in folders]
+    return [reader(folder) for folder in folders]
 
 
 def join(studies: Sequence[Results]) -> tuple[pd.DataFrame, pd.DataFrame]:

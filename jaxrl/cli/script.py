@@ -1,5 +1,6 @@
 """The options that all experiment scripts take, and how they change the scripts' studies."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,8 +54,9 @@ def writable(file: str | None) -> Path | None:
     """
     if file is None:
         return None
+    path = Path(os.path.expanduser(file))
     try:
-        Path(file).open("a").close()
+        path.open("a").close()
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror}") from None
-    return Path(file)
+    return path

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxrl.mdp.spaces import Box, Discrete, Space
+from jaxrl.mdp.spaces import Box, Discrete, Space, is_channel_first
 
 
 def features(space: Space, obs: Array) -> Array:
@@ -40,8 +40,3 @@ def input_shape(space: Space) -> tuple[int, ...]:
 def is_image(space: Space) -> bool:
     """Whether observations are images, [height, width, channels] of 3 x 3 pixels or more or channel-first."""
     return len(space.shape) == 3 and (min(space.shape[:2]) >= 3 or is_channel_first(space))
-
-
-def is_channel_first(space: Space) -> bool:
-    """Whether observations are taken as images [channels, height, width]: 1 to 4 channels, more pixels."""
-    return len(space.shape) == 3 and space.shape[0] <= 4 < min(space.shape[1:])

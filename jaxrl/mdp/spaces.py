@@ -115,6 +115,11 @@ def is_simple(space: Any) -> bool:
     return isinstance(space, Discrete | Box)
 
 
+def is_channel_first(space: Space) -> bool:
+    """Whether observations are taken as images [channels, height, width]: 1 to 4 channels, more pixels."""
+    return len(space.shape) == 3 and space.shape[0] <= 4 < min(space.shape[1:])
+
+
 def bounds(*numbers: Any) -> Any:
     """Numbers as one array, [n] float32, for the bounds of a Box.
 

@@ -83,7 +83,7 @@ def verify(
 
     It chooses among the runs whose saved states match their hashes. Raises InputError for fewer than one run.
     """
-    require_count("runs", runs)
+    runs = require_count("runs", runs)
     damaged, sound = list[str](), list[int]()
     for batch in results.batches:
         try:

@@ -225,9 +225,9 @@ def _chosen(batches: Sequence[Batch], rerun: int | str | None) -> Sequence[Batch
     """The batches to train again. Raises InputError for an unknown index."""
     if rerun is None or rerun == "all":
         return batches if rerun else ()
-    if isinstance(rerun, str) or not 0 <= rerun < len(batches):
+    if isinstance(rerun, str) or rerun not in range(len(batches)):
         raise InputError(f"rerun must be a batch in [0, {len(batches) - 1}] or all, got {rerun!r}")
-    return [batches[rerun]]
+    return [batches[int(rerun)]]
 
 
 def check_options(checkpoint_every: float | None, callbacks: Sequence[Callback]) -> None:

@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,9 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def _checked(shard: Sequence[int]) -> tuple[int, int]:
     """The shard. Raises InputError unless it is (i, n) with 0 <= i < n."""
-    whole = isinstance(shard, tuple | list) and len(shard) == 2 and all(type(each) is int for each in shard)
+    pair = isinstance(shard, tuple | list) and len(shard) == 2
+    whole = pair and all(isinstance(each, Integral) for each in shard)
     if not whole or not 0 <= shard[0] < shard[1]:
         shown = "/".join(map(str, shard)) if whole else repr(shard)
         raise InputError(f"shard must be I/N with 0 <= I < N, such as 0/4 for the first of four, got {shown}")
-    return shard[0], shard[1]
+    return int(shard[0]), int(shard[1])

@@ -24,6 +24,7 @@ from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import TABLES
 from jaxrl.store.playing import named, transitions_of
 from jaxrl.store.policy import Policy
+from jaxrl.store.tables import joined_curves, runs_table
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches, never_reached
 from jaxrl.study.seeds import require_count
@@ -189,3 +190,20 @@ def load(path: str | os.PathLike[str]) -> Results:
         )
     tables = [folder.table(name, manifest) for name in TABLES]
     return Results(folder.path, manifest, *tables)
+
+
+def load_so_far(path: str | os.PathLike[str]) -> Results:
+    """As `load`, but of an unfinished study the runs and the curves that were saved so far.
+
+    Their status is "running". Raises InputError if nothing was saved.
+    """
+    folder = Folder(located(path))
+    manifest = folder.manifest()
+    if manifest["status"] == "complete":
+        return load(path)
+    study = folder.study()
+    parts = folder.curves(manifest, make_batches(study, manifest["plan"]["width"]))
+    if not parts:
+        raise InputError(f"nothing of the study in {folder.path} was saved so far")
+    curves, runs = joined_curves(parts).to_pandas().astype({"metric": str}), runs_table(study)
+    return Results(folder.path, manifest, runs[runs["run"].isin(curves["run"])], curves)

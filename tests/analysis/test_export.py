@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from envs import FrozenLake, GridWorld
-from jaxrl import InputError, export, grid, load, train
+from jaxrl import InputError, export, grid, load, plan, train
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.export import marl_eval_tree, rliable_scores
 from jaxrl.cli.commands import main
@@ -126,6 +126,23 @@ def test_tensorboard_files_hold_every_value_and_parameter(folder, tmp_path):
     assert written["learning_rate"].number_value == 0.5
     assert written["environment"].string_value == "GridWorld-v0"
     assert "env.is_slippery" not in written  # a field of the other environment
+
+
+def test_an_unfinished_study_is_exported_as_far_as_it_is(tmp_path):
+    """Its curves. Final scores are those of complete studies."""
+    for stop, name in ((200, "stopped"), (0, "begun")):
+        settings = SETTINGS | {"seeds": 3, "width": 2, "out": tmp_path / name}
+        with pytest.raises(KeyboardInterrupt):
+            train(QLearning(), GridWorld(), callbacks=[lambda report, at=stop: report.step >= at], **settings)
+        path = export(tmp_path / name, "tensorboard", tmp_path / f"board-{name}")
+        files = sorted(path.rglob("events.*"))
+        assert {file.parent.name for file in files} >= {"seed-0", "seed-1"}
+        assert {event.step for event, _ in values(files[0])} == {*range(0, stop + 1, 100)}
+    with pytest.raises(InputError, match="holds an unfinished study; finish it with: jaxrl resume"):
+        export(tmp_path / "stopped", "rliable")
+    plan(QLearning(), GridWorld(), seeds=3, out=tmp_path / "planned", **SETTINGS)
+    with pytest.raises(InputError, match=r"nothing of the study in .*planned was saved so far"):
+        export(tmp_path / "planned", "tensorboard")
 
 
 def test_wandb_runs_are_offline(folder, tmp_path):

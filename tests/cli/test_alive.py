@@ -1,10 +1,24 @@
+import contextlib
 import io
 import time
 
 import pytest
 
 from jaxrl.cli import alive as module
+from jaxrl.cli import reading
 from jaxrl.cli.alive import alive
+from jaxrl.cli.commands import main
+
+
+@pytest.mark.parametrize(
+    ("command", "doing"), [("compare", "comparing settings"), ("report", "writing the report")]
+)
+def test_commands_that_compute_show_a_sign_of_life(command, doing, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(reading, "alive", lambda text: contextlib.nullcontext(shown.append(text)))
+    with pytest.raises(SystemExit):
+        main([command, str(tmp_path)])
+    assert shown == [doing]
 
 
 def test_a_long_computation_shows_lines_where_there_is_no_terminal(monkeypatch, capsys):

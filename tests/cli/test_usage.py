@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,6 +19,7 @@ from jaxrl.random.generators import DEFAULT, GENERATORS
 
 TRAIN = ["train", "ppo", "CartPole-v1"]
 COUNTS = ["--seeds", "2", "--steps", "600"]
+CUDA = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 
 
 def exit_code(arguments):
@@ -236,6 +238,12 @@ def started(arguments, stdout=subprocess.PIPE, **variables):
             [*TRAIN, *COUNTS, "--dry-run"],
             {"JAX_PLATFORMS": "bogus"},
             "jaxrl: jax cannot start its devices with JAX_PLATFORMS='bogus': Unable to initialize backend 'bogus'",
+        ),
+        pytest.param(
+            [*TRAIN, *COUNTS, "--dry-run"],
+            {"JAX_PLATFORMS": "cuda"},
+            "jaxrl: jax cannot start its devices with JAX_PLATFORMS='cuda': ",
+            marks=pytest.mark.skipif(any(map(find_spec, CUDA)), reason="it may start"),
         ),
         (
             ["list"],

@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from jaxrl.compiled import compilation_cache
 
 
 def entries(statement, home):
@@ -36,6 +39,16 @@ def test_without_a_home_folder_nothing_is_kept(tmp_path, monkeypatch):
     """As in a container whose user id has no entry."""
     monkeypatch.chdir(tmp_path)
     assert entries(f"{NOBODY}; jaxrl.enable_compilation_cache()", tmp_path) == []
+
+
+def test_no_folder_is_made_whose_name_is_a_tilde(tmp_path, monkeypatch):
+    """Older versions of platformdirs leave an unknown home folder as it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        compilation_cache.platformdirs, "user_cache_path", lambda name: Path("~/.cache") / name
+    )
+    assert compilation_cache._users_folder() is None
+    assert not [*tmp_path.iterdir()]
 
 
 def test_with_a_home_folder_that_cannot_be_written_nothing_is_kept(tmp_path):

@@ -372,8 +372,12 @@ def test_a_policy_speaks_the_environments_own_numbers():
     assert policy.predict(-3, deterministic=False)[0].dtype == np.int32
     with pytest.raises(InputError, match=r"^observation must be in \[-3, 66\], got 67$"):
         policy.predict(67)
-    action, _ = policy.act((), jnp.int32(2), random.key(0))
+    action, _ = jax.jit(policy.act)((), jnp.int32(2), random.key(0))
     assert action == 2
+    after, *_ = env.step(random.key(0), env.reset(random.key(0)), 2)
+    theirs = gymnasium.make("Offset-v0")
+    theirs.reset(seed=int(after.seed))
+    assert theirs.step(7)[0] == env.observe(after) - 3
     theirs = gymnasium.make("Offset-v0")
     obs, _ = theirs.reset(seed=0)
     for _ in range(5):

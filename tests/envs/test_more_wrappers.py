@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.wrappers import FrameStackObservation, StickyAction, TimeAwareObservation, TimeLimit
-from jax import random
+from jax import lax, random
 from scipy import stats
 
 from envs import CartPole, CliffWalking, FrozenLake, GridWorld, MountainCar, Pendulum
@@ -28,6 +28,7 @@ from envs.wrappers import (
 from jaxrl.environment import Box, Wrapper, check_contract
 from jaxrl.errors import InputError
 from tests.envs.test_tabular import simulated_returns
+from tests.mdp.test_episode import Cents
 
 
 def episode_of(env, actions):
@@ -152,6 +153,21 @@ def test_delayed_rewards_by_hand():
     env = DelayedRewards(env=CartPole(max_steps=7), every=3)
     _, outcomes = episode_of(ToGymnasium(env), [0, 1] * 4)
     assert outcomes[:, 0].tolist() == [0, 0, 3, 0, 0, 3, 1]
+
+
+def test_long_delays_lose_no_digits():
+    """A plain float32 sum of a million rewards of 0.01 is 1.4 % less."""
+    steps = 1_000_000
+    env = DelayedRewards(env=Cents(max_steps=steps), every=steps).arrays()
+
+    def step(_, kept):
+        state, _ = kept
+        state, reward, _ = env.step(random.key(1), state, jnp.int32(0))
+        return state, reward
+
+    start = env.reset(random.key(0)), jnp.float32(0)
+    _, paid = jax.jit(lambda: lax.fori_loop(0, steps, step, start))()
+    np.testing.assert_allclose(float(paid), steps * float(np.float32(0.01)), rtol=1e-6)
 
 
 def test_delayed_rewards_keep_every_return():
@@ -290,6 +306,14 @@ def test_randomised_on_a_log_scale():
     assert (np.asarray(drawn.gravity) == np.float32(9.8)).all()
 
 
+class ChannelsFirst(CartPole):
+    """Its observations are images as PyTorch has them."""
+
+    @property
+    def observation_space(self):
+        return Box(0.0, 1.0, (3, 9, 9))
+
+
 class ManyTorques(Pendulum):
     """Its action has three numbers."""
 
@@ -316,6 +340,11 @@ class ManyTorques(Pendulum):
         (
             FrameStack(env=GridWorld()),
             "FrameStack needs observations that are a Box with at least one axis; those of GridWorld are Discrete(n=16, ",
+        ),
+        (
+            FrameStack(env=ChannelsFirst()),
+            "FrameStack needs images [height, width, channels]; those of ChannelsFirst have the shape "
+            "(3, 9, 9), channels first: move the channels to the end",
         ),
         (
             NoisyObservations(env=GridWorld()),

@@ -59,6 +59,16 @@ def test_a_terminal_gets_a_bar_that_says_what_it_waits_for(seconds, monkeypatch,
     assert "nan" not in shown
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_notebook_gets_a_bar_if_the_package_for_it_is_there(installed, monkeypatch):
+    monkeypatch.setattr(progress, "Console", lambda stderr: Console(stderr=stderr, force_jupyter=True))
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda _: installed or None)
+    for method in ("start", "stop"):  # they need a notebook
+        monkeypatch.setattr(progress.Progress, method, lambda _: None)
+    with progress.progress_shown(3_000, 0) as shown:
+        assert isinstance(shown, progress.Bar if installed else progress.Lines)
+
+
 def test_a_log_says_once_that_an_evaluation_lasts(seconds, capsys):
     """Also the first one, before any step."""
     with progress.progress_shown(3_000, 0) as callback:

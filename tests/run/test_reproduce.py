@@ -14,6 +14,7 @@ from envs import CartPole, GridWorld
 from jaxrl import InputError, load, resume, train
 from jaxrl.algorithms import QLearning
 from jaxrl.run.reproduce import replay, verify, write_gif
+from jaxrl.run.train import _chosen
 from jaxrl.store.files import file_hash
 from tests.learners import Diverging, Idle, registered
 from tests.run.test_resume import other_code
@@ -52,6 +53,14 @@ def test_every_run_of_a_study_can_be_verified(study):
 def test_runs_are_chosen_at_random(study):
     chosen = {[*verify(study, 1, np.random.default_rng(i))][1].run for i in range(6)}
     assert len(chosen) > 1
+
+
+def test_numbers_of_numpy_and_whole_floats_choose_runs_and_batches(study):
+    for one in (1.0, np.int64(1)):
+        assert len([*verify(study, one)]) == 2
+        assert _chosen(study.batches, one) == [study.batches[1]]
+    with pytest.raises(InputError, match=r"rerun must be a batch in \[0, 3\] or all, got 0.5"):
+        _chosen(study.batches, 0.5)
 
 
 def test_a_damaged_state_is_reported_and_the_others_are_verified(copy):

@@ -11,13 +11,14 @@ import threading
 import time
 
 import filelock
+import numpy as np
 import pytest
 
 from jaxrl import InputError, load, plan, resume, train, work, write_report
 from jaxrl.cli import main
 from jaxrl.run import loop
 from jaxrl.run.reproduce import verify
-from jaxrl.run.work import parse_shard
+from jaxrl.run.work import _checked, parse_shard
 from jaxrl.store import checkpoints, files, sharing
 from jaxrl.store.folder import Folder
 from jaxrl.study.plan import make_batches
@@ -304,6 +305,7 @@ def test_shards_that_do_not_exist(shard, planned, capsys):
 
 
 def test_a_shard_is_a_pair_of_whole_numbers(planned):
+    assert _checked((np.int64(1), np.int64(2))) == (1, 2)
     for shard in ((4, 4), (0.0, 4), "0/4", 3):
         with pytest.raises(InputError, match="shard must be I/N"):
             work(planned, shard=shard)

@@ -1,16 +1,35 @@
 """Results folders in any place, beside any files, written by several threads, and touched while they grow."""
 
+import contextlib
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from envs import FrozenLake, GridWorld
-from jaxrl import InputError, compare, export, grid, load, resume, select, train, write_report
+from jaxrl import (
+    InputError,
+    compare,
+    export,
+    grid,
+    load,
+    plan,
+    resume,
+    select,
+    train,
+    work,
+    write_report,
+)
 from jaxrl.algorithms import QLearning
 from jaxrl.analysis.export import export_transitions
 from jaxrl.analysis.live import log_to
+from jaxrl.cli import reading, solving
 from jaxrl.cli.commands import main
+from jaxrl.cli.script import writable
+from jaxrl.environment import shared
+from jaxrl.registry import parse
 from jaxrl.run.reproduce import verify, write_gif
 from jaxrl.store.folder import Folder
 from jaxrl.store.policy import Policy
@@ -36,10 +55,13 @@ def wide(tmp_path_factory):
 @pytest.mark.parametrize("name", ["hidden=[64,64]", "[!a]*?{b,c}", "back\\slash", "größe \U0001f600"])
 def test_a_folder_may_have_any_name(name, whole, tmp_path):
     """What was written can be read back, also where the name would be a pattern of others."""
-    results = trained(tmp_path / name / name, checkpoint_every=0)
+    out = tmp_path / name / name
+    with pytest.raises(KeyboardInterrupt):
+        trained(out, checkpoint_every=0, callbacks=[lambda report: report.step == 160])
+    results = resume(out)
     assert results.curves.equals(whole.curves)
     assert all(outcome.acceptable for outcome in verify(results, 1))
-    assert len(resume(tmp_path / name / name, rerun=0, more_seeds=1).runs) == 4
+    assert len(resume(out, rerun=0, more_seeds=1).runs) == 4
     assert write_report(tmp_path / name).exists()
 
 
@@ -70,12 +92,19 @@ def test_several_threads_may_not_train_in_one_folder(tmp_path):
     assert len(load(tmp_path / "one").runs) == 3
 
 
-def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+class Tabled(GridWorld):
+    table: Mapping = shared()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
     """In every path that is given."""
+    for module in (reading, solving):
+        monkeypatch.setattr(module, "prepare", lambda: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     algorithms = grid(QLearning(), learning_rate=[0.1, 0.5])
-    train(algorithms, GridWorld(), out="~/study", **SETTINGS)
+    with log_to("tensorboard", "~/log") as log:
+        train(algorithms, GridWorld(), out="~/study", callbacks=[log], **SETTINGS)
     shutil.copytree(tmp_path / "study", tmp_path / "other")
     results = load("~/study")
     resume("~/study", more_seeds=1)
@@ -89,11 +118,25 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     ]
     assert Policy.load("~/policy").environment == GridWorld()
     select("~/other", seeds=2, out="~/selected")
-    with log_to("tensorboard", "~/log"):
-        pass
+    plan(algorithms, GridWorld(), out="~/planned", **SETTINGS)
+    np.savez(tmp_path / "arrays.npz", a=np.zeros(2))
+    assert parse(Tabled(), "table", "~/arrays.npz")["a"].shape == (2,)
+    writable("~/table.json")
+    with pytest.raises(InputError, match=f"{tmp_path}/nowhere is not a results folder"):
+        work("~/nowhere")
+    for words in (
+        ["evaluate", "~/study", "--episodes", "1", "--out", "~/table.csv"],
+        ["solve", "GridWorld-v0", "--out", "~/picture.png"],
+        ["status", "~/study"],
+    ):
+        with contextlib.suppress(SystemExit):
+            main(words)
+    assert "cannot be" not in capsys.readouterr().err
     assert [path.parent for path in written[:4]] == [tmp_path / "report", *[tmp_path / "compared"] * 3]
     assert all(path.exists() for path in written)
     assert (tmp_path / "selected" / "GridWorld-v0" / "manifest.json").exists()
+    made = ("planned", "log", "table.csv", "table.json", "picture.png")
+    assert [name for name in made if not (tmp_path / name).exists()] == []
     assert not (tmp_path / "~").exists()
 
 
@@ -145,6 +188,17 @@ def test_what_is_deleted_while_a_batch_trains_is_written_again(what, every, wide
     assert all(outcome.acceptable for outcome in verify(results, 3))
 
 
+def test_a_manifest_that_is_deleted_after_the_last_save_is_written_again(wide, tmp_path, monkeypatch):
+    save = Folder.save
+
+    def saved(self, *arguments):
+        save(self, *arguments)
+        (self.path / "manifest.json").unlink(missing_ok=True)
+
+    monkeypatch.setattr(Folder, "save", saved)
+    assert trained(tmp_path / "study", width=3).manifest["study"] == wide.manifest["study"]
+
+
 def test_a_study_that_is_stopped_after_a_deletion_goes_on(wide, tmp_path):
     def callback(report):
         if report.step == 160:
@@ -153,7 +207,7 @@ def test_a_study_that_is_stopped_after_a_deletion_goes_on(wide, tmp_path):
         return report.step == 192
 
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "study", width=3, callbacks=[callback])
+        trained(tmp_path / "study", width=3, checkpoint_every=0, callbacks=[callback])
     assert resume(tmp_path / "study").curves.equals(wide.curves)
 
 

@@ -9,7 +9,7 @@ import pytest
 from envs import CartPole, FrozenLake, GridWorld, Taxi
 from envs.adapters.from_gymnasium import FromGymnasium
 from envs.wrappers import Masked
-from jaxrl import InputError, grid
+from jaxrl import InputError, grid, registry
 from jaxrl.algorithms import DQN, PPO, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, NEAR, USUAL_WIDTH, parse_bytes, shown_bytes
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
@@ -169,6 +169,7 @@ def test_the_default_number_of_evaluations_counts_all_environments_of_evaluation
     assert sentence.startswith(
         "a run is evaluated every 10,000 steps, since more evaluations could take more than half"
     )
+    assert str(make_plan(made)).splitlines()[1:] == [sentence]
     assert few_evaluations(dataclasses.replace(made, evaluate_every=5_000)) == ()
     cut = dataclasses.replace(made, evaluation_steps=50).evaluated_by_default()
     assert cut.evaluate_every == 2_000
@@ -204,6 +205,14 @@ def test_the_plan_names_what_a_run_never_gets_past(algorithm, steps, fields):
     ]
     assert named == fields
     assert str(plan).splitlines()[1:] == [*plan.limited, *plan.unreached]
+
+
+@pytest.mark.parametrize("name", sorted(registry.algorithms()))
+def test_every_warm_up_and_period_is_watched(name):
+    """Each in environment steps, so that the plan can name one that the budget never reaches."""
+    algorithm = registry.algorithm(name)
+    steps = {field for field in algorithm.parameters() if field == "warmup" or field.endswith("_period")}
+    assert {*algorithm.waits} == steps
 
 
 def test_memory_of_states_is_that_of_the_arrays():
