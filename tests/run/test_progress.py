@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from envs import GridWorld
+from jaxrl import train
+from jaxrl.algorithms import QLearning
 from jaxrl.run import progress
 from jaxrl.run.callbacks import ChunkReport
 
@@ -57,6 +60,14 @@ def test_a_terminal_gets_a_bar_that_says_what_it_waits_for(seconds, monkeypatch,
     assert "300/3,000 steps compiling, evaluating for 0:02:10" in shown
     assert "1,200/3,000 steps 900 steps/s, return 2.0" in shown
     assert "nan" not in shown
+
+
+def test_a_training_says_when_it_evaluates(tmp_path, monkeypatch):
+    begun, evaluating = [], progress.Display.evaluating
+    monkeypatch.setattr(progress.Display, "evaluating", lambda self: begun.append(1) or evaluating(self))
+    size = {"seeds": 1, "steps": 32, "evaluate_every": 16, "evaluation_episodes": 1}
+    train(QLearning(), GridWorld(), out=tmp_path / "study", **size)
+    assert len(begun) == 3
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -137,6 +137,11 @@ def test_figures_fresh_runs_and_logs_are_not_written_through_a_link(copy, mine):
     ):
         with pytest.raises(InputError, match="is a link, and nothing is written through a link"):
             write(copy)
+    (copy / "selected-eval_return").unlink()
+    (copy / "selected-eval_return").mkdir()
+    (copy / "selected-eval_return" / "GridWorld-v0").symlink_to(mine)
+    with pytest.raises(InputError, match="GridWorld-v0 is a link, and nothing is written through a link"):
+        select(copy)
     (copy / "tensorboard").unlink()
     (copy / "tensorboard").mkdir()
     (copy / "tensorboard" / "GridWorld-v0").symlink_to(mine)
@@ -145,11 +150,6 @@ def test_figures_fresh_runs_and_logs_are_not_written_through_a_link(copy, mine):
         log_to("tensorboard", copy / "tensorboard") as log,
     ):
         resume(copy, more_seeds=1, callbacks=[log])
-    (copy / "selected-eval_return").unlink()
-    (copy / "selected-eval_return").mkdir()
-    (copy / "selected-eval_return" / "GridWorld-v0").symlink_to(mine)
-    with pytest.raises(InputError, match="GridWorld-v0 is a link, and nothing is written through a link"):
-        select(copy)
     assert contents(mine) == before
 
 
