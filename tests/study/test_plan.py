@@ -276,7 +276,9 @@ def test_seeds(seeds, expected):
     ],
 )
 def test_bad_seeds(seeds):
-    with pytest.raises(InputError, match=r"seeds must be .* got"):
+    """What is offered can also be given in a shell."""
+    offered = r"at most 1,000,000|a count \(128\), a range \(100:200\) or distinct integers \(3,5,8\) in .*"
+    with pytest.raises(InputError, match=f"^seeds must be ({offered}), .*got"):
         parse_seeds(seeds)
 
 
