@@ -322,6 +322,14 @@ class ManyTorques(Pendulum):
         return Box(-2.0, 2.0, (3,))
 
 
+class FreeTorque(Pendulum):
+    """Its action has no lower bound."""
+
+    @property
+    def action_space(self):
+        return Box(-np.inf, 2.0, (1,))
+
+
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
@@ -366,6 +374,10 @@ class ManyTorques(Pendulum):
         (
             Discretised(env=MountainCar(), bins=(100_000,)),
             "Discretised can have at most 2^31 - 1 cells, got bins=(100000,)",
+        ),
+        (
+            DiscretisedActions(env=FreeTorque()),
+            "DiscretisedActions needs actions with finite bounds; those of FreeTorque are Box(",
         ),
         (
             DiscretisedActions(env=ManyTorques(), levels=1_291),
