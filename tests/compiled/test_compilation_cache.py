@@ -51,6 +51,14 @@ def test_no_folder_is_made_whose_name_is_a_tilde(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_folder_that_may_only_be_read_is_not_used(tmp_path, monkeypatch):
+    """Root may write into any folder."""
+    monkeypatch.setattr(compilation_cache.platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    assert compilation_cache._users_folder() == tmp_path / "jaxrl" / "compiled"
+    monkeypatch.setattr(compilation_cache.os, "access", lambda *_: False)
+    assert compilation_cache._users_folder() is None
+
+
 def test_with_a_home_folder_that_cannot_be_written_nothing_is_kept(tmp_path):
     home = tmp_path / "file"
     home.touch()
