@@ -169,8 +169,8 @@ def once(folder, step, delete):
 
 
 DELETED = {
-    "manifest": lambda folder: (folder / "manifest.json").unlink(),
-    "runs": lambda folder: (folder / "runs.parquet").unlink(),
+    "manifest": lambda folder: (folder / "manifest.json").unlink(missing_ok=True),
+    "runs": lambda folder: (folder / "runs.parquet").unlink(missing_ok=True),
     "parts": lambda folder: shutil.rmtree(folder / "parts", ignore_errors=True),
     "one part": lambda folder: (folder / "parts" / "00000-000000000000032.parquet").unlink(missing_ok=True),
     "checkpoints": lambda folder: shutil.rmtree(folder / "checkpoints", ignore_errors=True),
@@ -180,9 +180,10 @@ DELETED = {
 @pytest.mark.parametrize("what", DELETED)
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_what_is_deleted_while_a_batch_trains_is_written_again(what, every, wide, tmp_path):
+    """In the middle, and before the last save."""
     out = tmp_path / "study"
-    callback = once(out, 160, DELETED[what])
-    results = trained(out, width=3, checkpoint_every=every, callbacks=[callback])
+    callbacks = [once(out, step, DELETED[what]) for step in (160, 320)]
+    results = trained(out, width=3, checkpoint_every=every, callbacks=callbacks)
     assert results.curves.equals(wide.curves)
     assert results.manifest["study"] == wide.manifest["study"]
     assert all(outcome.acceptable for outcome in verify(results, 3))
