@@ -131,7 +131,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
     ):
         with contextlib.suppress(SystemExit):
             main(words)
-    assert "cannot be" not in capsys.readouterr().err
+    assert "jaxrl: " not in capsys.readouterr().err
     assert [path.parent for path in written[:4]] == [tmp_path / "report", *[tmp_path / "compared"] * 3]
     assert all(path.exists() for path in written)
     assert (tmp_path / "selected" / "GridWorld-v0" / "manifest.json").exists()
