@@ -4,6 +4,7 @@ An environment does not reset itself and does not count steps: `Episode` does bo
 `jax.vmap` makes a batch of it.
 """
 
+import re
 from typing import Any, Self
 
 import jax
@@ -180,4 +181,6 @@ def described(tree: Any) -> str:
     short = [f"{dtype}{list(jnp.shape(leaf))}" for dtype, leaf in zip(types, leaves, strict=True)]
     if len(leaves) == 1 and tree is leaves[0]:
         return short[0]
-    return f"{', '.join(short) or 'no arrays'} in {structure}"
+    # MJX's states hold objects that are written with their addresses, which differ between equal ones.
+    named = re.sub(" at 0x[0-9a-f]+", "", str(structure))
+    return f"{', '.join(short) or 'no arrays'} in {named}"

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from jax import random
 
 from envs import CartPole
@@ -92,3 +93,35 @@ def test_64_bits_are_refused_and_no_environment_is_blamed():
         pytest.raises(InputError, match=r"^jaxrl computes with 32 bits .* unset JAX_ENABLE_X64"),
     ):
         check_contract(CartPole())
+
+
+class Model:
+    """Constants that are equal by their value and written with their address, as those of MJX."""
+
+    def __eq__(self, other):
+        return isinstance(other, Model)
+
+    def __hash__(self):
+        return 0
+
+
+class Simulated(struct.PyTreeNode):
+    position: jax.Array
+    model: Model = struct.field(pytree_node=False)
+
+
+class Physics(Any):
+    """Each step makes its model anew."""
+
+    def reset(self, key):
+        return Simulated(jnp.zeros(2), Model())
+
+    def step(self, key, state, action):
+        return Simulated(state.position, Model()), 0.0, False
+
+    def observe(self, state):
+        return state.position
+
+
+def test_equal_constants_in_a_state_may_be_other_objects():
+    check_contract(Physics())
