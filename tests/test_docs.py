@@ -85,7 +85,8 @@ def check(words):
     for option, value in itertools.pairwise(rest):
         given.get(option, []).append(value)
     grids(named(rest[0], registry.algorithm), "--set", given["--set"])
-    if not rest[1].startswith("gymnasium:"):  # some of Gymnasium's need a package of their own
+    prefix, colon, _ = rest[1].partition(":")
+    if not colon or prefix == "gymnax":  # what others need may not be installed
         worlds = grids(named(rest[1], registry.environment), "--env", given["--env"])
         evaluations(worlds, given["--evaluate-in"])
 

@@ -1,1 +1,1 @@
-"""Adapters to and from gymnax and Gymnasium. Each library is imported only where its adapter is used."""
+"""Adapters to and from other libraries. Each library is imported only where its adapter is used."""

@@ -6,19 +6,14 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax import Array
 
-from jaxrl.environment import Box, Discrete, Environment, static, traced
-from jaxrl.errors import InputError, unknown
+from envs.adapters.suite import State, Suite, imported, made, strongly_typed
+from jaxrl.environment import Box, Discrete, static
+from jaxrl.errors import InputError
 
 
-class State(struct.PyTreeNode):
-    inner: Any  # gymnax's own state
-    obs: Array  # [*obs], kept since gymnax may draw it or compute it from the action
-
-
-class FromGymnax(Environment):
+class FromGymnax(Suite):
     """gymnax's environment `name` with its default parameters.
 
     Transitions, observations and rewards are those of gymnax's `step_env`, which does not reset and has no
@@ -26,17 +21,12 @@ class FromGymnax(Environment):
     """
 
     packages = ("gymnax",)
-    name: str = static("CartPole-v1", "gymnax's name of the environment")
-    max_steps: int = traced(1_000, "time limit of an episode; gymnax's own from `from_name`", low=1)
+    name: str = static("CartPole-v1")
 
     @classmethod
     def from_name(cls, name: str) -> Self:
         """The environment with gymnax's time limit. Raises InputError for a name that gymnax cannot make."""
         return cls(name=name, max_steps=int(_made(name)[1].max_steps_in_episode))
-
-    @property
-    def title(self) -> str:
-        return f"gymnax:{self.name}"
 
     @property
     def observation_space(self) -> Discrete | Box:
@@ -55,12 +45,12 @@ class FromGymnax(Environment):
     def reset(self, key: Array) -> State:
         env, params = self._with_limit()
         obs, inner = env.reset_env(key, params)
-        return _strongly_typed(State(inner, obs))
+        return strongly_typed(State(inner, obs))
 
     def step(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         env, params = self._with_limit()
         obs, inner, reward, terminated, _ = env.step_env(key, state.inner, action, params)
-        return _strongly_typed(State(inner, obs)), jnp.float32(reward), terminated
+        return strongly_typed(State(inner, obs)), jnp.float32(reward), terminated
 
     def observe(self, state: State) -> Array:
         return state.obs
@@ -75,15 +65,8 @@ class FromGymnax(Environment):
 @functools.cache
 def _made(name: str) -> tuple[Any, Any]:
     """gymnax's environment of this name and its default parameters. Raises InputError if there is none."""
-    import gymnax
-
-    if name not in gymnax.registered_envs:
-        raise unknown("environment of gymnax", name, gymnax.registered_envs)
-    try:
-        with jax.ensure_compile_time_eval():  # a function that is being traced may call this first
-            return gymnax.make(name)
-    except OSError as error:  # MNISTBandit-bsuite downloads its images
-        raise InputError(f"gymnax cannot make {name!r}: {error}") from None
+    gymnax = imported("gymnax", "gymnax")
+    return made("gymnax", name, gymnax.registered_envs, lambda: gymnax.make(name))
 
 
 def _translated(what: str, space: Any, array: Any) -> Discrete | Box:
@@ -95,8 +78,3 @@ def _translated(what: str, space: Any, array: Any) -> Discrete | Box:
     if isinstance(space, spaces.Box):
         return Box(space.low, space.high, tuple(array.shape), np.dtype(array.dtype))
     raise InputError(f"{what} are a {type(space).__name__}, which is neither a Discrete nor a Box")
-
-
-def _strongly_typed(tree: Any) -> Any:
-    """Python numbers and weakly typed arrays as arrays of a definite type, so that steps keep the type."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)

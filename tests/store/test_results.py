@@ -306,7 +306,7 @@ def test_the_code_of_a_class_is_that_of_its_whole_module(tmp_path, monkeypatch):
 
 def test_versions_behind_an_adapter_are_part_of_its_code(monkeypatch):
     """Also where it is wrapped."""
-    adapted = [adapter(name="any") for adapter in registry.adapters().values()]
+    adapted = [registry.adapters()[prefix](name="any") for prefix in ("gymnasium", "gymnax")]
     configs = [*adapted, *(Wrapper(env=each) for each in adapted), Wrapper(env=GridWorld())]
     before = [code_hash(config) for config in configs]
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "99")
