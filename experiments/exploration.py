@@ -1,8 +1,8 @@
 """What finds a reward that is hard to find: ε-greedy actions, counts, RND or ICM?
 
-python experiments/exploration.py, about 25 minutes on two cores (an estimate). DQN learns DeepSea, whose one
-rewarded path has ten right turns in a row, KeyDoor, whose door needs a key, and NoisyTV, whose television
-shows a new picture whenever it is watched.
+python experiments/exploration.py, about 25 minutes on two cores (an estimate). All are DQN with ε-greedy
+actions, three of them with a bonus for what is new. They learn DeepSea, where one path of ten steps leads to
+the treasure, KeyDoor, where a key opens the way, and NoisyTV, whose television shows ever new pictures.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def main(
         )
         found = describe(final_scores(results.runs, results.curves), np.random.default_rng(0))
         print(f"{task.title}:")
-        for name, (_, row) in zip(names, found.iterrows(), strict=True):
+        for name, row in zip(names, found.to_dict("records"), strict=True):
             mean, solved = estimate(Interval.of(row, "mean")), percent(Interval.of(row, "solved"))
             print(f"  {name}: mean return {mean}, {solved} of the seeds find the best reward")
     print(f"report: {write_report(folder)}")

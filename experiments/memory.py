@@ -6,6 +6,7 @@ the last 16 observations. A stack holds 4, which is enough to tell a velocity.
 """
 
 import numpy as np
+import pandas as pd
 from jax import Array
 
 from envs import CartPole, MemoryChain, TMaze
@@ -62,9 +63,9 @@ def main(
             train(stacked, FrameStack(env=task), **size, out=f"{folder}/{title}, stacked"),
         ]
         tables = [final_scores(study.runs, study.curves) for study in studies]
-        rows = [row for table in tables for _, row in describe(table, np.random.default_rng(0)).iterrows()]
+        described = pd.concat([describe(table, np.random.default_rng(0)) for table in tables])
         print(f"{title}, solved at {task.solved_return}:")
-        for name, row in zip([*names, "a stack"], rows, strict=True):
+        for name, row in zip([*names, "a stack"], described.to_dict("records"), strict=True):
             mean, solved = estimate(Interval.of(row, "mean")), percent(Interval.of(row, "solved"))
             print(f"  {name}: mean return {mean}, {solved} of the seeds solve it")
     print(f"report: {write_report(folder)}")

@@ -5,12 +5,10 @@ episode draws the length of the pole and the force of a push. For the other both
 tested on a grid of lengths and forces, which reaches beyond those that are drawn.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from envs import CartPole
@@ -32,27 +30,22 @@ TRAINED = {  # an empty range shares its program with the other one
 }
 
 
-def heat_map(returns: Mapping[str, np.ndarray], file: Path) -> None:
-    """Draws the mean returns of each agent: [lengths, forces] each."""
-    left, right = LENGTHS.index(LOW.pole_length), LENGTHS.index(HIGH.pole_length)
-    bottom, top = FORCES.index(LOW.force), FORCES.index(HIGH.force)
+def heat_map(returns: dict[str, np.ndarray], drawn: np.ndarray, file: Path) -> None:
+    """Draws the mean returns of each agent, those of drawn constants in bold: [lengths, forces] each."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 3.4), layout="constrained")
         panels = figure.subplots(1, len(returns), sharey=True)
         for axes, (name, cells) in zip(panels, returns.items(), strict=True):
             image = axes.imshow(cells.T, vmin=0, vmax=500, origin="lower", aspect="auto", cmap="cividis")
-            for (x, y), value in np.ndenumerate(cells):
-                axes.text(
-                    x, y, f"{value:.0f}", ha="center", va="center", color="black" if value > 250 else "white"
-                )
+            for place, value in np.ndenumerate(cells):
+                look = {"weight": "bold" if drawn[place] else "normal", "color": "wk"[int(value > 250)]}
+                axes.text(*place, f"{value:.0f}", ha="center", va="center", **look)
             axes.set(title=f"learned with {name}", xlabel="half the pole's length, m")
             axes.set_xticks(range(len(LENGTHS)), map(str, LENGTHS))
             axes.set_yticks(range(len(FORCES)), map(str, FORCES))
-        corner, size = (left - 0.5, bottom - 0.5), (right - left + 1, top - bottom + 1)
-        panels[1].add_patch(mpl.patches.Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=2))
         panels[0].set_ylabel("force of a push, N")
-        figure.colorbar(image, ax=panels, label="mean return; the frame holds what is drawn")
-        FigureCanvasAgg(figure).print_png(file)
+        figure.colorbar(image, ax=panels, label="mean return; bold: may be drawn")
+        figure.savefig(file)
 
 
 def main(
@@ -72,17 +65,17 @@ def main(
     drawn = (lengths >= LOW.pole_length) & (lengths <= HIGH.pole_length)
     drawn &= (forces >= LOW.force) & (forces <= HIGH.force)
     own = (lengths == CartPole().pole_length) & (forces == CartPole().force)
-    for where, chosen in {
-        "CartPole's own": own,
-        "those that are drawn": drawn,
-        "those beyond": ~drawn,
-    }.items():
+    parts = {"CartPole's own": own, "those that may be drawn": drawn, "those beyond": ~drawn}
+    for where, chosen in parts.items():
         a, b = (agent[:, chosen].mean(axis=1) for agent in (many, one))
-        means = [estimate(mean_interval(each, np.random.default_rng(0))) for each in (a, b)]
+        scores = [estimate(mean_interval(each, np.random.default_rng(0))) for each in (a, b)]
         difference = estimate(difference_interval(a, b, np.random.default_rng(0)))
-        print(f"constants: {where}. Many: {means[0]}. One: {means[1]}. Difference: {difference}")
-    cells = [agent.mean(axis=0).reshape(len(LENGTHS), len(FORCES)) for agent in (one, many)]
-    heat_map(dict(zip(TRAINED, cells, strict=True)), file := Path(folder) / "heat_map.png")
+        print(f"constants: {where}. Many: {scores[0]}. One: {scores[1]}. Difference: {difference}")
+    shape = (len(LENGTHS), len(FORCES))
+    means = [agent.mean(axis=0).reshape(shape) for agent in (one, many)]
+    heat_map(
+        dict(zip(TRAINED, means, strict=True)), drawn.reshape(shape), file := Path(folder) / "heat_map.png"
+    )
     print(f"{file} shows every cell; report: {write_report(folder)}")
 
 

@@ -19,13 +19,19 @@ SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
 SIZES = ["--seeds", "--steps", "--out"]
 OPTIONS = {
     "bandit_regret": SIZES,
+    "cartpole_many_ways": SIZES,
+    "curriculum": SIZES,
+    "exploration": SIZES,
     "how_many_seeds": SIZES,
     "interval_coverage": ["--simulations", "--json"],
+    "memory": SIZES,
+    "physics_randomisation": SIZES,
     "ppo_details": SIZES,
     "quickstart": SIZES,
     "results": [*SIZES, "--page"],
     "same_algorithm_twice": SIZES,
     "tables": SIZES,
+    "throughput": SIZES,
     "time_limits": SIZES,
     "tutorials": SIZES,
 }
@@ -86,7 +92,16 @@ def test_the_quick_quickstart(tmp_path):
 @pytest.mark.parametrize(
     ("name", "steps", "answer"),
     [
+        ("cartpole_many_ways", "100", r"2  heuristic +4 +500 \[500, 500\]"),
+        (
+            "curriculum",
+            "100",
+            r"FrozenLake-v1, slippery from the start: .*\[.*\n  within 25% of the run: .*difference",
+        ),
+        ("exploration", "1010", r"DeepSea:\n  ε-greedy: mean return .*\n  counts: mean return .*% \["),
         ("how_many_seeds", "1024", r"seeds +coverage +power 5 .*\n +5 [\d.]+ % \["),
+        ("memory", "1024", r"TMaze, solved at 3.795:\n  a GRU: mean return .*\n  a stack: mean return "),
+        ("physics_randomisation", "512", r"those that may be drawn. Many: .*\n(?s:.*)heat_map.png shows"),
         (
             "ppo_details",
             "1024",
@@ -98,6 +113,7 @@ def test_the_quick_quickstart(tmp_path):
             "1000",
             r"(?s)the median of 4 runs\n[→↓] .*optimal: 100.0%.*mean shortfall.*\n1.00 +[\d.]+ ",
         ),
+        ("throughput", "512", r"1 seed: .* s, .*\n4 seeds: .* times as long as 1 seed\npicture: "),
         ("tutorials", "4000", r"ε = 0.1: 0 % \[.*\] of 4 seeds, mean 0\n  with initial_value=1.0: 100 % \["),
         ("time_limits", "200", r"q_learning GridWorld-v0 .* \[.*\] .* \[.*\]"),
     ],
