@@ -1,8 +1,9 @@
 """Which algorithms balance the pole after 50,000 steps, and how sure is that?
 
-python experiments/cartpole_many_ways.py, about 25 minutes on two cores (an estimate). Every algorithm with
-reference settings for CartPole has the same budget, which is less than most of them have in docs/results.md.
-Random actions and CartPole's own heuristic show what learning is worth.
+python experiments/cartpole_many_ways.py, an estimated 25 minutes on two cores
+
+Every algorithm with reference settings for CartPole has the same budget, which is less than they have in
+docs/results.md. Random actions and CartPole's own heuristic show what learning is worth.
 """
 
 from envs import CartPole

@@ -1,8 +1,9 @@
 """Does ice that becomes slippery gradually teach more than ice that is slippery from the start?
 
-python experiments/curriculum.py, about five minutes on two cores (an estimate). Q-learning learns to cross
-two maps of FrozenLake. On gradual ice, slipping becomes as likely as on slippery ice within a share of the
-run. Every evaluation is on slippery ice.
+python experiments/curriculum.py, an estimated five minutes on two cores
+
+Q-learning learns to cross two maps of FrozenLake. On gradual ice, slipping becomes as likely as on slippery
+ice within a share of the run. Every evaluation is on slippery ice.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """Does an agent that learned with many cart-poles balance more of them than one that learned with one?
 
-python experiments/physics_randomisation.py, about ten minutes on two cores (an estimate). For one agent each
-episode draws the length of the pole and the force of a push. For the other both are CartPole's own. Both are
-tested on a grid of lengths and forces, which reaches beyond those that are drawn.
+python experiments/physics_randomisation.py, an estimated ten minutes on two cores
+
+For one agent each episode draws the length of the pole and the force of a push. For the other both are
+CartPole's own. Both are tested on a grid of lengths and forces, which reaches beyond those that are drawn.
 """
 
 from pathlib import Path

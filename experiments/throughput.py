@@ -1,7 +1,8 @@
 """How much longer do many seeds train than one?
 
-python experiments/throughput.py, about six minutes on two cores (an estimate). PPO on CartPole, from 1 to
-1,024 seeds; the time of training alone, without compilation and evaluation.
+python experiments/throughput.py, an estimated seven minutes on two cores
+
+PPO on CartPole, from 1 to 1,024 seeds; the time of training alone, without compilation and evaluation.
 """
 
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_the_quick_quickstart(tmp_path):
             "100",
             r"FrozenLake-v1, slippery from the start: .*\[.*\n  within 25% of the run: .*difference",
         ),
-        ("exploration", "1010", r"DeepSea:\n  ε-greedy: mean return .*\n  counts: mean return .*% \["),
+        ("exploration", "1010", r"DeepSea:\n  counts: mean return .*% \["),
         ("how_many_seeds", "1024", r"seeds +coverage +power 5 .*\n +5 [\d.]+ % \["),
         ("memory", "1024", r"TMaze, solved at 3.795:\n  a GRU: mean return .*\n  a stack: mean return "),
         ("physics_randomisation", "512", r"those that may be drawn. Many: .*\n(?s:.*)heat_map.png shows"),
