@@ -27,12 +27,13 @@ def main(
     enable_compilation_cache()
     use_all_cores()
     learner = preset("q_learning", "FrozenLake-v1")["algorithm"]
+    shares = SHARES[: 1 if quick else None]
     for name, budget in [*LAKES.items()][: 1 if quick else None]:
         lake = registry.environment(name)
         gradual = Scheduled(env=lake.replace(success_rate=1.0), end=lake)
         results = train(
             learner,
-            [lake, *grid(gradual, fraction=SHARES)],
+            [lake, *grid(gradual, fraction=shares)],
             **options.size(seeds=256, steps=budget, evaluations=10),
             evaluation_episodes=400,
             out=f"{folder}/{name}",
@@ -41,7 +42,7 @@ def main(
         print(
             f"{name}, slippery from the start: {estimate(mean_interval(slippery, np.random.default_rng(0)))}"
         )
-        for share, scores in zip(SHARES, others, strict=True):
+        for share, scores in zip(shares, others, strict=True):
             mean = mean_interval(scores, np.random.default_rng(0))
             more = difference_interval(scores, slippery, np.random.default_rng(0))
             print(f"  within {share:.0%} of the run: {estimate(mean)}, difference {estimate(more)}")

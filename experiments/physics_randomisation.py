@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from envs import CartPole
 from envs.wrappers import Randomised
-from jaxrl import enable_compilation_cache, grid, train, use_all_cores, write_report
+from jaxrl import enable_compilation_cache, grid, train, use_all_cores
 from jaxrl.algorithms import PPO
 from jaxrl.cli.script import OPTIONS, Options
 from jaxrl.cli.usage import run
@@ -77,7 +77,7 @@ def main(
     heat_map(
         dict(zip(TRAINED, means, strict=True)), drawn.reshape(shape), file := Path(folder) / "heat_map.png"
     )
-    print(f"{file} shows every cell; report: {write_report(folder)}")
+    print(f"{file} shows every length and force")
 
 
 if __name__ == "__main__":

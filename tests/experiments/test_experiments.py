@@ -16,6 +16,7 @@ from jaxrl.cli.commands import main
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
+PAGE = (FOLDER.parent / "docs" / "experiments.md").read_text()
 SIZES = ["--seeds", "--steps", "--out"]
 OPTIONS = {
     "bandit_regret": SIZES,
@@ -51,6 +52,7 @@ def test_the_help_begins_with_the_question_and_lists_the_options(name, monkeypat
     question = (FOLDER / f"{name}.py").read_text().partition("\n")[0].removeprefix('"""')
     assert "?" in question
     assert question in " ".join(printed.split())
+    assert f"| `{name}.py` | {question} |" in PAGE
     assert [option for option in (*OPTIONS[name], "--quick") if f"{option} " not in printed] == []
 
 
@@ -101,7 +103,11 @@ def test_the_quick_quickstart(tmp_path):
         ("exploration", "1010", r"DeepSea:\n  counts: mean return .*% \["),
         ("how_many_seeds", "1024", r"seeds +coverage +power 5 .*\n +5 [\d.]+ % \["),
         ("memory", "1024", r"TMaze, solved at 3.795:\n  a GRU: mean return .*\n  a stack: mean return "),
-        ("physics_randomisation", "512", r"those that may be drawn. Many: .*\n(?s:.*)heat_map.png shows"),
+        (
+            "physics_randomisation",
+            "512",
+            r"those that may be drawn. Many: .*\n(?s:.*)heat_map.png shows every",
+        ),
         (
             "ppo_details",
             "1024",
