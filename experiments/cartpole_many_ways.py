@@ -1,4 +1,4 @@
-"""Which algorithms balance the pole after 50,000 steps, and how sure is that?
+"""Which algorithms balance the pole after 40,000 steps, and how sure is that?
 
 python experiments/cartpole_many_ways.py, an estimated 25 minutes on two cores
 
@@ -32,7 +32,7 @@ def main(
     train(
         ALGORITHMS[:2] if quick else ALGORITHMS,
         CartPole(),
-        **options.size(seeds=100, steps=50_000, evaluations=20),
+        **options.size(seeds=100, steps=40_000, evaluations=20),
         out=folder,
     )
     print_comparisons(*compare(folder, smallest_effect=SMALLEST_EFFECT, all_pairs=True))

@@ -1,6 +1,6 @@
 """What finds a reward that is hard to find: ε-greedy actions, counts, RND or ICM?
 
-python experiments/exploration.py, an estimated 25 minutes on two cores
+python experiments/exploration.py, an estimated 20 minutes on two cores
 
 All are DQN with ε-greedy actions, three of them with a bonus for what is new. They learn DeepSea, where one
 path of ten steps leads to the treasure, KeyDoor, where a key opens the way, and NoisyTV, whose television

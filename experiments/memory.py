@@ -54,7 +54,7 @@ def main(
     folder = options.folder("memory")
     enable_compilation_cache()
     use_all_cores()
-    size = options.size(seeds=64, steps=200_000, evaluations=10) | {"evaluation_episodes": 50}
+    size = options.size(seeds=32, steps=150_000, evaluations=10) | {"evaluation_episodes": 50}
     names = [*NETWORKS][: 1 if quick else None]
     for title, (settings, task) in [*TASKS.items()][: 1 if quick else None]:
         learner = preset("ppo", settings)["algorithm"]
