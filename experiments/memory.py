@@ -8,7 +8,6 @@ velocity, but too few for the other tasks.
 """
 
 import numpy as np
-import pandas as pd
 from jax import Array
 
 from envs import CartPole, MemoryChain, TMaze
@@ -40,10 +39,13 @@ TASKS: dict[str, tuple[str, Environment]] = {  # the name of its settings for PP
     "CartPole without velocities": ("masked", Masked(env=CartPole())),
 }
 NOTHING = MLP(hidden=(32, 32))
-NETWORKS: dict[str, Network] = {
-    "a GRU": GRU(units=32, torso=MLP(hidden=(32,))),
-    "attention": Attention(units=32, torso=MLP(hidden=(32,))),
-    "nothing": NOTHING,
+WAYS: dict[int, dict[str, Network]] = {  # networks by the number of frames that they see
+    4: {"a stack": NOTHING},
+    1: {
+        "nothing": NOTHING,
+        "a GRU": GRU(units=32, torso=MLP(hidden=(32,))),
+        "attention": Attention(units=32, torso=MLP(hidden=(32,))),
+    },
 }
 
 
@@ -55,21 +57,22 @@ def main(
     enable_compilation_cache()
     use_all_cores()
     size = options.size(seeds=32, steps=150_000, evaluations=10) | {"evaluation_episodes": 50}
-    names = [*NETWORKS][: 1 if quick else None]
-    for title, (settings, task) in [*TASKS.items()][: 1 if quick else None]:
+    few = 1 if quick else None  # of the tasks and ways
+    for title, (settings, task) in [*TASKS.items()][:few]:
         learner = preset("ppo", settings)["algorithm"]
-        learners = grid(learner, network=[NETWORKS[name] for name in names])
-        stacked = learner.replace(network=NOTHING)
-        studies = [
-            train(learners, task, **size, out=f"{folder}/{title}"),
-            train(stacked, FrameStack(env=task), **size, out=f"{folder}/{title}, stacked"),
-        ]
-        tables = [final_scores(study.runs, study.curves) for study in studies]
-        described = pd.concat([describe(table, np.random.default_rng(0)) for table in tables])
         print(f"{title}, solved at {task.solved_return}:")
-        for name, row in zip([*names, "a stack"], described.to_dict("records"), strict=True):
-            mean, solved = estimate(Interval.of(row, "mean")), percent(Interval.of(row, "solved"))
-            print(f"  {name}: mean return {mean}, {solved} of the seeds solve it")
+        for frames, networks in [*WAYS.items()][:few]:
+            results = train(
+                grid(learner, network=[*networks.values()]),
+                FrameStack(env=task, frames=frames),
+                **size,
+                out=f"{folder}/{title}-{frames}",
+            )
+            table = final_scores(results.runs, results.curves)
+            rows = describe(table, np.random.default_rng(0)).to_dict("records")
+            for name, row in zip(networks, rows, strict=True):
+                mean, solved = estimate(Interval.of(row, "mean")), percent(Interval.of(row, "solved"))
+                print(f"  {name}: mean return {mean}, {solved} of the seeds solve it")
     print(f"report: {write_report(folder)}")
 
 
