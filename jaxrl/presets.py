@@ -1,4 +1,4 @@
-"""Reference settings: for an algorithm in an environment, those with which docs/results.md was made."""
+"""Reference settings for an algorithm in an environment. docs/results.md says what they reach."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -182,7 +182,7 @@ def preset(algorithm: str, environment: str) -> dict[str, Any]:
     env = registry.environment(environment)
     if (found := PRESETS.get((algorithm, environment))) is None:
         near = [" ".join(pair) for pair in PRESETS if algorithm in pair or environment in pair]
-        raise unknown("preset", f"{algorithm} {environment}", near)
+        raise unknown("preset", f"{algorithm} {environment}", near or map(" ".join, PRESETS))
     return {
         "algorithm": found.algorithm,
         "environment": env.replace(**found.env),

@@ -31,7 +31,7 @@ def effects(text: str | None) -> float | dict[str, float] | None:
         ) from None
 
 
-def base(
+def chosen(
     algorithm: str | None, environment: str | None, preset: bool, config: str | None, trust: Sequence[str]
 ) -> dict[str, Any]:
     """The study that names, a preset or a file describe, as arguments of `jaxrl.train`.
@@ -40,7 +40,6 @@ def base(
     for a missing name.
     """
     from jaxrl import presets, registry
-    from jaxrl.run.progress import say
     from jaxrl.store.settings_file import read_settings
 
     import_trusted(trust)
@@ -55,31 +54,30 @@ def base(
             "algorithm": named(algorithm, registry.algorithm),
             "environment": named(environment, registry.environment),
         }
+    if "," in algorithm + environment:
+        raise InputError(f"--preset takes one algorithm and one environment, got {algorithm} {environment}")
     study = presets.preset(algorithm, environment)
-    say(f"preset: {registry.label_of(study['algorithm'])} in {registry.label_of(study['environment'])}")
     return study | {name: [study[name]] for name in ("algorithm", "environment")}
 
 
 def changed(
-    base: Mapping[str, Any],
+    study: Mapping[str, Any],
     set: Sequence[str],
     env: Sequence[str],
     evaluate_in: Sequence[str],
-    plain: Sequence[str | int | None],
+    **given: Any,
 ) -> dict[str, Any]:
     """A study, as arguments of `jaxrl.train`, with what the options of the command `train` change.
 
-    `plain` are the values of the options with the names PLAIN, None if not given. Raises InputError for an
-    unknown field, a bad value, and if no seeds or no steps are given.
+    An option that is None was not given. Raises InputError for an unknown field, a bad value, and if there
+    are no seeds or no steps.
     """
-    from jaxrl.store.settings_file import PLAIN
-
-    study = dict(base) | {name: value for name, value in zip(PLAIN, plain, strict=True) if value is not None}
+    study = dict(study) | {name: value for name, value in given.items() if value is not None}
     missing = [f"--{name}" for name in ("seeds", "steps") if name not in study]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given; see jaxrl train --help")
-    study["algorithm"] = grids(base["algorithm"], "--set", set)
-    study["environment"] = grids(base["environment"], "--env", env)
+    study["algorithm"] = grids(study["algorithm"], "--set", set)
+    study["environment"] = grids(study["environment"], "--env", env)
     if evaluate_in:
         study["evaluate_in"] = evaluations(study["environment"], evaluate_in)
     return study

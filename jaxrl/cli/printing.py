@@ -45,6 +45,16 @@ def print_presets() -> None:
     print(" jaxrl train ALGORITHM ENVIRONMENT --preset --dry-run shows the settings")
 
 
+def print_preset(study: Mapping[str, Any]) -> None:
+    """Says, on the standard error, what a preset and the options beside it make of a study."""
+    from jaxrl.registry import label_of
+    from jaxrl.run.progress import say
+
+    settings, worlds = (", ".join(map(label_of, study[kind])) for kind in ("algorithm", "environment"))
+    numbers = ("seeds", "steps", "evaluation_episodes")
+    say(f"preset: {settings} in {worlds}, {', '.join(f'{name}={study[name]}' for name in numbers)}")
+
+
 def print_fields(names: Sequence[str]) -> None:
     """Prints the fields of the given algorithms and environments: ALGORITHM[,...] and ENVIRONMENT[,...].
 
@@ -75,7 +85,7 @@ def print_plan(arguments: Mapping[str, Any]) -> None:
 
     study = {name: value for name, value in arguments.items() if name not in ("out", "width", "memory")}
     memory = None if arguments["memory"] is None else parse_bytes(arguments["memory"])
-    print(make_plan(make_study(**study), arguments["width"], memory))
+    print(make_plan(make_study(**study), arguments.get("width"), memory))
 
 
 def print_planned(arguments: Mapping[str, Any]) -> None:

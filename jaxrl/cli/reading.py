@@ -5,13 +5,12 @@ Everything heavy is imported by the command that needs it, so that `--help` answ
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.alive import alive
 from jaxrl.cli.printing import print_evaluation
 from jaxrl.cli.starting import prepare
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, unknown
 
 
 def status(folder: str, /, trust: Sequence[str] = ()) -> None:
@@ -166,11 +165,15 @@ def export(
     from jaxrl.store.settings_file import write_settings
 
     arg.import_trusted(trust)
+    if to not in (formats := (*exporting.FILES, "npz", "settings")):
+        raise unknown("format", to, formats)
     if to in ("npz", "settings") and len(folders) > 1:
         raise InputError(f"--to {to} needs one folder, got {len(folders)}")
     if to == "npz":
         print(exporting.export_transitions(folders[0], run, steps, explore=explore, out=out))
     elif to == "settings":
-        print(write_settings(load(folders[0]).study, out or Path(folders[0]) / "study.toml"))
+        results = load(folders[0])
+        width = results.manifest["plan"]["width"]
+        print(write_settings(results.study, out or results.path / "study.toml", width))
     else:
         print(exporting.export(folders, to, out))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxrl.cli import arguments as arg
-from jaxrl.cli.printing import print_outcomes, print_plan, print_planned, print_summary
+from jaxrl.cli.printing import print_outcomes, print_plan, print_planned, print_preset, print_summary
 from jaxrl.cli.starting import prepare
 from jaxrl.text import command, file_name
 
@@ -49,15 +49,15 @@ def train(
     Args:
         algorithm: a name from `jaxrl list`, or several joined by commas.
         environment: a name from `jaxrl list`, or several joined by commas.
-        seeds (N, A:B or A,B,C): a count (128 is 0 to 127), a range (100:200) or a list (3,5,8); required.
-        steps (INT): environment steps of each run; required.
+        seeds (N, A:B or A,B,C): a count (128 is 0 to 127), a range (100:200) or a list (3,5,8).
+        steps (INT): environment steps of each run. Seeds and steps may come from --preset or --config.
         set (FIELD=VALUE,...): a field of the algorithm, several values for a grid; '/' joins a tuple's parts.
         env (FIELD=VALUE,...): the same for a field of the environment.
-        preset: takes settings, seeds and steps from `jaxrl list --presets`; other options change them.
-        config (FILE): takes the whole study from a TOML file; other options change it.
-        out (FOLDER): the results folder; runs/<algorithm>-<environment> if not given, with - for : and /.
+        preset: takes a study from `jaxrl list --presets`; other options change it.
+        config (FILE): takes a study from a TOML file; other options change it.
+        out (FOLDER): the results folder; runs/<algorithm>-<environment> or runs/<name of FILE> if not given.
         evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
-        evaluation_episodes (INT): episodes of one evaluation; 10 if not given.
+        evaluation_episodes (INT): episodes of one evaluation; 10 if nothing else is given.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
         evaluate_in (NAME:FIELD=VALUE,...): a further environment of evaluation: a name, and what differs.
         width (INT): lanes of a batch, on which a run's bits depend; chosen to fit the memory if not given.
@@ -72,25 +72,34 @@ def train(
         trust (MODULE): imports a module, without which an environment of --config is refused.
     """
     prepare()
-    base = arg.base(algorithm, environment, preset, config, trust)
-    plain = (seeds, steps, evaluate_every, evaluation_episodes, evaluation_steps, prng, precision)
-    study = arg.changed(base, set, env, evaluate_in, plain)
+    given: dict[str, Any] = {"evaluate_every": evaluate_every, "evaluation_steps": evaluation_steps}
+    given |= {"evaluation_episodes": evaluation_episodes, "prng": prng, "precision": precision}
+    study = arg.chosen(algorithm, environment, preset, config, trust)
+    study = arg.changed(study, set, env, evaluate_in, seeds=seeds, steps=steps, width=width, **given)
+    study |= {"out": out or _folder(algorithm, environment, config), "memory": memory}
+    _begin(study, preset, dry_run, plan_only, log, checkpoint_every, workers)
+
+
+def _folder(algorithm: str | None, environment: str | None, config: str | None) -> str:
+    """The results folder if none is given."""
     name = Path(config).stem if config else f"{algorithm}-{environment}".replace(" ", "")
-    placed = {"out": out or f"runs/{file_name(name, also=',')}", "width": width, "memory": memory}
-    _begin(study | placed, dry_run, plan_only, log, checkpoint_every, workers)
+    return f"runs/{file_name(name, also=',')}"
 
 
 def _begin(
     study: Mapping[str, Any],
+    preset: bool,
     dry_run: bool,
     plan_only: bool,
     log: str | None,
     checkpoint_every: float | None,
     workers: str | None,
 ) -> None:
-    """Plans or trains the study that these arguments of `jaxrl.train` describe."""
+    """Plans or trains the study that these arguments of `jaxrl.train` describe. Says which preset it is."""
     from jaxrl.run.train import train as run
 
+    if preset:
+        print_preset(study)
     if dry_run:
         print_plan(study)
     elif plan_only:

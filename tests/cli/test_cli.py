@@ -95,7 +95,8 @@ def test_a_preset_is_named_and_changed_by_options(tmp_path, monkeypatch, capsys)
     main(preset)
     printed = capsys.readouterr()
     assert printed.out.startswith("1,000 runs, 1 program, ")
-    assert printed.err == "preset: q_learning in GridWorld-v0\n"
+    said = "preset: q_learning in GridWorld-v0, seeds=1000, steps=1000, evaluation_episodes=1\n"
+    assert printed.err == said
     main([*preset, "--seeds", "2", "--steps", "500", "--set", "double=false,true", "--evaluate-every", "250"])
     assert " 2,000 environment steps, at most 1,200 more in 3 evaluations of" in capsys.readouterr().out
     main(["list", "--presets"])
@@ -108,6 +109,7 @@ def test_a_study_comes_from_a_file_and_goes_to_one(lake, tmp_path, monkeypatch, 
     assert capsys.readouterr().out == "study.toml\n"
     main(["train", "--config", "study.toml", "--out", "again"])
     assert load("again").study == load(lake).study
+    assert load("again").manifest["plan"]["width"] == load(lake).manifest["plan"]["width"]
     main(["train", "--config", "study.toml", "--seeds", "5", "--dry-run"])
     assert "5 runs, 1 program" in capsys.readouterr().out
 

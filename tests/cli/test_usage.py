@@ -45,7 +45,11 @@ def exit_code(arguments):
         ([*TRAIN, "--config", "study.toml"], "--config names algorithms and environments, so give no names"),
         (["train", "--config", "study.toml", "--preset"], "--config names algorithms and environments, so"),
         (["train", "--config", "/none.toml"], "/none.toml cannot be read: No such file or directory"),
-        (["train", "ppo,dqn", "CartPole-v1", "--preset"], "unknown algorithm 'ppo,dqn': did you mean 'pqn'"),
+        (
+            ["train", "ppo,dqn", "CartPole-v1", "--preset"],
+            "--preset takes one algorithm and one environment, got ppo,dqn CartPole-v1",
+        ),
+        (["train", "random", "Taxi-v3", "--preset"], "unknown preset 'random Taxi-v3': "),
         (["train", "sarsa", "CartPole-v1", "--preset"], "unknown preset 'sarsa CartPole-v1'"),
         (
             ["compare", "--metric", "auc"],

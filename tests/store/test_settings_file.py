@@ -54,6 +54,12 @@ def test_a_file_written_by_hand_names_what_differs(tmp_path):
     )
 
 
+def test_the_width_goes_with_the_study(tmp_path):
+    study = make_study(QLearning(), GridWorld(), seeds=2, steps=100)
+    assert read_settings(write_settings(study, tmp_path / "study.toml", 2))["width"] == 2
+    assert "width" not in read_settings(write_settings(study, tmp_path / "study.toml"))
+
+
 def test_more_seeds_are_seeds(tmp_path):
     study = make_study(QLearning(), GridWorld(), seeds=2, steps=100)
     file = write_settings(study.extended(seeds=(7,)), tmp_path / "study.toml")
@@ -105,10 +111,20 @@ ALGORITHM, ENVIRONMENT = '[[algorithms]]\nname = "ppo"\n', '[[environments]]\nna
             ENVIRONMENT + ALGORITHM + "parameter = { clip = 0.1 }\n",
             r"unknown entry of \[\[algorithms\]\] 'parameter': did you mean 'parameters'",
         ),
-        (ENVIRONMENT + ALGORITHM + "parameters = 3\n", "describes no config"),
+        (ENVIRONMENT + ALGORITHM + "parameters = 3\n", "parameters of ppo must be a table, got 3"),
+        (ENVIRONMENT + "[[algorithms]]\nname = 3\n", r"each of \[\[algorithms\]\] needs a name, got 3"),
+        (ENVIRONMENT + ALGORITHM + 'label = "x"\n', r"unknown entry of \[\[algorithms\]\] 'label'"),
+        (
+            ENVIRONMENT + ALGORITHM + 'parameters = { network = { name = "gru" } }\n',
+            'network of ppo must be a value, got .*; a component is written as its name, and its fields as "network',
+        ),
+        (
+            ENVIRONMENT + ALGORITHM + '[[evaluate_in]]\nname = "CartPole-v1"\nlabel = [1]\n',
+            r"each of \[\[evaluate_in\]\] needs a label of its own, got \[\[1\]\]",
+        ),
         (
             ENVIRONMENT + ALGORITHM + '[[evaluate_in]]\nname = "CartPole-v1"\n',
-            r"each of \[\[evaluate_in\]\] needs a label of its own, got \[''\]",
+            r"each of \[\[evaluate_in\]\] needs a label of its own, got \[None\]",
         ),
         (
             ALGORITHM + '[[environments]]\nname = "gymnasium:evil:X-v0"\n',
@@ -129,8 +145,8 @@ def test_a_missing_file_is_one_sentence(tmp_path):
 
 
 def test_each_setting_of_a_study_is_written():
-    """A new field of Study has to be added to PLAIN, CONFIGS or this list."""
-    from jaxrl.store.settings_file import CONFIGS, PLAIN
+    """A new field of Study has to be added to OF_STUDY, CONFIGS or this list."""
+    from jaxrl.store.settings_file import CONFIGS, OF_STUDY
 
     fields = {field.name for field in dataclasses.fields(make_study(PPO(), CartPole(), seeds=1, steps=512))}
-    assert fields == {*CONFIGS, *PLAIN, "more_seeds", "more_steps"}
+    assert fields == {*CONFIGS, *OF_STUDY, "more_seeds", "more_steps"}
