@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from envs import CartPole
-from jaxrl import enable_compilation_cache, train, use_all_cores, write_report
+from jaxrl import InputError, enable_compilation_cache, train, use_all_cores, write_report
 from jaxrl.algorithms import PPO
 from jaxrl.cli.script import OPTIONS, Options
 from jaxrl.cli.usage import run
@@ -44,7 +44,9 @@ def main(
     use_all_cores()
     size = options.size(seeds=1_000, steps=50_000, evaluations=10)
     results = train(PPO(), CartPole(), **size, out=options.folder("same_algorithm_twice"))
-    scores, rng = results.final().dropna().to_numpy(), np.random.default_rng(0)
+    scores, rng = results.final().to_numpy(), np.random.default_rng(0)
+    if np.isnan(scores).any():
+        raise InputError("a run failed, so there is no mean of all runs to compare")
     rows = [compared(scores, group, rng) for group in GROUPS if 2 * group <= len(scores)]
     print(f"{len(scores)} seeds of PPO on CartPole, {size['steps']:,} steps: mean {number(scores.mean())}")
     print(pd.DataFrame(rows).to_string(index=False))

@@ -56,7 +56,7 @@ def main(
         mdp, limit = enumerate_mdp(env), int(env.max_steps)
         study = preset("q_learning", name)
         budget = study["steps"]
-        study |= options.size(seeds=1_000, steps=budget, evaluations=10)
+        study |= options.size(seeds=1_000, steps=budget, evaluations=10, fresh=True)
         folder = Path(options.folder("tables")) / name
         results = train(**study, out=folder / "seeds")
         lacking = shortfalls(results, mdp, limit)

@@ -44,7 +44,7 @@ def main(
             train(
                 study["algorithm"],
                 each,
-                **options.size(seeds=64, steps=budget, evaluations=10),
+                **options.size(seeds=64, steps=budget, evaluations=10, fresh=True),
                 evaluation_episodes=study["evaluation_episodes"],
                 out=f"{options.folder('time_limits')}/{algorithm}-{name}-{kind}",
             ).final()

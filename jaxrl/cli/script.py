@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxrl.errors import InputError
 
 QUICK_SEEDS = 4
+FIRST_SEED = 2_000  # seeds from here on took no part in the choice of presets
 QUICK_SHARE = 20  # --quick divides the steps by this
 # What they mean: a part of the text that `jaxrl.cli.usage.run` takes.
 OPTIONS = """
@@ -27,17 +28,18 @@ class Options(NamedTuple):
     out: str | None
     quick: bool
 
-    def size(self, *, seeds: int, steps: int, evaluations: int = 50) -> dict[str, Any]:
+    def size(self, *, seeds: int, steps: int, evaluations: int = 50, fresh: bool = False) -> dict[str, Any]:
         """The arguments seeds, steps and evaluate_every of `train`.
 
-        The options replace the given seeds and steps, but not the number of evaluations.
+        The options replace the given seeds and steps, but not the number of evaluations. Fresh seeds are
+        those from FIRST_SEED on.
         """
         if self.quick:
             seeds, steps = QUICK_SEEDS, steps // QUICK_SHARE
         if self.steps is not None:
             steps = self.steps
         return {
-            "seeds": self.seeds or seeds,
+            "seeds": self.seeds or (f"{FIRST_SEED}:{FIRST_SEED + seeds}" if fresh else seeds),
             "steps": steps,
             "evaluate_every": max(steps // evaluations, 1),
         }

@@ -14,12 +14,13 @@ def chips(section: Section) -> list[tuple[str, str]]:
     """Names and values: runs, steps, the best setting's final mean and its share of solved runs, speed."""
     best, values = section.of(section.best), [("runs", f"{len(section.scores):,}")]
     values.append(("steps of a run", steps_of(section)))
-    several = " of the best setting" if len(section.description) > 1 else ""
+    count = len(section.description)
+    several = f" of the best of {count} settings, chosen by these runs" if count > 1 else ""
     if not np.isnan(best["mean"]):
         values.append((f"final mean{several}", estimate(Interval.of(best, "mean"))))
     if not np.isnan(best["solved"]):
         values.append((f"solved{several}", percent(Interval.of(best, "solved"))))
-    return [*values, ("training steps/s", number(section.steps_per_second))]
+    return [*values, ("training steps/s, all runs together", number(section.steps_per_second))]
 
 
 def sparkline(section: Section, setting: str) -> markupsafe.Markup:
@@ -31,7 +32,7 @@ def sparkline(section: Section, setting: str) -> markupsafe.Markup:
         name: each.bands[["step", "mean"]].dropna().to_numpy()
         for name, each in section.curves.get("evaluation", {}).items()
     }
-    if not len(curves.get(setting, ())):
+    if len(curves.get(setting, ())) < 2:
         return markupsafe.Markup()
     means = np.concatenate([each[:, 1] for each in curves.values()])
     low, high = means.min(), means.max()

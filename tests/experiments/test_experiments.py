@@ -9,10 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from jaxrl import load, registry
+from jaxrl import InputError, Results, load, registry
 from jaxrl.cli.commands import main
+from jaxrl.presets import PRESETS
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -158,14 +161,65 @@ def test_quick_rows_of_the_results(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
         runpy.run_path(str(FOLDER / "results.py"), run_name="__main__")
     lines = page.read_text().splitlines()
-    assert [line.split(" --preset")[0] for line in lines[4:6]] == [f"| `{row}" for row in reversed(rows)]
-    assert lines[4].endswith(" | optimum 9.5 |")
+    assert [line.split(" | ")[1] for line in lines[4:6]] == [
+        "q_learning",
+        "dyna_q learning_rate=0.5 planning_steps=20",
+    ]
+    assert lines[5].endswith(
+        " | optimum 9.5 | `dyna_q GridWorld-v0 --preset --seeds 2000:2004 --steps 100 --width 4` |"
+    )
     assert (lines[0], lines[-1]) == ("# Results", "The end.")
     kept = json.loads((tmp_path / "page" / "dyna_q-GridWorld-v0.json").read_text())
-    assert kept["command"] == "dyna_q GridWorld-v0 --preset --seeds 2000:2004 --steps 100"
+    assert kept["solved_return"] == pytest.approx(9.5, abs=1e-3)
     results = load(tmp_path / "runs" / "dyna_q-GridWorld-v0")
     assert kept["scores"] == results.final().to_list()
     assert kept["manifest"]["sha256"] == results.manifest["sha256"]
+
+
+def script(name):
+    """The functions of a script."""
+    return runpy.run_path(str(FOLDER / f"{name}.py"))
+
+
+def test_a_row_counts_failed_runs_and_is_not_replaced_by_one_of_another_command(tmp_path):
+    results, name = script("results"), "ppo CartPole-v1"
+    row = {
+        "row": name,
+        "environment": "CartPole-v1",
+        "algorithm": "ppo",
+        "command": "ppo",
+        "solved_return": 475.0,
+        "scores": [500.0, 500.0, None],
+        "manifest": {"study": {"steps": 1_000}},
+    }
+    assert "| 1,000 | 3, 1 failed | 500 [500, 500] |  | ≥ 475: 66.7 % [" in results["line"](row)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table -->\n<!-- end of the table -->\n")
+    results["keep"](row, page)
+    with pytest.raises(InputError, match=r"ppo-CartPole-v1.json is of another command, ppo; remove it or"):
+        results["keep"](row | {"command": "dqn"}, page)
+    assert "3, 1 failed" in page.read_text()
+
+
+def test_every_preset_has_a_row():
+    rows = [tuple(row.split()[:2]) for row in tomllib.loads((FOLDER / "results.toml").read_text())]
+    assert {*rows} == {*PRESETS}
+
+
+def test_a_tutorial_is_judged_after_its_episodes(tmp_path):
+    """The first run ends 10 episodes in each chunk, the second 2, the third none, and the fourth failed."""
+    values = {"length": [[10, 10, 10], [50, 50, 50], [np.nan] * 3, [10, np.nan, np.nan]]}
+    values["eval_return"] = [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, np.nan, np.nan]]
+    rows = [
+        (run, step, metric, value)
+        for metric, runs in values.items()
+        for run, each in enumerate(runs)
+        for step, value in zip([100, 200, 300], each, strict=True)
+    ]
+    curves = pd.DataFrame(rows, columns=["run", "step", "metric", "value"])
+    runs = pd.DataFrame({"run": range(4), "status": ["complete"] * 3 + ["failed"]})
+    scores = script("tutorials")["judged"](Results(tmp_path, {}, runs, curves), 15)
+    np.testing.assert_array_equal(scores, [2, 3, 3, np.nan])
 
 
 def test_every_tutorial_has_settings_that_fit():

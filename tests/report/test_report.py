@@ -385,8 +385,8 @@ def test_a_section_begins_with_its_numbers_and_shows_a_small_curve_of_each_setti
     section = section_of(study)
     values = dict(chips(section))
     assert values["runs"] == "4"
-    assert values["final mean of the best setting"] == "350 [300, 400]"
-    assert values["solved of the best setting"].startswith("0 % [0, ")
+    assert values["final mean of the best of 2 settings, chosen by these runs"] == "350 [300, 400]"
+    assert values["solved of the best of 2 settings, chosen by these runs"].startswith("0 % [0, ")
     html = write_studies([study], tmp_path).read_text()
     assert html.count('<svg class="spark"') == 2
     points = [re.search('points="(.*)"', sparkline(section, setting))[1] for setting in section.shown]
