@@ -78,7 +78,7 @@ def line(row: dict[str, Any]) -> str:
         row["environment"],
         row["algorithm"],
         f"{row['manifest']['study']['steps']:,}",
-        with_failed(len(scores), int(np.isnan(scores).sum())),
+        with_failed(f"{len(scores):,}", int(np.isnan(scores).sum())),
         estimate(mean_interval(scores, np.random.default_rng(0))),
         f"{number(tolerance.low)} to {number(tolerance.high)}" if tolerance else "",
         "" if aim is None else f"≥ {number(aim)}: {percent(solve_share(scores, aim))}",
