@@ -29,7 +29,7 @@ WORK: dict[str, tuple[Algorithm, Environment]] = {
 }
 # Numbers of seeds, and steps of each.
 SIZES = {
-    "q_learning FrozenLake-v1": ((1_024, 200_000), (100_000, 2_000)),
+    "q_learning FrozenLake-v1": ((1_024, 200_000), (100_000, 2_000), (100_000, 10_000)),
     "ppo CartPole-v1": ((64, 500_000), (1_024, 50_000)),
     "dqn CartPole-v1": ((64, 100_000), (1_024, 10_000)),
     "sac Pendulum-v1": ((64, 4_000), (1_024, 400)),
