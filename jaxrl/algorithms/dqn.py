@@ -21,7 +21,7 @@ from jaxrl.errors import InputError
 from jaxrl.learning import replay
 from jaxrl.learning.algorithm import Collector, num_actions
 from jaxrl.learning.bonuses import Bonus
-from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.exploration import epsilon_greedy, scheduled_epsilon, slow_epsilon
 from jaxrl.learning.inputs import features
 from jaxrl.learning.layers import ActionValues
 from jaxrl.learning.memory import apply
@@ -30,7 +30,6 @@ from jaxrl.learning.networks import MLP, Network, require_network
 from jaxrl.learning.returns import n_step_return
 from jaxrl.learning.rollout import rollout, start_episodes
 from jaxrl.learning.sampling import Sampling
-from jaxrl.learning.schedules import exponential, linear
 from jaxrl.learning.updates import clipped_adam, tracked, updates_if
 from jaxrl.learning.value_heads import ExpectedReturn, ValueHead, of_action
 from jaxrl.mdp.environment import Environment
@@ -89,6 +88,9 @@ class DQN(Collector):
             what = "explores in place of epsilon: set epsilon_start and epsilon_end to 0"
             raise InputError(f"{name}.noisy {what}, got {epsilon}")
 
+    def never_reached(self, steps: int) -> tuple[str, ...]:
+        return super().never_reached(steps) + slow_epsilon(self, steps)
+
     def validate_for(self, env: Environment) -> None:
         require_network(self, self.network, env, noise=True)
         num_actions(self, env)
@@ -114,9 +116,7 @@ class DQN(Collector):
         self, env: Environment, state: State, key: Array, t: Array, total: Array
     ) -> tuple[State, Metrics]:
         key_collect, key_update = random.split(key)
-        epsilon = linear(self.epsilon_start, self.epsilon_end, self.epsilon_fraction, t, total)
-        if self.epsilon_schedule == "exponential":
-            epsilon = exponential(self.epsilon_start, self.epsilon_end, self.epsilon_decay, state.completed)
+        epsilon = scheduled_epsilon(self, state.completed, t, total)
         episodes, transitions = self.collect(env, state, key_collect, epsilon)
         completed = state.completed + jnp.sum(transitions.done)
         bonus, _, of_bonus = self.bonus.observe(state.bonus, env, transitions, self.discount)

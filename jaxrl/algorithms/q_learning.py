@@ -6,10 +6,10 @@ from jax import Array, random
 
 from jaxrl.config import static, traced
 from jaxrl.learning.algorithm import Algorithm, num_actions, num_observations
-from jaxrl.learning.exploration import epsilon_greedy
+from jaxrl.learning.exploration import epsilon_greedy, scheduled_epsilon, slow_epsilon
 from jaxrl.learning.metrics import Metrics, episode_metrics, mean_metrics
 from jaxrl.learning.returns import td_target
-from jaxrl.learning.schedules import exponential, linear
+from jaxrl.learning.schedules import linear
 from jaxrl.mdp.environment import Environment
 from jaxrl.mdp.episode import Episode, Memory
 
@@ -44,6 +44,9 @@ class QLearning(Algorithm):
         num_actions(self, env)
         num_observations(self, env)
 
+    def never_reached(self, steps: int) -> tuple[str, ...]:
+        return super().never_reached(steps) + slow_epsilon(self, steps)
+
     def init(self, env: Environment, key: Array) -> State:
         shape = (2 if self.double else 1, num_observations(self, env), num_actions(self, env))
         return State(
@@ -56,7 +59,7 @@ class QLearning(Algorithm):
         self, env: Environment, state: State, key: Array, t: Array, total: Array
     ) -> tuple[State, Metrics]:
         key_act, key_env, key_table = random.split(key, 3)
-        epsilon = self.epsilon(state.completed, t, total)
+        epsilon = scheduled_epsilon(self, state.completed, t, total)
         action = epsilon_greedy(key_act, self.values(state, state.episode.obs), epsilon)
         episode, transition = state.episode.step(env, key_env, action)
 
@@ -84,10 +87,3 @@ class QLearning(Algorithm):
     def values(self, state: State, obs: Array) -> Array:
         """Action values in a state, averaged over the tables: [num_actions]."""
         return jnp.mean(state.q[:, obs], axis=0)
-
-    def epsilon(self, completed: Array, t: Array, total: Array) -> Array:
-        """Probability of a uniform action after `completed` episodes and `t` of `total` steps: []."""
-        start, end = self.epsilon_start, self.epsilon_end
-        if self.epsilon_schedule == "exponential":
-            return exponential(start, end, self.epsilon_decay, completed)
-        return linear(start, end, self.epsilon_fraction, t, total)

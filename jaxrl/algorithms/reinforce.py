@@ -42,6 +42,7 @@ class REINFORCE(Collector):
     An update follows once enough episodes have ended.
     """
 
+    waits = ("episodes",)
     learning_rate: float = traced(1e-3, "Adam's step size for the policy", low=0)
     baseline: bool = static(True, "whether the value of an observation is learned and subtracted")
     baseline_learning_rate: float = traced(1e-3, "with baseline: its Adam's step size", low=0)

@@ -21,13 +21,17 @@ class Algorithm(Config):
     state runs both branches. A `lax.cond` on `t` or `total`, which are the same in all lanes, runs one.
     """
 
-    # Fields in environment steps, such as a warm-up. The plan warns if a run does not get past them.
+    # Fields in environment steps, such as a warm-up, or in episodes. A run must be longer to get past them.
     waits: ClassVar[tuple[str, ...]] = ()
 
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one run in one `step`."""
         raise self._missing("steps_per_iteration")
+
+    def never_reached(self, steps: int) -> tuple[str, ...]:
+        """The fields that a run of `steps` environment steps never gets past. The plan names them."""
+        return tuple(name for name in self.waits if self.parameters()[name] >= steps)
 
     def validate_for(self, env: Environment) -> None:
         """Raises InputError if this algorithm cannot learn in `env`. The values must be concrete."""

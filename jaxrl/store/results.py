@@ -29,7 +29,7 @@ from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches, never_reached
 from jaxrl.study.seeds import require_count
 from jaxrl.study.study import Study, require_same_spaces
-from jaxrl.text import command
+from jaxrl.text import command, counted
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -66,11 +66,12 @@ class Results:
 
     @property
     def unreached(self) -> tuple[str, ...]:
-        """Sentences on what the budget never reached, such as a warm-up; none for an unknown algorithm."""
+        """Sentences on what the budget never reached, such as the end of a warm-up or a first update."""
         try:
-            return never_reached(self.study)
-        except InputError:
-            return ()
+            planned = never_reached(self.study)
+        except InputError:  # an algorithm that is unknown here
+            planned = ()
+        return planned + never_updated(self.runs, self.curves)
 
     @functools.cached_property
     def batches(self) -> tuple[Batch, ...]:
@@ -178,6 +179,18 @@ class Results:
         """Who trained a batch: entries of `jaxrl.store.checkpoints.Progress.sessions`."""
         progress = Folder(self.path).progress(batch)
         return progress.sessions if progress else ()
+
+
+def never_updated(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence for each algorithm that measures the norm of its gradients, and in some runs never did."""
+    norms = curves.loc[curves.metric == "grad_norm", ["run", "value"]]
+    whole = runs[runs.run.isin(norms.run) & (runs.status != "failed")]
+    updated = whole.run.isin(norms.run[norms.value.notna()])
+    return tuple(
+        f"{(~each).sum():,} of {counted(len(each), 'run')} of {algorithm} made no update: give more steps"
+        for algorithm, each in updated.groupby(whole.algorithm, sort=False)
+        if not each.all()
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Results:

@@ -128,17 +128,17 @@ def few_evaluations(study: Study) -> tuple[str, ...]:
 
 
 def never_reached(study: Study) -> tuple[str, ...]:
-    """A sentence for each field of an algorithm, such as a warm-up, that waits until its runs are over."""
+    """A sentence for each field of an algorithm, such as a warm-up, that its runs never get past."""
     waiting = {
-        (registry.name_of(algorithm), name, algorithm.parameters()[name], study.steps_of(algorithm))
+        (registry.name_of(algorithm), name, algorithm.parameters()[name], steps)
         for algorithm in study.algorithms
-        for name in algorithm.waits
+        for steps in [study.steps_of(algorithm)]
+        for name in algorithm.never_reached(steps)
     }
     return tuple(
         f"a run of {algorithm} has {counted(steps, 'step')} and never gets past {name}={value:,}: "
         f"give more steps or a smaller {name}"
         for algorithm, name, value, steps in sorted(waiting)
-        if value >= steps
     )
 
 

@@ -18,6 +18,7 @@ from jaxrl.environment import Wrapper
 from jaxrl.store.manifest import FORMAT
 from jaxrl.store.policy import Policy
 from jaxrl.store.provenance import code_hash
+from jaxrl.store.results import never_updated
 from jaxrl.study.seeds import parse_seeds
 from tests.lanes import bits, equal, trained
 from tests.learners import Counting, Idle, Rising, registered
@@ -327,6 +328,20 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 
 def test_a_result_prints_as_one_line(study):
     assert repr(study) == f"Results({str(study.path)!r}, 12 runs)"
+
+
+def test_runs_without_an_update_are_named():
+    """Failed runs are another matter, and tables have no gradients."""
+    names = ["reinforce"] * 3 + ["a2c"] * 2 + ["q_learning"]
+    runs = pd.DataFrame(
+        {"run": range(6), "algorithm": names, "status": ["complete"] * 2 + ["failed"] + ["complete"] * 3}
+    )
+    norms = [(0, np.nan), (0, 1.5), (1, np.nan), (1, np.nan), (2, np.nan), (3, 0.5), (4, 0.0)]
+    curves = pd.DataFrame(
+        [(run, 100, "grad_norm", value) for run, value in norms] + [(5, 100, "td_error", np.nan)]
+    )
+    curves.columns = ["run", "step", "metric", "value"]
+    assert never_updated(runs, curves) == ("1 of 2 runs of reinforce made no update: give more steps",)
 
 
 def test_unknown_metric(study):

@@ -10,7 +10,7 @@ from envs import CartPole, FrozenLake, GridWorld, Taxi
 from envs.adapters.from_gymnasium import FromGymnasium
 from envs.wrappers import Masked
 from jaxrl import InputError, grid, registry
-from jaxrl.algorithms import DQN, PPO, DiscreteSAC, QLearning
+from jaxrl.algorithms import DQN, PPO, REINFORCE, DiscreteSAC, QLearning
 from jaxrl.compiled.lane_memory import CACHE, MAX_WIDTH, NEAR, USUAL_WIDTH, parse_bytes, shown_bytes
 from jaxrl.environment import Box, Discrete, Environment, Wrapper, traced
 from jaxrl.learning.networks import GRU, MLP
@@ -194,24 +194,51 @@ def test_evaluations_count_all_environments_and_the_limits_of_their_episodes():
         (DQN(warmup=600, target_period=700), 600, ["target_period", "warmup"]),
         (DiscreteSAC(warmup=300), 300, ["warmup"]),
         (PPO(num_steps=16), 64, []),
+        (REINFORCE(episodes=256), 300, ["episodes"]),
+        (REINFORCE(episodes=255), 300, []),
+        (DQN(warmup=0, target_period=1, epsilon_schedule="exponential"), 290, ["epsilon_decay"]),
     ],
 )
 def test_the_plan_names_what_a_run_never_gets_past(algorithm, steps, fields):
     """The budget is rounded down to whole iterations."""
     plan = make_plan(make_study(algorithm, CartPole(), seeds=1, steps=steps))
     named = [
-        re.search(r"never gets past (\w+)=\d+: give more steps or a smaller \1$", each)[1]
+        re.search(r"never gets past (\w+)=[\d.]+: give more steps or a smaller \1$", each)[1]
         for each in plan.unreached
     ]
     assert named == fields
     assert str(plan).splitlines()[1:] == [*plan.limited, *plan.unreached]
 
 
+@pytest.mark.parametrize(
+    ("steps", "fields", "named"),
+    [
+        (298, {}, True),  # 0.99 ** 298 is above 0.05, the end
+        (299, {}, False),
+        (298, {"epsilon_schedule": "linear"}, False),
+        (298, {"epsilon_end": 0.0}, False),
+        (298, {"epsilon_start": 0.05}, False),
+        (298, {"epsilon_decay": 0.0}, False),
+        (10**6, {"epsilon_decay": 1.0}, True),
+    ],
+)
+def test_exploration_that_cannot_fall_to_its_end_is_named(steps, fields, named):
+    """An episode has a step or more."""
+    algorithm = QLearning(**{"epsilon_schedule": "exponential"} | fields)
+    assert algorithm.never_reached(steps) == ("epsilon_decay",) * named
+    study = make_study(algorithm, FrozenLake(), seeds=1, steps=steps)
+    assert len(make_plan(study).unreached) == named
+
+
 @pytest.mark.parametrize("name", sorted(registry.algorithms()))
 def test_every_warm_up_and_period_is_watched(name):
-    """Each in environment steps, so that the plan can name one that the budget never reaches."""
+    """Each in environment steps or episodes, so that the plan can name one that the budget never reaches."""
     algorithm = registry.algorithm(name)
-    steps = {field for field in algorithm.parameters() if field == "warmup" or field.endswith("_period")}
+    steps = {
+        field
+        for field in algorithm.parameters()
+        if field in ("warmup", "episodes") or field.endswith("_period")
+    }
     assert {*algorithm.waits} == steps
 
 
