@@ -33,6 +33,8 @@ from jaxrl.registry import parse
 from jaxrl.run.reproduce import verify, write_gif
 from jaxrl.store.folder import Folder
 from jaxrl.store.policy import Policy
+from jaxrl.store.results import load_so_far
+from jaxrl.store.settings_file import read_settings, write_settings
 
 SETTINGS = {"seeds": 3, "steps": 320, "evaluate_every": 32, "evaluation_episodes": 2, "width": 2}
 
@@ -115,7 +117,10 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
         export_transitions("~/study", 0, 5, out="~/transitions.npz"),
         write_gif(results, 0, "~/run.gif"),
         results.policy(0).save("~/policy"),
+        write_settings(results.study, "~/study.toml"),
     ]
+    assert read_settings("~/study.toml")["steps"] == SETTINGS["steps"]
+    assert len(load_so_far("~/study").runs) == len(results.runs) + 2
     assert Policy.load("~/policy").environment == GridWorld()
     select("~/other", seeds=2, out="~/selected")
     plan(algorithms, GridWorld(), out="~/planned", **SETTINGS)
