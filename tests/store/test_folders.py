@@ -129,6 +129,12 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
     writable("~/table.json")
     with pytest.raises(InputError, match=f"{tmp_path}/nowhere is not a results folder"):
         work("~/nowhere")
+    with pytest.raises(InputError, match="study was given twice"):
+        compare(["~/study", tmp_path / "study"])
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "GridWorld-v0").symlink_to(tmp_path / "other")
+    with pytest.raises(InputError, match=f"{tmp_path}/linked/GridWorld-v0 is a link"):
+        select("~/other", seeds=2, out="~/linked")
     for words in (
         ["evaluate", "~/study", "--episodes", "1", "--out", "~/table.csv"],
         ["solve", "GridWorld-v0", "--out", "~/picture.png"],
