@@ -24,8 +24,9 @@ from jaxrl.algorithms import (
     Rainbow,
     Sarsa,
 )
-from jaxrl.compiled.engine import advance, initialise
+from jaxrl.compiled.engine import engine_for
 from jaxrl.compiled.lane_memory import inner_jaxprs
+from jaxrl.compiled.mesh import lane_mesh
 from jaxrl.learning.bonuses import RND
 from jaxrl.learning.networks import MLP
 from jaxrl.study.batch import Batch
@@ -77,11 +78,16 @@ def batch_of(algorithms, env, seeds):
     return Batch(0, len(runs), tuple(runs))
 
 
+def engine():
+    """The functions of `jaxrl.train` on the first device, so that a test of both compiles them once."""
+    return engine_for(lane_mesh(jax.devices()[:1]), 2)
+
+
 def start(batch, total=ITERATIONS):
     """The lanes of a batch, and their states before the first of `total` iterations."""
-    lanes = batch.lanes()
+    lanes = jax.device_put(batch.lanes(), jax.devices()[0])
     algorithm, env, keys, shared = lanes
-    return lanes, initialise(algorithm, env, keys.init, shared, total)
+    return lanes, engine().initialise(algorithm, env, keys.init, shared, total)
 
 
 def trained(batch, iterations, total=None, marks=()):
@@ -90,7 +96,7 @@ def trained(batch, iterations, total=None, marks=()):
     (algorithm, env, keys, shared), state = start(batch, total)
     bounds = [0, *marks, iterations]
     for begin, end in itertools.pairwise(bounds):
-        state, _, _ = advance(algorithm, env, state, keys.steps, shared, begin, end, total)
+        state, _, _ = engine().advance(algorithm, env, state, keys.steps, shared, begin, end, total)
     return state
 
 

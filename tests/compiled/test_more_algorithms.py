@@ -40,11 +40,11 @@ def test_all_runs_come_back_bit_for_bit_and_a_saved_policy_acts_as_before(name, 
     results = train(
         algorithm,
         env,
-        seeds=3,
+        seeds=5,
         steps=ITERATIONS * algorithm.steps_per_iteration,
         evaluate_every=ITERATIONS * algorithm.steps_per_iteration // 2,
         evaluation_episodes=2,
-        width=2,
+        width=4,
         out=tmp_path / "s",
     )
     states, *runs = verify(results, 3)
