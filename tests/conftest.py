@@ -5,7 +5,7 @@ import jax
 import pytest
 
 # Of memory, each of which a compiled program takes several. Linux gives a process 65,530, and XLA aborts beyond.
-MOST_MAPS = 30_000
+MOST_MAPS = 15_000
 MAPS = Path("/proc/self/maps")
 
 

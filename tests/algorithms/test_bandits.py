@@ -17,10 +17,9 @@ from jaxrl.algorithms.bandits import (
     sample_average,
     upper_confidence_bound,
 )
-from jaxrl.compiled.engine import advance
 from jaxrl.errors import InputError
 from jaxrl.study.study import make_study
-from tests.lanes import batch_of, start
+from tests.lanes import batch_of, engine, start
 
 ENV = GaussianBandit(num_arms=3)
 KNOWN = Estimates(jnp.float32([2, 1, 0]), jnp.float32([0.5, 2.0, 0.0]))
@@ -114,7 +113,7 @@ def regrets():
     found = {}
     for each in (EpsilonGreedy(epsilon=1.0), UCB1(confidence=1.0), Thompson()):
         lanes, state = start(batch_of([each] * 64, GaussianBandit(), range(64)))
-        state, metrics, _ = advance(
+        state, metrics, _ = engine().advance(
             lanes.algorithm, lanes.environment, state, lanes.keys.steps, lanes.shared, 0, 500, 500
         )
         found[type(each)] = {name: np.asarray(total) for name, (total, _) in metrics.items()}, state

@@ -11,10 +11,9 @@ from scipy import stats
 
 from envs import CartPole, Pendulum
 from jaxrl.algorithms import SAC, DiscreteSAC
-from jaxrl.compiled.engine import advance
 from jaxrl.learning.inputs import features
 from jaxrl.learning.networks import MLP
-from tests.lanes import batch_of, start
+from tests.lanes import batch_of, engine, start
 
 WARMUP, TOTAL, SEEDS = 100, 1_600, 16  # iterations, iterations, runs
 SETTINGS = {
@@ -41,7 +40,7 @@ def states(kind):
     (algorithms, envs, keys, shared), state = start(batch_of([algorithm] * SEEDS, env, range(SEEDS)), TOTAL)
     seen, at = {0: jax.device_get(state)}, 0
     for mark in (WARMUP, WARMUP + 1, WARMUP + 2, TOTAL):
-        state, _, _ = advance(algorithms, envs, state, keys.steps, shared, at, mark, TOTAL)
+        state, _, _ = engine().advance(algorithms, envs, state, keys.steps, shared, at, mark, TOTAL)
         seen, at = seen | {mark: jax.device_get(state)}, mark
     return seen
 

@@ -22,7 +22,19 @@ from jaxrl.environment import traced
 from jaxrl.run.loop import advance_chunk
 from jaxrl.study.batch import Batch
 from jaxrl.study.study import Chunk, Run
-from tests.lanes import ITERATIONS, MORE, SMALL, batch_of, bits, equal, equations, small, start, trained
+from tests.lanes import (
+    ITERATIONS,
+    MORE,
+    SMALL,
+    batch_of,
+    bits,
+    engine,
+    equal,
+    equations,
+    small,
+    start,
+    trained,
+)
 from tests.learners import Cloning, Idle, Rising
 
 SEEDS = (3, 1, 4, 15, 9, 2)
@@ -44,7 +56,7 @@ def advanced(batch, *bounds, total=ITERATIONS):
     (algorithm, env, keys, shared), state = start(batch, total)
     found = []
     for begin, end in itertools.pairwise(bounds):
-        state, metrics, _ = advance(algorithm, env, state, keys.steps, shared, begin, end, total)
+        state, metrics, _ = engine().advance(algorithm, env, state, keys.steps, shared, begin, end, total)
         found.append(metrics)
     return state, found
 
@@ -70,7 +82,7 @@ def test_every_lane_updates_and_every_replay_wraps(name):
 def test_state_and_metrics_have_one_entry_a_lane(name):
     (algorithm, env, keys, shared), state = start(batch_with(name))
     chex.assert_tree_shape_prefix(state, (len(SEEDS),))
-    state, metrics, finite = advance(algorithm, env, state, keys.steps, shared, 0, 1, 1)
+    state, metrics, finite = engine().advance(algorithm, env, state, keys.steps, shared, 0, 1, 1)
     chex.assert_tree_shape_prefix(state, (len(SEEDS),))
     chex.assert_shape(jax.tree.leaves(metrics), (len(SEEDS),))
     chex.assert_type(jax.tree.leaves(metrics), float)
@@ -289,9 +301,9 @@ def test_classes_alike_in_every_field_are_different_programs():
 def test_matrix_products_have_the_precision_of_the_study(precision):
     """A processor computes all of them in float32, so the traced program is looked at."""
     lanes, state = start(batch_of([PPO()], CartPole(), [0]))
-    engine = engine_for(lane_mesh(jax.local_devices()[:1]), 1, precision)
+    of_precision = engine_for(lane_mesh(jax.local_devices()[:1]), 1, precision)
     arguments = (lanes.algorithm, lanes.environment, state)
-    traced = jax.make_jaxpr(engine.advance)(*arguments, lanes.keys.steps, lanes.shared, 0, 1, 1)
+    traced = jax.make_jaxpr(of_precision.advance)(*arguments, lanes.keys.steps, lanes.shared, 0, 1, 1)
     products = [eqn for eqn in equations(traced.jaxpr) if eqn.primitive.name == "dot_general"]
     assert products
     names = {"float32": "HIGHEST", "tensorfloat32": "HIGH"}
@@ -301,8 +313,8 @@ def test_matrix_products_have_the_precision_of_the_study(precision):
 def test_long_chunks_lose_no_digits():
     """Metrics are added in float64 between calls of a limited length."""
     lanes, state = start(batch_of([QLearning(epsilon_start=0.05)] * 2, GridWorld(), [0, 1]))
-    engine = engine_for(lane_mesh(jax.local_devices()), 1)
-    _, metrics, _ = advance_chunk(engine, lanes, state, Chunk(0, 200_000, 200_000))
+    once = engine_for(lane_mesh(jax.local_devices()), 1)
+    _, metrics, _ = advance_chunk(once, lanes, state, Chunk(0, 200_000, 200_000))
     total, weight = metrics["epsilon"]
     assert (weight == 200_000).all()
     np.testing.assert_allclose(total / weight, 0.05, rtol=3e-4)  # a float32 sum of all is 2e-3 off
@@ -332,6 +344,6 @@ def test_an_environment_may_keep_infinity_to_itself(name):
     runs = [Run(i, Nearest(pays=i == 1), algorithm, 0) for i in range(2)]
     lanes, state = start(Batch(0, 2, tuple(runs)))
     arguments = (lanes.keys.steps, lanes.shared, 0, ITERATIONS, ITERATIONS)
-    state, metrics, finite = advance(lanes.algorithm, lanes.environment, state, *arguments)
+    state, metrics, finite = engine().advance(lanes.algorithm, lanes.environment, state, *arguments)
     assert finite.tolist() == [True, False]
     assert np.isfinite(metrics["return"][0]).tolist() == [True, False]

@@ -12,12 +12,11 @@ from jax import lax, random
 from envs import DeepSea, Pendulum
 from jaxrl import InputError
 from jaxrl.algorithms import DQN, PPO
-from jaxrl.compiled.engine import advance
 from jaxrl.learning.bonuses import ICM, RND, Bonus, Counts, Models, Visits, simhash
 from jaxrl.learning.networks import MLP
 from jaxrl.learning.normalise import Moments, Scales
 from jaxrl.mdp.episode import Experience
-from tests.lanes import batch_of, start
+from tests.lanes import batch_of, engine, start
 from tests.probes import RewardTwoStepsLater
 
 ENV = DeepSea(size=3)  # ten states, two actions
@@ -196,7 +195,7 @@ def test_icm_learns_a_deterministic_world():
 def trained(algorithms, env, iterations, total):
     """The states of a seed of each algorithm after some iterations, and their metrics: [lanes]."""
     (algorithm, envs, keys, shared), state = start(batch_of(algorithms, env, range(len(algorithms))), total)
-    state, sums, _ = advance(algorithm, envs, state, keys.steps, shared, 0, iterations, total)
+    state, sums, _ = engine().advance(algorithm, envs, state, keys.steps, shared, 0, iterations, total)
     return state, {name: np.asarray(value / weight) for name, (value, weight) in sums.items()}
 
 
