@@ -37,6 +37,7 @@ def made_study(path, scores, points=5, solved=475.0, metrics=("eval_return", "re
         for metric in metrics
     ]
     manifest = {
+        "status": "complete",
         "jaxrl": "0.1.0",
         "created": "2026-01-01T00:00:00+00:00",
         "study": {"evaluation_episodes": 10, "prng": "threefry2x32", "seeds": [*range(runs.seed.max() + 1)]},

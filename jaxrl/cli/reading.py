@@ -80,6 +80,8 @@ def report(
     smallest_effect: str | None = None,
     out: str | None = None,
     films: bool = False,
+    watch: bool = False,
+    every: float = 30.0,
     trust: Sequence[str] = (),
 ) -> None:
     """Writes report.html and figures/ on a results folder, or on all results folders in a folder.
@@ -91,16 +93,25 @@ def report(
             called equivalent.
         out (FOLDER): the folder for the report; the given folder if not given.
         films: embeds a film of the best, the median and the worst run of each setting drawn.
+        watch: writes the page while the study is trained, whenever more was saved, and ends with the study.
+        every (SECONDS): with --watch, the time between two looks at the folder.
         trust (MODULE): imports a module, without which no film of its environments is made.
     """
-    from jaxrl.report import write_report
+    from jaxrl.report import watch_report, write_report
 
     if films:
         prepare()
         arg.import_trusted(trust)
 
-    with alive("writing the report"):
-        page = write_report(folder, arg.effects(smallest_effect), out, films)
+    effects = arg.effects(smallest_effect)
+    if watch:
+        try:
+            page = watch_report(folder, effects, out, films, every=every)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped; the page stays as it was written last") from None
+    else:
+        with alive("writing the report"):
+            page = write_report(folder, effects, out, films)
     print(page)
 
 

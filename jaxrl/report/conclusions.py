@@ -3,6 +3,8 @@
 They are plain text with the names of settings in `backticks`.
 """
 
+import datetime
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 
 from jaxrl.report.summary import METRICS, SETTINGS, Row, Section, Summary
 from jaxrl.statistics import Interval, tolerance_runs
-from jaxrl.text import bounds, counted, listed, number, percent
+from jaxrl.text import bounds, counted, duration, listed, number, percent
 
 
 def findings(section: Section) -> list[str]:
@@ -55,6 +57,25 @@ def study_limits(summary: Summary) -> list[str]:
         "This report is about new seeds of the same settings in the same environments, and about no others.",
         scope,
         *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in summary.unreached),
+    ]
+
+
+def progress(summary: Summary) -> list[str]:
+    """How far an unfinished study is, and what its page therefore cannot show; [] if it is complete."""
+    if (status := summary.status) is None:
+        return []
+    share = status.steps_done / status.steps
+    saved = f"{status.steps_done:,} of {counted(status.steps, 'environment step')} ({share:.0%})"
+    at = datetime.datetime.now().strftime("%H:%M:%S")
+    left = status.training_left if math.isnan(status.time_left) else status.time_left
+    told = "" if math.isnan(left) or not status.in_use else f" At most about {duration(left)} is left."
+    idle = " No process trains it: `jaxrl resume` finishes it." if status.in_use is False else ""
+    return [
+        f"The study `{summary.name}` is {'unfinished' if idle else 'running'}: {saved} were saved by {at}."
+        f"{told}{idle}",
+        "The page shows what was saved so far. Some runs may be missing, and others at different steps. "
+        "There are no verdicts and no comparisons before the end, because the moment at which somebody looks "
+        "would decide them.",
     ]
 
 

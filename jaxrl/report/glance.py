@@ -17,10 +17,13 @@ def chips(section: Section) -> list[tuple[str, str]]:
     count = len(section.description)
     several = f" of the best of {count} settings, chosen by these runs" if count > 1 else ""
     if not np.isnan(best["mean"]):
-        values.append((f"final mean{several}", estimate(Interval.of(best, "mean"))))
+        name = "mean so far" if section.running else "final mean"
+        values.append((f"{name}{several}", estimate(Interval.of(best, "mean"))))
     if not np.isnan(best["solved"]):
         values.append((f"solved{several}", percent(Interval.of(best, "solved"))))
-    return [*values, ("training steps/s, all runs together", number(section.steps_per_second))]
+    if section.steps_per_second is not None:
+        values.append(("training steps/s, all runs together", number(section.steps_per_second)))
+    return values
 
 
 def sparkline(section: Section, setting: str) -> markupsafe.Markup:

@@ -15,7 +15,7 @@ import plotly.offline
 
 from jaxrl.errors import InputError, unknown
 from jaxrl.report import interactive, static
-from jaxrl.report.conclusions import findings, limits, study_limits
+from jaxrl.report.conclusions import findings, limits, progress, study_limits
 from jaxrl.report.curve_figures import LAYERS, learning_curves, power, profile, reached, sensitivity
 from jaxrl.report.figures import COLOURS, LETTERS, Figure
 from jaxrl.report.films import FRAMES, Film, films_of_studies
@@ -25,6 +25,7 @@ from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summa
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
 from jaxrl.store.files import located, subfolder, write_text
+from jaxrl.store.folder import Folder
 from jaxrl.store.results import Results, load
 from jaxrl.text import bounds, file_name, number, percent
 
@@ -47,11 +48,8 @@ def write_report(
     unknown environment, or if there is nothing to film.
     """
     folder = located(path)
-    studies = find_studies(folder)
-    names: set[str] = set()
-    for results in studies:
-        names.update(results.runs["environment"], label_settings(results.runs)["environment"])
-    require_effect(smallest_effect, names)
+    studies = [load(study) for study in find_studies(folder)]
+    require_effect(smallest_effect, studies)
     title = folder.resolve().name
     return write_studies(studies, folder if out is None else located(out), smallest_effect, title, films)
 
@@ -62,16 +60,17 @@ def write_studies(
     smallest_effect: Effect = None,
     title: str | None = None,
     films: bool = False,
+    refresh: float | None = None,
 ) -> Path:
     """Writes the report on some studies into a folder, whose name is the title by default.
 
-    Returns the page's path.
+    refresh: seconds after which a browser reads the page again. Returns the page's path.
     """
     rng = np.random.default_rng(RESAMPLING_SEED)
     summaries = [summarise(results, rng, smallest_effect) for results in studies]
     drawn = [[*map(figures_of, summary.sections), figures_over(summary.overall)] for summary in summaries]
     shown = films_of_studies(studies, summaries) if films else None
-    html = render(summaries, drawn, title or folder.resolve().name, shown)
+    html = render(summaries, drawn, title or folder.resolve().name, shown, refresh)
     page = folder / "report.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,24 +90,27 @@ def write_studies(
     return page
 
 
-def find_studies(folder: Path) -> Sequence[Results]:
-    """The study in a folder, or those in the folders directly below it, in order of creation."""
+def find_studies(folder: Path) -> list[Path]:
+    """The folder of a study itself, or the studies in the folders directly below it, in order of creation."""
     try:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is not a folder")
         if (folder / "manifest.json").exists():
-            return [load(folder)]
+            return [folder]
         manifests = sorted(folder.glob("*/manifest.json"))
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     if not manifests:
         raise InputError(f"{folder} holds no study: neither it nor a folder in it has a manifest.json")
-    studies = [load(manifest.parent) for manifest in manifests]
-    return sorted(studies, key=lambda results: results.manifest["created"])
+    studies = [manifest.parent for manifest in manifests]
+    return sorted(studies, key=lambda study: Folder(study).manifest()["created"])
 
 
-def require_effect(smallest_effect: Effect, environments: set[str]) -> None:
+def require_effect(smallest_effect: Effect, studies: Sequence[Results]) -> None:
     """Raises InputError for a smallest effect that is not above 0 or of an unknown environment."""
+    environments: set[str] = set()
+    for results in studies:
+        environments.update(results.runs["environment"], label_settings(results.runs)["environment"])
     given = smallest_effect if isinstance(smallest_effect, Mapping) else {"": smallest_effect}
     for name, value in given.items():
         if name and name not in environments:
@@ -122,11 +124,12 @@ def render(
     figures: Sequence[Sequence[Sequence[Figure]]],
     title: str,
     films: Sequence[Sequence[Sequence[Film]]] | None = None,
+    refresh: float | None = None,
 ) -> str:
     """The page on some studies.
 
     figures: for each study those of its sections in turn, and those over all environments. films: for each
-    study those of its sections in turn.
+    study those of its sections in turn. refresh: seconds after which a browser reads the page again.
     """
     loader = jinja2.PackageLoader("jaxrl", "report")
     templates = jinja2.Environment(
@@ -144,9 +147,11 @@ def render(
         figures=figures,
         films=films,
         film_frames=FRAMES,
+        refresh=refresh,
         **{f.__name__: f for f in (abridged, bounds, chips, share, sparkline, time_of, where_failed)},
         findings=findings,
         limits=limits,
+        progress=progress,
         study_limits=study_limits,
         plotly_js=plotly.offline.get_plotlyjs(),
     )

@@ -25,7 +25,9 @@ from jaxrl.statistics import (
     within_run_iqr,
 )
 from jaxrl.statistics.intervals import RESAMPLING_SEED
+from jaxrl.store.folder import Folder
 from jaxrl.store.results import Results
+from jaxrl.store.status import Status
 from jaxrl.text import short_names
 
 SETTINGS = 6  # the best ones are drawn and compared, at most so many in one environment
@@ -42,7 +44,8 @@ class Section:
     metric: str | None  # its last value is a run's score; None if the study has no returns
     episodes: int  # of one evaluation
     limit: int | None  # steps after which they are cut
-    steps_per_second: float  # training steps of all lanes, without compilation and evaluation
+    running: bool  # whether the study is unfinished
+    steps_per_second: float | None  # training steps of all lanes, without compilation and evaluation
     smallest_effect: float | None
     scores: pd.DataFrame  # the score table, one row for each run
     description: pd.DataFrame  # `description_of`, one row for each setting
@@ -100,6 +103,7 @@ class Summary:
 
     name: str
     manifest: dict[str, Any]
+    status: Status | None  # how far an unfinished study is; None if it is complete
     sections: list[Section]
     overall: Aggregate | None
     failed: pd.DataFrame  # the rows of the failed runs, labelled
@@ -107,11 +111,12 @@ class Summary:
 
 
 def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effect = None) -> Summary:
-    """All numbers of a study.
+    """All numbers of a study, of an unfinished one without comparisons and power.
 
     smallest_effect: the smallest difference of mean returns that matters. One number holds for all
     environments; a dict has one for each, by name or label.
     """
+    running = results.manifest["status"] != "complete"
     scores, metric = scores_of(results)
     times = times_of(results)
     tables = {
@@ -127,7 +132,9 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
         [setting in shown[name] for name, setting in zip(scores.environment, scores.setting, strict=True)]
     ]
     best = {name: highest(_rows(tables["selection"], name), "score", 1)[0] for name in environments}
-    pairs = comparisons_of(drawn, possible_pairs(scores), effects, best, rng)
+    pairs = pd.DataFrame(columns=["environment"])
+    if not running:
+        pairs = comparisons_of(drawn, possible_pairs(scores), effects, best, rng)
     curves = {kind: curves_of(results, drawn, name, rng) for kind, name in METRICS.items()}
     sections = [
         Section(
@@ -135,14 +142,15 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
             metric=metric,
             episodes=results.manifest["study"]["evaluation_episodes"],
             limit=results.manifest["study"].get("evaluation_steps"),
-            steps_per_second=throughput(results, rows),
+            running=running,
+            steps_per_second=None if running else throughput(results, rows),
             smallest_effect=effects[name],
             shown=shown[name],
             curves={kind: found[name] for kind, found in curves.items() if name in found},
             profile=profile_of(_rows(drawn, name), rng),
             reached=reached_by(_rows(times, name), shown[name]),
             comparisons=_rows(pairs, name),
-            power=power_of(rows, effects[name], rng),
+            power=power_of(rows.head(0) if running else rows, effects[name], rng),
             **{kind: _rows(table, name) for kind, table in tables.items()},
         )
         for name, rows in environments.items()
@@ -150,6 +158,7 @@ def summarise(results: Results, rng: np.random.Generator, smallest_effect: Effec
     return Summary(
         results.path.resolve().name,
         results.manifest,
+        Status.of(Folder(results.path)) if running else None,
         sections,
         over_environments(results, scores, rng),
         failed=scores[scores["status"] == "failed"],

@@ -184,7 +184,7 @@ class Results:
 def never_updated(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[str, ...]:
     """A sentence for each algorithm that measures the norm of its gradients, and in some runs never did."""
     norms = curves.loc[curves.metric == "grad_norm", ["run", "value"]]
-    whole = runs[runs.run.isin(norms.run) & (runs.status != "failed")]
+    whole = runs[runs.run.isin(norms.run) & (runs.status == "complete")]
     updated = whole.run.isin(norms.run[norms.value.notna()])
     return tuple(
         f"{(~each).sum():,} of {counted(len(each), 'run')} of {algorithm} made no update: give more steps"
@@ -199,7 +199,8 @@ def load(path: str | os.PathLike[str]) -> Results:
     manifest = folder.manifest()
     if manifest["status"] != "complete":
         raise InputError(
-            f"{folder.path} holds an unfinished study; finish it with: {command('resume', folder.path)}"
+            f"{folder.path} holds an unfinished study; finish it with: {command('resume', folder.path)}, "
+            f"or see it so far with: {command('report', folder.path, '--watch')}"
         )
     tables = [folder.table(name, manifest) for name in TABLES]
     return Results(folder.path, manifest, *tables)
@@ -208,15 +209,19 @@ def load(path: str | os.PathLike[str]) -> Results:
 def load_so_far(path: str | os.PathLike[str]) -> Results:
     """As `load`, but of an unfinished study the runs and the curves that were saved so far.
 
-    Their status is "running". Raises InputError if nothing was saved.
+    The status of a run that has not failed is "running". Raises InputError if nothing was saved.
     """
     folder = Folder(located(path))
     manifest = folder.manifest()
     if manifest["status"] == "complete":
         return load(path)
     study = folder.study()
-    parts = folder.curves(manifest, make_batches(study, manifest["plan"]["width"]))
+    batches = make_batches(study, manifest["plan"]["width"])
+    parts = folder.curves(manifest, batches)
     if not parts:
         raise InputError(f"nothing of the study in {folder.path} was saved so far")
-    curves, runs = joined_curves(parts).to_pandas().astype({"metric": str}), runs_table(study)
+    saved = [progress for batch in batches if (progress := folder.progress(batch))]
+    runs = runs_table(study, {int(run): where for each in saved for run, where in each.failed.items()})
+    runs["status"] = runs["status"].replace("complete", "running")
+    curves = joined_curves(parts).to_pandas().astype({"metric": str})
     return Results(folder.path, manifest, runs[runs["run"].isin(curves["run"])], curves)

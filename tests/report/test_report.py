@@ -459,7 +459,7 @@ def test_a_read_only_folder(tmp_path):
 
 def test_studies_are_found_in_the_folder_and_below_it(folder):
     for place in (folder, folder / "tables"):
-        assert [results.path.name for results in find_studies(place)] == ["tables"]
+        assert [study.name for study in find_studies(place)] == ["tables"]
 
 
 def test_text():

@@ -533,7 +533,7 @@ def test_commands_to_copy_quote_a_path_with_blanks(study, tmp_path):
         ("complete", "is missing; write it again"),
     ):
         folder = edited(study, tmp_path / f"my {status}", status=status)
-        with pytest.raises(InputError, match=rf"{content}.* with: jaxrl resume '{folder}'$"):
+        with pytest.raises(InputError, match=rf"{content}.* with: jaxrl resume '{folder}'(,|$)"):
             load(folder)
 
 
