@@ -33,16 +33,18 @@ class Sink(Protocol):
 class TensorBoard:
     """Event files in the folder environment/setting/seed of each run, without parameters that are tuples.
 
-    live: whether each value is in the file as soon as it is written.
+    live: whether each value is in the file within a second.
     """
 
     def __init__(self, folder: Path, live: bool) -> None:
-        self.folder, self.live = folder, live
+        # The writer's own `flush` would leave out what its thread has not yet taken from its queue.
+        self.folder, self.seconds = folder, 1 if live else 120
         self.package = imported("tensorboardX", "tensorboard")
 
     def start(self, name: Name, parameters: Mapping[str, Any]) -> Any:
         self.folder.mkdir(parents=True, exist_ok=True)
-        writer = self.package.SummaryWriter(str(subfolder(self.folder, *map(file_name, name))))
+        place = subfolder(self.folder, *map(file_name, name))
+        writer = self.package.SummaryWriter(str(place), flush_secs=self.seconds)
         # add_hparams would put the parameters into another run than the curves. The first part describes all
         # runs, which TensorBoard collects by itself.
         for part in importlib.import_module("tensorboardX.summary").hparams(parameters, {})[1:]:
@@ -53,8 +55,6 @@ class TensorBoard:
         for metric, value in values.items():
             if not math.isnan(value):
                 run.add_scalar(metric, value, step)
-        if self.live:
-            run.flush()
 
     def finish(self, run: Any) -> None:
         run.close()

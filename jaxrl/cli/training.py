@@ -39,6 +39,7 @@ def train(
     prng: str | None = None,
     precision: str | None = None,
     log: str | None = None,
+    log_seeds: bool = False,
     workers: str | None = None,
     dry_run: bool = False,
     plan_only: bool = False,
@@ -65,7 +66,8 @@ def train(
         checkpoint_every (SECONDS): time between two checkpoints; if not given, they take 3 % of the time.
         prng (NAME): the random number generator, pcg4x32 (if not given) or threefry2x32.
         precision (NAME): of matrix products on a GPU, float32 (if not given) or tensorfloat32.
-        log (tensorboard|wandb): logs the first 100 runs into the results folder after every chunk.
+        log (tensorboard|wandb): logs each setting's means into the results folder while it trains.
+        log_seeds: with --log, also logs the first 100 runs, each by itself.
         workers (ray or ray:N): trains on N workers of a Ray cluster, or on one for each of its GPUs or cores.
         dry_run: prints the plan and trains nothing.
         plan_only: writes the study and its plan into the folder and trains nothing; `jaxrl work` trains it.
@@ -77,7 +79,7 @@ def train(
     study = arg.chosen(algorithm, environment, preset, config, trust)
     study = arg.changed(study, set, env, evaluate_in, seeds=seeds, steps=steps, width=width, **given)
     study |= {"out": out or _folder(algorithm, environment, config), "memory": memory}
-    _begin(study, preset, dry_run, plan_only, log, checkpoint_every, workers)
+    _begin(study, preset, dry_run, plan_only, (log, log_seeds), checkpoint_every, workers)
 
 
 def _folder(algorithm: str | None, environment: str | None, config: str | None) -> str:
@@ -91,7 +93,7 @@ def _begin(
     preset: bool,
     dry_run: bool,
     plan_only: bool,
-    log: str | None,
+    log: tuple[str | None, bool],
     checkpoint_every: float | None,
     workers: str | None,
 ) -> None:
@@ -117,6 +119,7 @@ def resume(
     force: bool = False,
     checkpoint_every: float | None = None,
     log: str | None = None,
+    log_seeds: bool = False,
     workers: str | None = None,
     trust: Sequence[str] = (),
 ) -> None:
@@ -131,6 +134,7 @@ def resume(
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
+        log_seeds: as for train.
         workers (ray or ray:N): as for train.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
@@ -140,7 +144,8 @@ def resume(
     arg.import_trusted(trust)
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
     extension = {"more_seeds": extend_seeds, "steps": extend_steps}
-    _train(run, folder, log, checkpoint_every, workers, path=folder, rerun=batch, force=force, **extension)
+    options = {"path": folder, "rerun": batch, "force": force} | extension
+    _train(run, folder, (log, log_seeds), checkpoint_every, workers, **options)
 
 
 def work(
@@ -262,15 +267,19 @@ def select(
 def _train(
     function: "Callable[..., Results]",
     folder: str,
-    log: str | None,
+    log: tuple[str | None, bool],
     checkpoint_every: float | None,
     workers: str | None,
     **options: Any,
 ) -> None:
-    """Calls `jaxrl.train` or `jaxrl.resume`, logs into the folder if --log asks for it, prints a summary."""
+    """Calls `jaxrl.train` or `jaxrl.resume`, and prints a summary.
+
+    log: the values of --log, which logs into the folder, and --log-seeds.
+    """
     from jaxrl.analysis.live import log_to
 
-    logged = log_to(log, Path(folder) / log) if log else contextlib.nullcontext()
+    to, seeds = log
+    logged = log_to(to, folder, seeds) if to else contextlib.nullcontext()
     with logged as callback:
         callbacks = [callback] if callback else []
         options |= {"checkpoint_every": checkpoint_every, "callbacks": callbacks, "workers": workers}

@@ -133,7 +133,7 @@ def test_figures_fresh_runs_and_logs_are_not_written_through_a_link(copy, mine):
     for write in (
         write_report,
         select,
-        lambda folder: log_to("tensorboard", folder / "tensorboard").__enter__(),
+        lambda folder: log_to("tensorboard", folder).__enter__(),
     ):
         with pytest.raises(InputError, match="is a link, and nothing is written through a link"):
             write(copy)
@@ -147,7 +147,7 @@ def test_figures_fresh_runs_and_logs_are_not_written_through_a_link(copy, mine):
     (copy / "tensorboard" / "GridWorld-v0").symlink_to(mine)
     with (
         pytest.raises(InputError, match="GridWorld-v0 is a link, and nothing is written through a link"),
-        log_to("tensorboard", copy / "tensorboard") as log,
+        log_to("tensorboard", copy) as log,
     ):
         resume(copy, more_seeds=1, callbacks=[log])
     assert contents(mine) == before
