@@ -17,9 +17,10 @@ from jaxrl.errors import InputError
 from jaxrl.learning.algorithm import Algorithm, State
 from jaxrl.learning.branches import OTHER, deciding_inputs
 from jaxrl.learning.rollout import rollout, start_episodes
-from jaxrl.mdp.environment import Environment, check_contract, described
+from jaxrl.mdp.environment import Environment, check_contract, described, require_described
 from jaxrl.mdp.episode import Memory
 from jaxrl.mdp.spaces import zeros
+from jaxrl.mdp.tracing import unknown_values_explained
 
 TRIED = 16  # steps of a trial
 
@@ -91,12 +92,13 @@ def trace_algorithm(algorithm: Algorithm, env: Environment) -> tuple[State, Clos
         algorithm, env = attached(shared)
         return _arrays(f"{name}.init", algorithm.init(env, key))
 
-    state = jax.eval_shape(init, shared)
-    arguments = (configs, state, key, shared, t, t)
-    jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(*arguments)
-    _require_same(f"{name}.step must return a state like init's,", after, state)
-    _require_metrics(name, metrics)
-    _check_act(algorithm, env, state)
+    with unknown_values_explained(name):
+        state = jax.eval_shape(init, shared)
+        arguments = (configs, state, key, shared, t, t)
+        jaxpr, (after, metrics) = jax.make_jaxpr(iteration, return_shape=True)(*arguments)
+        require_described(f"{name}.step must return a state like init's,", after, state)
+        _require_metrics(name, metrics)
+        _check_act(algorithm, env, state)
     _warn_of_branches(name, jaxpr, arguments)
     return state, jaxpr
 
@@ -150,8 +152,10 @@ def _check_act(algorithm: Algorithm, env: Environment, state: State) -> None:
 
     for explore in (False, True):
         memory, action, after = jax.eval_shape(partial(acted, explore=explore), state, shared)
-        _require_same(f"{name}.act must return an action of {env.title},", action, zeros(env.action_space))
-        _require_same(f"{name}.act must return a memory like memory's,", after, memory)
+        require_described(
+            f"{name}.act must return an action of {env.title},", action, zeros(env.action_space)
+        )
+        require_described(f"{name}.act must return a memory like memory's,", after, memory)
 
 
 def _arrays(method: str, tree: Any) -> Any:
@@ -177,11 +181,6 @@ def _require_metrics(name: str, metrics: Any) -> None:
         if not pair or [described(part) for part in value] != ["float32[]"] * 2:
             got = ", ".join(map(described, value)) if pair else described(value)
             raise InputError(f"{expected}, got {key!r} -> {got}")
-
-
-def _require_same(promise: str, got: Any, expected: Any) -> None:
-    if described(got) != described(expected):
-        raise InputError(f"{promise} {described(expected)}, got {described(got)}")
 
 
 def _abridged(value: Any) -> str:

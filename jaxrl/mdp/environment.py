@@ -15,6 +15,7 @@ from jax import Array, random
 from jaxrl.config import Config, traced
 from jaxrl.errors import InputError
 from jaxrl.mdp.spaces import Box, Composite, Discrete, Space, is_simple, zeros
+from jaxrl.mdp.tracing import unknown_values_explained
 
 State = Any  # a pytree of arrays; each environment names its own
 
@@ -82,7 +83,7 @@ class Environment(Config):
 
     def render(self, state: State) -> np.ndarray:
         """A picture of a state: [height, width, 3] uint8, RGB."""
-        raise InputError(f"{self.title} draws no picture")
+        raise InputError(f"{self.title} draws no picture; its class must define render(state)")
 
     def text(self, state: State) -> str:
         """A grid's state as lines of text."""
@@ -116,7 +117,8 @@ def check_contract(env: Environment) -> None:
         reward = jnp.float32(reward) if isinstance(reward, int | float) else reward
         return state, env.observe(state), successor, reward, terminated
 
-    state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
+    with unknown_values_explained(name):
+        state, obs, successor, reward, terminated = jax.eval_shape(trace, env.arrays(), random.key(0))
     rewards = () if env.num_agents == 1 else (env.num_agents,)
     promises = (
         ("observe must return an observation", obs, zeros(env.observation_space)),
@@ -125,8 +127,7 @@ def check_contract(env: Environment) -> None:
         ("step must return a state like reset's,", successor, state),
     )
     for promise, got, expected in promises:
-        if described(got) != described(expected):
-            raise InputError(f"{name}.{promise} of {described(expected)}, got {described(got)}")
+        require_described(f"{name}.{promise} of", got, expected)
 
 
 def require_32_bits() -> None:
@@ -170,6 +171,23 @@ def _check_box(what: str, space: Box) -> None:
     concrete = not any(isinstance(bound, jax.core.Tracer) for bound in (space.low, space.high))
     if concrete and not np.all(np.asarray(space.low) <= np.asarray(space.high)):  # false for NaN
         raise InputError(f"{what} must have low <= high, got {space.low} and {space.high}")
+
+
+def require_described(promise: str, got: Any, expected: Any) -> None:
+    """Raises InputError unless two pytrees have the same structure, shapes and types.
+
+    If only leaves differ, the error names the first one that does.
+    """
+    if described(got) == described(expected):
+        return
+    if jax.tree.structure(got) == jax.tree.structure(expected):
+        for (path, ours), theirs in zip(
+            jax.tree.leaves_with_path(got), jax.tree.leaves(expected), strict=True
+        ):
+            if path and described(ours) != described(theirs):
+                where = jax.tree_util.keystr(path)
+                raise InputError(f"{promise} {described(theirs)} at {where}, got {described(ours)}")
+    raise InputError(f"{promise} {described(expected)}, got {described(got)}")
 
 
 def described(tree: Any) -> str:

@@ -166,6 +166,30 @@ def test_a_step_gives_two_things(step, got):
     assert sentence(broken(step=step)) == f"Broken.step must return (state, metrics), got {got}"
 
 
+def test_the_first_leaf_of_a_state_that_changes_is_named():
+    learner = broken(
+        init=State(jnp.float32(0), jnp.int32(0)), step=lambda state: (state.replace(count=jnp.zeros(2)), {})
+    )
+    expected = "Broken.step must return a state like init's, int32[] at .count, got float32[2]"
+    assert sentence(learner) == expected
+
+
+def test_a_python_if_is_named_with_its_line():
+    def step(state):
+        return (state if state > 0 else -state), {}
+
+    assert re.fullmatch(
+        r"Broken cannot be compiled: line \d+ of .*test_check.py \(return \(state if state > 0 .*\) asks for the "
+        r"value of an array; write jnp.where .*",
+        sentence(broken(init=jnp.int32(0), step=step)),
+    )
+    branching = type(
+        "Branching", (Corridor,), {"observe": lambda _, state: state if state[0] > 0 else -state}
+    )
+    with pytest.raises(InputError, match=r"^Branching cannot be compiled: line \d+ of .*test_check.py"):
+        check_algorithm(Learner(), branching())
+
+
 @pytest.mark.parametrize(
     ("state", "got"),
     [
