@@ -15,6 +15,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,8 +102,8 @@ def recorded(kind: type[Config], name: str) -> Any:
         defined = [each for each in _subclasses(kind) if each.__name__ == name]
         if not defined:
             raise InputError(
-                f"{error}; if a script defines {name}, call jaxrl.load or jaxrl.resume in that script, or "
-                "let a package register it"
+                f"{error}; if a script defines {name}, call jaxrl.load or jaxrl.resume in that script, name "
+                "its module with --trust MODULE, or let a package register it"
             ) from None
     fields = dataclasses.fields(defined[-1])  # type: ignore[arg-type]
     return defined[-1](**{each.name: None for each in fields if each.default is dataclasses.MISSING})
@@ -225,14 +226,25 @@ def _joined(group: str, kind: type) -> dict[str, Any]:
     return joined
 
 
+class _AskedTooEarly(InputError):
+    """A package asks for the names while it is imported to give its own."""
+
+
 def _loaded(entry: importlib.metadata.EntryPoint, holds: Callable[[Any], bool], expected: str) -> Any:
     """The value of an entry point. Raises InputError if it cannot be imported or is not as expected."""
     try:
         found = entry.load()
         if not holds(found):
             raise TypeError(f"it is not a {expected}")
+    except _AskedTooEarly:
+        raise
     except Exception as error:  # importing a foreign package can raise anything
         package = entry.module.partition(".")[0]
+        if getattr(getattr(sys.modules.get(entry.module), "__spec__", None), "_initializing", False):
+            raise _AskedTooEarly(
+                f"{entry.module} asks for the names of {entry.group} while it is imported to give its own; "
+                "remove its line with jaxrl.registry, since its entry point registers it"
+            ) from None
         raise InputError(
             f"{entry.value!r} of group {entry.group} cannot be loaded ({error}): the package "
             f"{package!r} was found at {_location(package)}; if that is another package of the same name, "

@@ -71,7 +71,7 @@ def train(
         workers (ray or ray:N): trains on N workers of a Ray cluster, or on one for each of its GPUs or cores.
         dry_run: prints the plan and trains nothing.
         plan_only: writes the study and its plan into the folder and trains nothing; `jaxrl work` trains it.
-        trust (MODULE): imports a module, without which an environment of --config is refused.
+        trust (MODULE): imports a module, such as a script of yours that registers an environment.
     """
     prepare()
     given: dict[str, Any] = {"evaluate_every": evaluate_every, "evaluation_steps": evaluation_steps}

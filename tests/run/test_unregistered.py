@@ -1,9 +1,11 @@
 """Environments, algorithms and networks that a script defines and no package registers."""
 
+import importlib.metadata
+
 import pytest
 
 from envs import FrozenLake
-from jaxrl import InputError, load, resume, train
+from jaxrl import InputError, load, registry, resume, train
 from jaxrl.algorithms import QLearning
 from jaxrl.config import static
 from jaxrl.environment import Wrapper
@@ -60,3 +62,16 @@ def test_a_class_of_another_script_is_named_with_the_remedy(stopped):
     with pytest.raises(InputError, match=f"unknown algorithm 'Pirate': .*; {remedy}"):
         load(out).policy(0)
     file.write_text(before)
+
+
+def test_a_package_that_asks_for_the_names_while_it_gives_its_own_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "early_lab.py").write_text(
+        "from jaxrl import registry\nregistry._joined('a.group', object)\nLAB = {}\n"
+    )
+    entry = importlib.metadata.EntryPoint("lab", "early_lab:LAB", "a.group")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        InputError, match=r"^early_lab asks for the names of a.group while it is imported .*; remove"
+    ):
+        registry._joined("a.group", object)
