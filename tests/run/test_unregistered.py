@@ -69,7 +69,7 @@ def test_a_package_that_asks_for_the_names_while_it_gives_its_own_is_told_so(tmp
         "from jaxrl import registry\nregistry._joined('a.group', object)\nLAB = {}\n"
     )
     entry = importlib.metadata.EntryPoint("lab", "early_lab:LAB", "a.group")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [entry])
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         InputError, match=r"^early_lab asks for the names of a.group while it is imported .*; remove"
