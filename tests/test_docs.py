@@ -79,7 +79,7 @@ def check(words):
     if "--help" in rest:
         return
     parse(COMMANDS[command], f"jaxrl {command}", rest)
-    if command != "train":
+    if command != "train" or "--config" in rest:  # the file is not there
         return
     given = {option: [] for option in ("--set", "--env", "--evaluate-in")}
     for option, value in itertools.pairwise(rest):
