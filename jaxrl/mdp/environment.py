@@ -180,10 +180,9 @@ def require_described(promise: str, got: Any, expected: Any) -> None:
     """
     if described(got) == described(expected):
         return
-    if jax.tree.structure(got) == jax.tree.structure(expected):
-        for (path, ours), theirs in zip(
-            jax.tree.leaves_with_path(got), jax.tree.leaves(expected), strict=True
-        ):
+    pairs = [jax.tree.leaves_with_path(tree) for tree in (got, expected)]
+    if [path for path, _ in pairs[0]] == [path for path, _ in pairs[1]]:
+        for (path, ours), (_, theirs) in zip(*pairs, strict=True):
             if path and described(ours) != described(theirs):
                 where = jax.tree_util.keystr(path)
                 raise InputError(f"{promise} {described(theirs)} at {where}, got {described(ours)}")

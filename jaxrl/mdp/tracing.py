@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxrl.errors import InputError
 
-LIBRARIES = tuple(str(Path(package.__file__).parent) for package in (jax, np))
+LIBRARIES = tuple(str(Path(place).parent) for place in (jax.__file__, np.__file__) if place)
 UNKNOWN_VALUES = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,

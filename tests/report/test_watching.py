@@ -22,7 +22,7 @@ def watched(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr("jaxrl.report.static.save", lambda *_: None)  # the figures as files take most of the time
     folder = tmp_path_factory.mktemp("watched") / "study"
-    plan(grid(Diverging(), lasts=[100, 1_000]), GridWorld(size=3), out=folder, **SETTINGS)
+    plan(grid(Diverging(), lasts=[100, 1_000]), GridWorld(size=3), out=folder, width=6, **SETTINGS)
     pages, so_far = [], []
 
     def train_half():
