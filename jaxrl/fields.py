@@ -207,6 +207,8 @@ def described_type(kind: Any) -> str:
 
 
 def _field(kind: str, default: Any, **metadata: Any) -> Any:
+    if isinstance(default, list | dict | set):
+        raise InputError(f"the default of a field must be immutable, such as a tuple, got {default!r}")
     given = {name: value for name, value in metadata.items() if value is not None}
     return dataclasses.field(default=default, metadata={"kind": kind, **given})
 

@@ -503,3 +503,8 @@ def test_numbers_of_numpy_become_plain_ones():
 def test_labels_have_no_digits_that_rounding_left():
     assert registry.label_of(PPO(clip=0.1 + 0.2)) == "ppo clip=0.3"
     assert registry.label_of(PPO(clip=1 / 3)) == f"ppo clip={1 / 3}"
+
+
+def test_a_default_that_could_change_is_refused():
+    with pytest.raises(InputError, match=r"^the default of a field must be immutable, .* got \[1, 2\]$"):
+        static([1, 2])

@@ -67,8 +67,10 @@ def progress(summary: Summary) -> list[str]:
     share = status.steps_done / status.steps
     saved = f"{status.steps_done:,} of {counted(status.steps, 'environment step')} ({share:.0%})"
     at = datetime.datetime.now().strftime("%H:%M:%S")
-    left = status.training_left if math.isnan(status.time_left) else status.time_left
-    told = "" if math.isnan(left) or not status.in_use else f" At most about {duration(left)} is left."
+    serial = math.isnan(status.time_left)
+    left = status.training_left if serial else status.time_left
+    how = ", one batch after the other" if serial else ""
+    told = "" if math.isnan(left) or not status.in_use else f" About {duration(left)} is left{how}."
     idle = " No process trains it: `jaxrl resume` finishes it." if status.in_use is False else ""
     return [
         f"The study `{summary.name}` is {'unfinished' if idle else 'running'}: {saved} were saved by {at}."
