@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrl.statistics import Interval
-from jaxrl.text import estimate, number, percent, print_table, with_failed
+from jaxrl.text import counted, estimate, number, percent, print_table, with_failed
 
 WIDTH = 240  # characters of a printed line, so that no cell is cut off
 SHOWN = 10  # settings of an algorithm that `print_selection` prints
@@ -50,13 +50,13 @@ REFERENCES = {  # what is said of b and of Holm's p-value
     "best": (
         "b is the best setting. The same runs chose it, which inflates its lead: `jaxrl select` scores it\n"
         "on fresh seeds. Any two settings could have become a pair, so Holm's p-value corrects that of the\n"
-        "permutation test for all {tests:,} pairs of settings. --all-pairs shows them."
+        "permutation test for all of them, {pairs}. --all-pairs shows them."
     ),
     "baseline": (
-        "b is the baseline. Holm's p-value corrects that of the permutation test for the {tests:,} pairs\n"
+        "b is the baseline. Holm's p-value corrects that of the permutation test for the {pairs}\n"
         "tested, which is right if the baseline was chosen without regard to these runs."
     ),
-    None: "Holm's p-value corrects that of the permutation test for the {tests:,} pairs tested.",
+    None: "Holm's p-value corrects that of the permutation test for the {pairs} tested.",
 }
 
 
@@ -94,7 +94,8 @@ def print_comparisons(
             "A failed run ranks below all other runs. Pairs with a failed run are compared by ranks and are\n"
             "never equivalent. Means and differences are over the runs that did not fail.\n"
         )
-    print(f"{REFERENCES[reference].format(tests=pairs['tests'].iloc[0])}\n")
+    tested = counted(int(pairs["tests"].iloc[0]), "pair")
+    print(f"{REFERENCES[reference].format(pairs=tested)}\n")
     print(
         "A verdict is about a. It needs an interval and a p-value: better and worse need Holm's, equivalent\n"
         "needs that of the equivalence test. Runs needed are per setting, for 80 % power.\n"
