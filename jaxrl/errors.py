@@ -14,7 +14,23 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(with_urls(message)))
+
+
+_URLS = dict[str, str]()  # by working copy
+
+
+def show_as(working_copy: Path, url: str) -> None:
+    """Lets `with_urls` show the working copy of a study in an object store as its URL."""
+    _URLS[str(working_copy)] = url
+
+
+def with_urls(text: object) -> str:
+    """A text in which working copies of studies in object stores are named by their URLs."""
+    shown = str(text)
+    for path, url in _URLS.items():
+        shown = shown.replace(path, url)
+    return shown
 
 
 def printable(text: str) -> str:

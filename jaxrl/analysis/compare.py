@@ -13,8 +13,9 @@ from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics import compare_all, compare_with_baseline, compare_with_best, describe
 from jaxrl.statistics.intervals import RESAMPLING_SEED
-from jaxrl.store.files import located, write_text
+from jaxrl.store.files import write_text
 from jaxrl.store.results import Results
+from jaxrl.store.working_copy import output
 
 DEFAULT_EFFECT = 0.5  # standard deviations of the runs of a setting: a medium effect (Cohen 1988)
 
@@ -69,7 +70,7 @@ def compare(
     described = describe(
         table, np.random.default_rng(RESAMPLING_SEED)
     )  # as `train` and the report describe it
-    return Comparisons(described, pairs, _write(pairs, located(out or studies[0].path)), reference)
+    return Comparisons(described, pairs, _write(pairs, output(out, studies[0].path)), reference)
 
 
 def _require_comparable(studies: Sequence[Results], table: pd.DataFrame) -> None:

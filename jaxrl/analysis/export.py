@@ -22,8 +22,9 @@ from jaxrl.analysis.scores import PathLike, join, kept_apart, read, score_table
 from jaxrl.analysis.sinks import SINKS, Sink
 from jaxrl.errors import InputError, unknown
 from jaxrl.statistics import label_settings
-from jaxrl.store.files import appearing_whole, located, write_text
+from jaxrl.store.files import appearing_whole, write_text
 from jaxrl.store.results import Results, load, load_so_far
+from jaxrl.store.working_copy import output
 
 FILES = {"rliable": "rliable.npz", "marl-eval": "marl-eval.json"} | {name: name for name in SINKS}
 # Names for marl-eval, which finds the metrics to normalise by itself only if their names have no underscore.
@@ -47,7 +48,7 @@ def export(
         raise unknown("format", to, FILES)
     listed = [folders] if isinstance(folders, str | os.PathLike) else folders
     studies = read(listed, load_so_far if to in SINKS else load)
-    path = located(out or studies[0].path / FILES[to])
+    path = output(out, studies[0].path, FILES[to])
     try:
         if to in SINKS:
             if os.path.lexists(path):  # also a link to nothing
@@ -75,7 +76,7 @@ def export_transitions(
     for an unknown run, fewer than one step, or a path that cannot be written.
     """
     results = load(folder)
-    path = located(out or results.path / "transitions.npz")
+    path = output(out, results.path, "transitions.npz")
     arrays = results.transitions(run, steps, explore=explore)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

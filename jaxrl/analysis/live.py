@@ -31,6 +31,8 @@ MOST = 100  # settings that are logged, and runs, the first ones: each keeps a f
 def log_to(to: str, path: str | os.PathLike[str], seeds: bool = False) -> Iterator[Callback]:
     """A callback for `train` and `resume` into the results folder `path`, which logs every chunk there.
 
+    If `path` is a URL, it logs into the current folder.
+
     to: "tensorboard" or "wandb". seeds: also logs the first 100 runs by themselves. Raises InputError for
     another `to`, or a package that is not installed.
     """

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from jaxrl.errors import InputError, printable, unknown
+from jaxrl.errors import InputError, printable, unknown, with_urls
 from jaxrl.statistics import area_scores, final_scores, training_scores
-from jaxrl.store.files import located
+from jaxrl.store.files import is_url, located
 from jaxrl.store.results import Results, load
 
 PathLike = str | os.PathLike[str]
@@ -17,7 +17,7 @@ def read(folders: Sequence[PathLike], reader: Callable[[PathLike], Results] = lo
     """The results in some folders. Raises InputError for none, one given twice, or one without results."""
     if not folders:
         raise InputError("name at least one results folder")
-    paths = [located(folder).resolve() for folder in folders]
+    paths = [folder if is_url(folder) else located(folder).resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
             raise InputError(f"{folder} was given twice")
@@ -62,5 +62,5 @@ def kept_apart(table: pd.DataFrame) -> pd.DataFrame:
     """
     studies = table.groupby(["environment", "setting"])["study"].transform("nunique")
     shared = studies.groupby(table["setting"]).transform("max") > 1
-    folders = table["study"].map(printable)
+    folders = table["study"].map(with_urls).map(printable)
     return table.assign(setting=table["setting"] + (" (" + folders + ")").where(shared, ""))

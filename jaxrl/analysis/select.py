@@ -23,6 +23,7 @@ from jaxrl.store.files import located, require_no_link, subfolder
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import spec_of
 from jaxrl.store.results import Results, load
+from jaxrl.store.working_copy import output
 from jaxrl.study.seeds import parse_seeds
 from jaxrl.study.study import Run, Study
 from jaxrl.text import command, file_name
@@ -63,7 +64,7 @@ def select(
     best = ranking.drop_duplicates(["environment", "algorithm"])
     runs = {run.id: run for run in study.runs()}
     first = table.drop_duplicates(["environment", "setting"])[["environment", "setting", "run"]]
-    root = located(out) if out else subfolder(searched.path, f"selected-{file_name(metric)}")
+    root = located(out) if out else subfolder(output(None, searched.path), f"selected-{file_name(metric)}")
     width = searched.manifest["plan"]["width"]
     fresh = [
         _train_again(

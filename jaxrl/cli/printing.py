@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, with_urls
 from jaxrl.text import command, counted, estimate, number, parts, print_table, with_failed
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def print_summary(results: "Results") -> None:
         speed = throughput(results, scores[scores["environment"] == environment])
         print(f"{number(speed)} training steps/s\n")
     print(*results.unreached, sep="\n", end="\n" if results.unreached else "")
-    print(f"{results.path} holds manifest, tables and final states; next: {command('report', results.path)}")
+    then = command("report", results.path)
+    print(with_urls(f"{results.path} holds manifest, tables and final states; next: {then}"))
 
 
 def print_evaluation(results: "Results", table: "pd.DataFrame", out: str | None) -> None:

@@ -22,12 +22,11 @@ def status(folder: str, /, trust: Sequence[str] = ()) -> None:
         folder: the results folder.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
-    from jaxrl.store.files import located
-    from jaxrl.store.folder import Folder
     from jaxrl.store.status import Status
+    from jaxrl.store.working_copy import opened
 
     arg.import_trusted(trust)
-    found = Status.of(Folder(located(folder)))
+    found = Status.of(opened(folder))
     print(found)
     sys.exit(0 if found.complete else 1)
 
@@ -174,6 +173,7 @@ def export(
     from jaxrl.analysis import export as exporting
     from jaxrl.store.results import load
     from jaxrl.store.settings_file import write_settings
+    from jaxrl.store.working_copy import output
 
     arg.import_trusted(trust)
     if to not in (formats := (*exporting.FILES, "npz", "settings")):
@@ -185,6 +185,6 @@ def export(
     elif to == "settings":
         results = load(folders[0])
         width = results.manifest["plan"]["width"]
-        print(write_settings(results.study, out or results.path / "study.toml", width))
+        print(write_settings(results.study, output(out, results.path, "study.toml"), width))
     else:
         print(exporting.export(folders, to, out))

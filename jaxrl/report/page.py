@@ -24,9 +24,10 @@ from jaxrl.report.row_figures import AGGREGATES, aggregate, final_scores, improv
 from jaxrl.report.summary import Aggregate, Effect, Row, Section, Summary, summarise
 from jaxrl.statistics import RESAMPLES, Interval, label_settings
 from jaxrl.statistics.intervals import RESAMPLING_SEED
-from jaxrl.store.files import located, subfolder, write_text
+from jaxrl.store.files import subfolder, write_text
 from jaxrl.store.folder import Folder
 from jaxrl.store.results import Results, load
+from jaxrl.store.working_copy import opened, output
 from jaxrl.text import bounds, file_name, number, percent
 
 LISTED = 200  # failed runs in the page
@@ -47,11 +48,11 @@ def write_report(
     there is no complete study, if nothing can be written there, for an effect that is not above 0 or of an
     unknown environment, or if there is nothing to film.
     """
-    folder = located(path)
+    folder = opened(path).path
     studies = [load(study) for study in find_studies(folder)]
     require_effect(smallest_effect, studies)
     title = folder.resolve().name
-    return write_studies(studies, folder if out is None else located(out), smallest_effect, title, films)
+    return write_studies(studies, output(out, folder), smallest_effect, title, films)
 
 
 def write_studies(

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, with_urls
 from jaxrl.report.page import find_studies, require_effect, write_report, write_studies
 from jaxrl.report.summary import Effect
-from jaxrl.store.files import located
-from jaxrl.store.folder import Folder
 from jaxrl.store.results import Results, load_so_far
 from jaxrl.store.status import Status
+from jaxrl.store.working_copy import opened, output
 
 EVERY = 30.0  # seconds
 
@@ -33,8 +32,8 @@ def watch_report(
     """
     if not 1 <= every <= 86_400:
         raise InputError(f"--every must be in [1, 86400] seconds, got {every:g}")
-    folder = located(path)
-    target = folder if out is None else located(out)
+    folder = opened(path).path
+    target = output(out, folder)
     find_studies(folder)
     shown: list[int] | None = None  # steps of each study that the page shows
     waiting = False
@@ -59,10 +58,12 @@ def watch_report(
 
 def _read(folder: Path) -> tuple[list[Status], list[Results]]:
     """How far each study in a folder is, and what was saved of those that have begun."""
-    studies = [Folder(study) for study in find_studies(folder)]
+    studies = [opened(study) for study in find_studies(folder)]
+    for study in studies:
+        study.refresh()
     begun = [study for study in studies if not study.untouched]
     return [Status.of(study) for study in studies], [load_so_far(study.path) for study in begun]
 
 
 def _say(text: str) -> None:
-    print(f"{datetime.datetime.now().strftime('%H:%M:%S')} {text}", flush=True)
+    print(f"{datetime.datetime.now().strftime('%H:%M:%S')} {with_urls(text)}", flush=True)

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from jaxrl.errors import with_urls
+
 # Ctrl-C and `kill`: the second one stops at once.
 COMMANDS = (signal.SIGINT, signal.SIGTERM)
 # A terminal that closes, and what a scheduler sends some time before it kills; it may repeat it.
@@ -17,7 +19,7 @@ class Stopped(KeyboardInterrupt):
     """The end of a training that a signal or a callback has stopped."""
 
     def __init__(self, message: str, signal: int) -> None:
-        super().__init__(message)
+        super().__init__(with_urls(message))
         self.signal = signal  # its number
 
 

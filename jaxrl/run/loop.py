@@ -92,6 +92,7 @@ def _saved(group: MeshBatches, folder: Folder) -> tuple[list[Progress], State | 
     Returns None if the batches are done, or if they have reached different iterations. Each state is put on
     its device before the next is read.
     """
+    folder.refresh()
     saved = [progress for batch in group.batches if (progress := folder.progress(batch))]
     if not saved:
         return [], None

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxrl.compiled.cores import count_cores
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, with_urls
 from jaxrl.run.callbacks import Callback, ChunkReport, all_of
 from jaxrl.run.interruption import Stopped, StopRequest, interruptible
 from jaxrl.run.progress import Display, progress_shown, say
@@ -100,12 +100,13 @@ def train_on_ray(
 
     Raises Stopped, a KeyboardInterrupt, if a signal or a callback stopped it.
     """
-    then = f"continue with: {command('resume', folder.path, '--workers', cluster.name)}"
+    alike = ("--workers", cluster.name) if folder.continued_by == "resume" else ()
+    then = f"continue with: {command(folder.continued_by, folder.path, *alike)}"
     left, iterations = unfinished(plan, folder)
     started = counted(min(cluster.workers, len(left)), "Ray worker")
     idle = "" if len(left) >= cluster.workers else "; a smaller width would make batches for more"
     say(f"{started}, each with a {'GPU' if cluster.on_gpu else 'core'}{idle}")
-    settings = (str(folder.path.absolute()), force, checkpoint_every, cluster.on_gpu)
+    settings = (with_urls(folder.path.absolute()), force, checkpoint_every, cluster.on_gpu)
     with interruptible() as stop, progress_shown(plan.steps, steps_done(plan, left, iterations)) as shown:
         driver = Driver(cluster, settings, left, folder, stop, all_of([shown, *callbacks]))
         try:
@@ -206,6 +207,7 @@ class Driver:
             self.polls = {poll: each for poll, each in self.polls.items() if each != worker}
             self.ray.kill(worker)  # it may only be out of reach
             self.waiting.appendleft(index)
+            self.folder.refresh()
             progress = self.folder.progress(self.batches[index])
             at = (index, progress.iteration if progress else 0)
             self.deaths[at] += 1

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jaxrl.errors import with_urls
 from jaxrl.run.callbacks import ChunkReport
 from jaxrl.text import duration
 
@@ -154,4 +155,4 @@ def progress_shown(total: int, done: int) -> Iterator[Display]:
 
 def say(text: str) -> None:
     """Prints a line on the standard error."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(with_urls(text), markup=False, highlight=False, soft_wrap=True)

@@ -7,7 +7,6 @@ import queue
 import secrets
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -18,8 +17,8 @@ from jaxrl.compiled.host_errors import explained
 from jaxrl.errors import InputError
 from jaxrl.run.callbacks import Callback
 from jaxrl.run.loop import train_batches
-from jaxrl.store.folder import Folder
 from jaxrl.store.sharing import beside_others
+from jaxrl.store.working_copy import opened
 from jaxrl.study.batch import Batch
 from jaxrl.study.placement import MeshBatches
 from jaxrl.study.plan import make_batches
@@ -43,7 +42,7 @@ class Worker:
     """
 
     def __init__(self, path: str, force: bool, checkpoint_every: float | None, on_gpu: bool) -> None:
-        self.folder = Folder(Path(path), writer=secrets.token_hex(4))
+        self.folder = opened(path, writer=secrets.token_hex(4))
         self.force, self.checkpoint_every = force, checkpoint_every
         self.stopping, self.told = threading.Event(), queue.SimpleQueue[Told]()
         self.entered = contextlib.ExitStack()

@@ -16,12 +16,12 @@ from jaxrl.run.on_ray import cluster_for, train_on_ray
 from jaxrl.run.progress import say
 from jaxrl.run.workers import train_here
 from jaxrl.store.differences import accepted_differences
-from jaxrl.store.files import located
 from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import CURVES_FILE
 from jaxrl.store.remedy import how_to_continue
 from jaxrl.store.results import Results, load
 from jaxrl.store.sharing import MOMENT, PATIENCE
+from jaxrl.store.working_copy import opened
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_batches, make_plan
 from jaxrl.study.seeds import parse_seeds
@@ -54,7 +54,8 @@ def train(
       algorithm, environment: one, or several as from `grid`.
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
-      out: the results folder, a new one in the temporary folder if None. A complete equal study is read.
+      out: the results folder, or a URL such as s3://bucket/lakes; a new one in the temporary folder if None.
+        A complete equal study is read.
       evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
         over it. If None, a fiftieth of `steps`, or more if the evaluations would take too many steps.
       evaluation_episodes: episodes of one evaluation; their mean is one value.
@@ -84,7 +85,7 @@ def train(
         prng=prng,
         precision=precision,
     )
-    folder = Folder(located(out or tempfile.mkdtemp(prefix="jaxrl-")))
+    folder = opened(out or tempfile.mkdtemp(prefix="jaxrl-"))
     if not folder.empty:
         return _held(folder, study, width)
     plan = make_plan(study, width, None if memory is None else parse_bytes(memory))
@@ -95,9 +96,7 @@ def _held(folder: Folder, study: Study, width: int | None) -> Results:
     """The results of a study that a folder holds. Raises InputError unless it is the same, and complete."""
     if folder.require_same(study, width)["status"] != "complete":
         with folder.locked():
-            raise InputError(
-                f"{folder.path} holds this study unfinished; {how_to_continue(study, folder.path)}"
-            )
+            raise InputError(f"{folder.path} holds this study unfinished; {how_to_continue(study, folder)}")
     say(f"{folder.path} holds this study, complete: read, not trained")
     return load(folder.path)
 
@@ -137,7 +136,7 @@ def resume(
     """Finishes the study in a folder from its last checkpoints. The bits are those of an uninterrupted study.
 
     Args:
-      path: the results folder.
+      path: the results folder, or a URL of a study to extend or to repair while nobody trains it.
       more_seeds: further seeds to train, as in `train`. A count means the seeds after the largest one.
       steps: a larger budget. All runs are trained further, and their schedules then use this budget.
       rerun: the index of a batch to train again from its start, or "all".
@@ -149,12 +148,15 @@ def resume(
       KeyboardInterrupt: as in `train`.
     """
     check_options(checkpoint_every, callbacks)
-    folder = Folder(located(path))
+    folder = opened(path)
     manifest = folder.manifest()  # raises InputError if there is no study to lock
     extended = more_seeds is not None or steps is not None
     if manifest["status"] == "complete" and rerun is None and not extended and folder.has_runs(manifest):
         say(f"{folder.path} holds its study, complete: nothing to resume")
         return load(folder.path)  # without a lock, since the folder may be read-only
+    if folder.continued_by != "resume" and rerun is None and not extended:
+        how = command(folder.continued_by, folder.path)
+        raise InputError(f"{folder.path} may be in training elsewhere; finish it with: {how}")
     with cluster_for(workers) as cluster:
         # The workers of a driver that was killed end within seconds.
         with folder.locked(MOMENT if cluster is None else PATIENCE):

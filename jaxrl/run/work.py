@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl.compiled.lane_memory import parse_bytes
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, with_urls
 from jaxrl.learning.algorithm import Algorithm
 from jaxrl.mdp.environment import Environment
 from jaxrl.run.callbacks import Callback
 from jaxrl.run.progress import say
 from jaxrl.run.train import check_options
 from jaxrl.run.workers import train_plan
-from jaxrl.store.files import located
-from jaxrl.store.folder import Folder
+from jaxrl.store.files import is_url
 from jaxrl.store.results import Results, load
 from jaxrl.store.sharing import beside_others, finish_together
+from jaxrl.store.working_copy import opened
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import Plan, make_plan
 from jaxrl.study.study import make_study
@@ -40,27 +40,29 @@ def plan(
     width: int | None = None,
     memory: str | float | None = None,
     **study: Any,
-) -> Path:
+) -> Path | str:
     """Writes a study and its plan into a folder and trains nothing, so that `work` can train it.
 
     Args:
       algorithm, environment, width, memory: as in `jaxrl.train`.
-      out: the results folder. If it holds an equal study already, it stays as it is.
+      out: the results folder, or a URL such as s3://bucket/lakes. An equal study that it holds already stays
+        as it is.
       study: seeds, steps, evaluate_every, evaluation_episodes, evaluation_steps, evaluate_in, prng and
         precision, as in `jaxrl.train`.
 
-    Returns the folder. Raises InputError as `jaxrl.train` does.
+    Returns the folder or the URL. Raises InputError as `jaxrl.train` does.
     """
-    made, folder = make_study(algorithm, environment, **study), Folder(located(out))
+    made, folder = make_study(algorithm, environment, **study), opened(out)
+    place = with_urls(folder.path) if is_url(out) else folder.path
     if not folder.empty:
         status = folder.require_same(made, width)["status"]
         say(f"{folder.path} holds this study already, {status}: it stays as it is")
-        return folder.path
+        return place
     planned = make_plan(made, width, None if memory is None else parse_bytes(memory))
     with folder.locked():
         folder.create(made, planned, "planned")
     say(str(planned))
-    return folder.path
+    return place
 
 
 def work(
@@ -74,7 +76,7 @@ def work(
     """Trains a share of the batches of an unfinished study, while other processes train other shares.
 
     Args:
-      path: the results folder, which all processes share.
+      path: the results folder, which all processes share, or the URL.
       shard: (i, n) for the share of batches i, i + n, i + 2n, ... of the plan.
       force: whether to train although jax, the device or the code differ from those of the first worker. The
         records of the batches then hold what differs.
@@ -89,7 +91,7 @@ def work(
     """
     check_options(checkpoint_every, callbacks)
     index, count = _checked(shard)
-    folder = Folder(located(path), writer=secrets.token_hex(4))
+    folder = opened(path, writer=secrets.token_hex(4))
     if folder.manifest()["status"] != "complete":
         with beside_others(folder, force) as study:
             width = folder.manifest()["plan"]["width"]

@@ -68,6 +68,7 @@ def train_plan(
     if failures:
         raise failures[0]
     if stop.is_set():
+        folder.abandon()
         raise Stopped(f"stopped; {then}", stop.signal)
 
 
@@ -79,7 +80,7 @@ def train_here(
     callbacks: Sequence[Callback],
 ) -> None:
     """Trains every batch of a plan with the devices of this process, and finishes the study."""
-    train_plan(study, plan, folder, checkpoint_every, callbacks, how_to_continue(study, folder.path))
+    train_plan(study, plan, folder, checkpoint_every, callbacks, how_to_continue(study, folder))
     folder.finish(study, plan.batches)
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 
@@ -71,6 +71,8 @@ class Progress:
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
     """The saved states in a results folder. Raises InputError where a file cannot be read or written."""
+
+    continued_by: ClassVar[str] = "resume"  # the command that finishes an unfinished study
 
     path: Path
     writer: str = ""  # in the names of a worker's files; "" for a process that has the folder to itself
@@ -278,7 +280,8 @@ class Checkpoints:
                 yield
         except OSError as error:
             under_way = how == "written" and os.path.exists(self.path / "manifest.json")
-            then = f"; once it can be, continue with: {command('resume', self.path)}" if under_way else ""
+            again = command(self.continued_by, self.path)
+            then = f"; once it can be, continue with: {again}" if under_way else ""
             raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
 
     def _write_json(self, name: str, values: Mapping[str, Any], only_if_absent: bool = False) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -22,8 +23,15 @@ from jaxrl.errors import InputError
 MOST_JSON = 64_000_000  # bytes of a JSON file; a manifest of MAX_RUNS runs has fewer
 
 
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether a text names a place elsewhere, such as s3://bucket/lakes."""
+    return isinstance(path, str) and re.match(r"[A-Za-z][\w+.-]*://", path) is not None
+
+
 def located(path: str | os.PathLike[str]) -> Path:
-    """A path as users give it, with ~ for the home folder."""
+    """A path as users give it, with ~ for the home folder. Raises InputError for a URL."""
+    if is_url(path):
+        raise InputError(f"a file or a folder of this machine is expected, got {path}")
     return Path(os.path.expanduser(path))
 
 

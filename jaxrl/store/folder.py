@@ -59,6 +59,9 @@ class Folder(Curves):
     # The manifest with which this process has begun to train; {} before that.
     _begun: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
+    def refresh(self) -> None:
+        """Brings what other workers have saved, which a folder that all of them see needs not."""
+
     @property
     def empty(self) -> bool:
         """Whether the folder holds no study yet. Foreign files, such as a scheduler's log, may be in it.

@@ -16,15 +16,14 @@ from jax import random
 from jaxrl.compiled.engine import keys_at, with_precision
 from jaxrl.compiled.evaluate import evaluate
 from jaxrl.config import detach, stack
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError, unknown, with_urls
 from jaxrl.learning.algorithm import State
 from jaxrl.mdp.environment import Environment
-from jaxrl.store.files import located
-from jaxrl.store.folder import Folder
 from jaxrl.store.manifest import TABLES
 from jaxrl.store.playing import named, transitions_of
 from jaxrl.store.policy import Policy
 from jaxrl.store.tables import joined_curves, runs_table
+from jaxrl.store.working_copy import opened
 from jaxrl.study.batch import Batch
 from jaxrl.study.plan import make_batches, never_reached
 from jaxrl.study.seeds import require_count
@@ -42,7 +41,7 @@ class Results:
     curves: pd.DataFrame  # run, step (environment steps), metric, value
 
     def __repr__(self) -> str:
-        return f"Results({str(self.path)!r}, {len(self.runs)} runs)"
+        return f"Results({with_urls(self.path)!r}, {len(self.runs)} runs)"
 
     def metric(self, name: str) -> pd.DataFrame:
         """One metric as a table: index run, columns step. Raises InputError for an unknown name."""
@@ -62,7 +61,7 @@ class Results:
     @functools.cached_property
     def study(self) -> Study:
         """The study that was trained. Raises InputError if its environments or algorithms are unknown."""
-        return Folder(self.path).study()
+        return opened(self.path).study()
 
     @property
     def unreached(self) -> tuple[str, ...]:
@@ -173,11 +172,11 @@ class Results:
 
     def state(self, batch: Batch) -> State:
         """The final state of all lanes of a batch."""
-        return Folder(self.path).state(batch)
+        return opened(self.path).state(batch)
 
     def sessions(self, batch: Batch) -> Sequence[Mapping[str, Any]]:
         """Who trained a batch: entries of `jaxrl.store.checkpoints.Progress.sessions`."""
-        progress = Folder(self.path).progress(batch)
+        progress = opened(self.path).progress(batch)
         return progress.sessions if progress else ()
 
 
@@ -195,11 +194,12 @@ def never_updated(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[str, ...]:
 
 def load(path: str | os.PathLike[str]) -> Results:
     """Reads a complete results folder. Raises InputError for anything else."""
-    folder = Folder(located(path))
+    folder = opened(path)
     manifest = folder.manifest()
     if manifest["status"] != "complete":
         raise InputError(
-            f"{folder.path} holds an unfinished study; finish it with: {command('resume', folder.path)}, "
+            f"{folder.path} holds an unfinished study; finish it with: "
+            f"{command(folder.continued_by, folder.path)}, "
             f"or see it so far with: {command('report', folder.path, '--watch')}"
         )
     tables = [folder.table(name, manifest) for name in TABLES]
@@ -211,10 +211,10 @@ def load_so_far(path: str | os.PathLike[str]) -> Results:
 
     The status of a run that has not failed is "running". Raises InputError if nothing was saved.
     """
-    folder = Folder(located(path))
+    folder = opened(path)
     manifest = folder.manifest()
     if manifest["status"] == "complete":
-        return load(path)
+        return load(folder.path)
     study = folder.study()
     batches = make_batches(study, manifest["plan"]["width"])
     parts = folder.curves(manifest, batches)

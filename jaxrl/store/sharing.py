@@ -59,6 +59,7 @@ def finish_together(folder: Folder, study: Study, batches: Sequence[Batch], wait
 
     It waits for the others for `wait` seconds. If they take longer, the last one of them finishes the study.
     """
+    folder.refresh()
     if all(folder.finished(batch) for batch in batches):
         with contextlib.suppress(Held), folder.locked(wait):
             manifest = folder.manifest()
