@@ -100,8 +100,13 @@ def joined_curves(tables: Sequence[pa.Table]) -> pa.Table:
     """
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     metric = table["metric"].chunk(0)
-    places = np.argsort(np.argsort(np.array(metric.dictionary.to_pylist(), object)))
-    keys = (table["step"].to_numpy(), places[metric.indices.to_numpy()], table["run"].to_numpy())
+    words = np.array(metric.dictionary.to_pylist(), object)
+    # The bytes of the file shall not depend on the order of the tables.
+    metric = pa.DictionaryArray.from_arrays(
+        np.argsort(np.argsort(words)).astype(np.int32)[metric.indices.to_numpy()], pa.array(np.sort(words))
+    )
+    table = table.set_column(2, "metric", metric)
+    keys = (table["step"].to_numpy(), metric.indices.to_numpy(), table["run"].to_numpy())
     order = np.lexsort(keys)  # it keeps the order of equal keys
     differs = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
     return table.take(order[np.append(differs, True)])

@@ -92,7 +92,7 @@ class WorkingCopy(Folder):
 
     continued_by: ClassVar[str] = "work"
 
-    def refresh(self) -> None:
+    def refresh(self, attempts: int = 3) -> None:
         """Brings what others have written: all but states and parts of curves, which come when needed."""
         with self._using("read"):
             tags = self.objects.tags()
@@ -101,8 +101,8 @@ class WorkingCopy(Folder):
             for name in self._here.keys() - self._there.keys() - {MANIFEST}:
                 (self.path / name).unlink(missing_ok=True)  # another worker has removed it
                 del self._here[name]
-            if not self._bring(lambda name: not ON_DEMAND.fullmatch(name)):
-                self.refresh()
+            if not self._bring(lambda name: not ON_DEMAND.fullmatch(name)) and attempts > 1:
+                self.refresh(attempts - 1)  # another worker has removed some of them
             elif PLAN in self._there and not (self.path / MANIFEST).exists():
                 shutil.copyfile(self.path / PLAN, self.path / MANIFEST)
                 self._here[MANIFEST] = "", self._stamp(MANIFEST)
@@ -129,8 +129,11 @@ class WorkingCopy(Folder):
         self._push()
 
     def save(self, batch: Batch, iteration: int, *saved: Any) -> None:
-        """Saves a batch, as in a folder."""
+        """Saves a batch, as in a folder. Removes what was saved for a batch that another worker has done."""
         super().save(batch, iteration, *saved)
+        if iteration == batch.iterations and self._saved(batch).writer != self.writer:
+            for file in self.path.glob(f"*/*{batch.index:05d}-*-{self.writer}.*"):
+                file.unlink()
         self._push()
 
     def finish(self, study: Study, batches: Sequence[Batch]) -> None:
@@ -171,7 +174,7 @@ class WorkingCopy(Folder):
 
     def abandon(self) -> None:
         """Forbids further writes and removes the copy."""
-        super().abandon()
+        self._abandoned.set()  # without waiting for a put, which is whole or has no effect
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def _require_state(self, batch: Batch) -> None:
@@ -230,8 +233,10 @@ class WorkingCopy(Folder):
         return tag is not None
 
     def _delete(self, names: Iterable[str]) -> None:
-        for name in [*names]:
-            self.objects.delete(name)
+        gone = [*names]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            [*pool.map(self.objects.delete, gone)]
+        for name in gone:
             self._there.pop(name, None)
             self._here.pop(name, None)
             (self.path / name).unlink(missing_ok=True)
