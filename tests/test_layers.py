@@ -105,14 +105,22 @@ def loaded(statement):
 
 
 def test_import_jaxrl_loads_nothing_heavy():
-    assert not loaded("import jaxrl") & {"gymnax", "pandas", "matplotlib", "plotly", "orbax", "scipy"}
+    assert not loaded("import jaxrl") & {
+        "gymnax",
+        "pandas",
+        "matplotlib",
+        "obstore",
+        "plotly",
+        "orbax",
+        "scipy",
+    }
 
 
 def test_training_loads_no_other_library_of_environments():
     """Though the registry knows the adapters of all."""
     statement = "from jaxrl import train, load, registry, write_report; import envs; registry.adapters()"
     suites = {"brax", "craftax", "jumanji", "mujoco", "mujoco_playground", "navix", "xminigrid"}
-    assert not loaded(statement) & {"gymnax", "gymnasium", *suites}
+    assert not loaded(statement) & {"gymnax", "gymnasium", "obstore", *suites}
 
 
 def test_the_command_line_answers_before_jax_is_loaded():

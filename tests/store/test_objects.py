@@ -1,12 +1,13 @@
 """Studies in object stores: the bits are those of a local folder, whatever the store and other workers do."""
 
 import collections
+import contextlib
 import json
 import os
 import random
+import sys
 import time
 
-import obstore
 import pytest
 from obstore import exceptions
 from obstore.store import LocalStore, MemoryStore
@@ -30,7 +31,7 @@ RECORD = "checkpoints/batch-00000.json"
 class Store:
     """A store that does something before each request: `before(kind, name)` may raise."""
 
-    def __init__(self, store, before=lambda kind, name: None):
+    def __init__(self, store, before=lambda *_: None):
         self.store, self.before = store, before
 
     def __getattr__(self, kind):
@@ -185,14 +186,11 @@ def test_requests_that_fail_at_random_lose_nothing(planned, whole, monkeypatch):
     failures, lost = [], []
     monkeypatch.setattr(objects, "_memory", lambda _: Losing(planned.store, before))
     for _ in range(100):
-        try:
+        with contextlib.suppress(InputError):
             if work(URL, checkpoint_every=0.0):
-                monkeypatch.setattr(objects, "_memory", lambda _: planned)
                 break
-        except InputError as error:
-            assert str(error).startswith(f"{URL} cannot be ")
-            assert str(error).endswith(": it does not answer")
     assert len(failures) > 3
+    monkeypatch.setattr(objects, "_memory", lambda _: planned)
     assert_same(load(URL), whole)  # the last failure may have left objects that nobody needs
 
 
@@ -217,7 +215,7 @@ def test_a_worker_that_dies_before_an_object(fatal, planned, whole):
         if (
             kind == "put"
             and name == fatal
-            and (fatal == RECORD or "curves.parquet" in planned.names | {fatal})
+            and (fatal != "manifest.json" or "curves.parquet" in planned.names)
         ):
             raise MemoryError
 
@@ -264,14 +262,16 @@ def test_curves_that_were_cut_short_are_not_joined(planned, whole):
     assert_whole(planned, whole)
 
 
-def test_a_study_grows(planned, whole, tmp_path):
-    work(URL)
+@pytest.mark.usefixtures("store")
+def test_a_study_grows(tmp_path):
+    train(*small("q_learning"), out=URL, **STUDY)
     grown = resume(URL, more_seeds=2)
     local = train(*small("q_learning"), out=tmp_path / "grown", **STUDY)
     assert_same(grown, resume(local.path, more_seeds=2))
 
 
-def test_an_unfinished_study_is_finished_by_work_alone(planned):
+@pytest.mark.usefixtures("planned")
+def test_an_unfinished_study_is_finished_by_work_alone():
     with pytest.raises(InputError, match=rf"{URL} may be in training elsewhere; .* jaxrl work {URL}$"):
         resume(URL)
     with pytest.raises(
@@ -315,7 +315,7 @@ def test_the_first_worker_binds_the_machine(planned, whole):
     assert (note["batches"], note["differing"]["device"][0]) == ([1], "A 9000")
 
 
-def test_a_worker_that_binds_a_little_later_takes_the_manifest_of_the_first(planned, whole):
+def test_a_worker_that_binds_a_little_later_takes_the_manifest_of_the_first(planned):
     def before(kind, name):
         if (kind, name) == ("put", "manifest.json"):
             planned.before = lambda *_: None
@@ -356,7 +356,7 @@ def test_large_objects_come_in_pieces(store, tmp_path, monkeypatch):
         assert objects.Objects(URL).fetch("missing", tmp_path / "copy") is None
 
 
-def test_foreign_objects_and_names_that_leave_the_folder_stay_where_they_are(planned, whole, tmp_path):
+def test_foreign_objects_and_names_that_leave_the_folder_stay_where_they_are(planned):
     for name in ("report.html", "checkpoints/deep/batch-00000.json", "parts/notes.txt"):
         planned.store.put(name, b"mine")
     copy = opened(URL)
@@ -387,7 +387,8 @@ def test_foreign_objects_and_names_that_leave_the_folder_stay_where_they_are(pla
         ),
     ],
 )
-def test_bad_urls(url, said, store, capsys):
+@pytest.mark.usefixtures("store")
+def test_bad_urls(url, said, capsys):
     for command in ("work", "status", "report"):
         code, _, error = ended([command, url], capsys)
         if command == "report" and "nothing" in url:
@@ -402,7 +403,7 @@ def test_an_older_format(planned, capsys):
     there = planned.read("plan.json")
     for arguments in (
         ["work", URL],
-        [*"train q_learning GridWorld-v0 --seeds 2 --steps 64 --out".split(), URL],
+        ["train", "q_learning", "GridWorld-v0", "--seeds=2", "--steps=64", "--out", URL],
     ):
         code, _, error = ended(arguments, capsys)
         assert (code, f"{URL}/manifest.json has format 5, older than this jaxrl reads" in error) == (2, True)
@@ -425,7 +426,7 @@ FAILURES = [
 @pytest.mark.parametrize(("failure", "why"), FAILURES)
 @pytest.mark.parametrize(("kind", "how"), [("list", "read"), ("put", "written")])
 def test_a_store_that_refuses_is_named_without_its_words(failure, why, kind, how, store, capsys):
-    def before(requested, name):
+    def before(requested, _):
         if requested == kind:
             raise type(failure)(f"{failure} https://host/?X-Amz-Signature={SECRET}")
 
@@ -452,20 +453,19 @@ def test_a_dead_endpoint_is_named_within_seconds(monkeypatch, capsys):
 
 def test_an_account_that_is_missing(monkeypatch):
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
-    with pytest.raises(InputError, match="^az://container/lakes cannot be used: the environment has no"):
+    with pytest.raises(InputError, match=r"^az://container/lakes cannot be used: the environment has no"):
         load("az://container/lakes")
 
 
 def test_without_the_library(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(
         InputError, match=r"needs obstore, which is not installed: pip install -e '.\[objects\]'$"
     ):
         load("s3://bucket/lakes")
 
 
-def test_other_paths_are_of_this_machine(whole, tmp_path):
+def test_other_paths_are_of_this_machine(whole):
     for out in ("s3://bucket/report", URL):
         with pytest.raises(InputError, match=f"a file or a folder of this machine is expected, got {out}"):
             write_report(whole.path, out=out)
-    assert obstore.__version__
