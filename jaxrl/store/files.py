@@ -25,7 +25,7 @@ MOST_JSON = 64_000_000  # bytes of a JSON file; a manifest of MAX_RUNS runs has 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
     """Whether a text names a place elsewhere, such as s3://bucket/lakes."""
-    return isinstance(path, str) and re.match(r"[A-Za-z][\w+.-]*://", path) is not None
+    return isinstance(path, str) and re.match(r"[A-Za-z][\w+.-]+://", path) is not None
 
 
 def located(path: str | os.PathLike[str]) -> Path:

@@ -129,12 +129,19 @@ class WorkingCopy(Folder):
         self._push()
 
     def save(self, batch: Batch, iteration: int, *saved: Any) -> None:
-        """Saves a batch, as in a folder. Removes what was saved for a batch that another worker has done."""
+        """Saves a batch, as in a folder. Of a batch that is done the copy keeps no state."""
         super().save(batch, iteration, *saved)
-        if iteration == batch.iterations and self._saved(batch).writer != self.writer:
+        if iteration < batch.iterations:
+            self._push()
+            return
+        progress = self._saved(batch)
+        if progress.writer != self.writer:  # another worker was faster
             for file in self.path.glob(f"*/*{batch.index:05d}-*-{self.writer}.*"):
                 file.unlink()
         self._push()
+        with self._using("written"):
+            self._here.pop(name := self._state_name(batch, progress), None)
+            (self.path / name).unlink(missing_ok=True)
 
     def finish(self, study: Study, batches: Sequence[Batch]) -> None:
         """Joins the tables, unless another worker has done so, and removes what is left over."""

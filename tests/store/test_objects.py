@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 
 import pytest
@@ -128,10 +129,12 @@ def test_train_and_all_that_reads(store, whole, tmp_path, capsys):
     assert store.names == there
 
 
-def test_a_study_that_was_stopped_is_finished_elsewhere(planned, whole):
+def test_a_study_that_was_stopped_is_finished_elsewhere(planned, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt, match=rf"^stopped; continue with: jaxrl work {URL} --shard 0/2$"):
         work(URL, shard=(0, 2), callbacks=stopping_at(320), checkpoint_every=0.0)
     assert any("-0000000320-" in name for name in planned.names)
+    assert not [*tmp_path.iterdir()]  # the working copy is gone
     assert work(URL, shard=(0, 2)) is None
     work(URL)
     assert_whole(planned, whole)
