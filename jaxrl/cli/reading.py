@@ -19,7 +19,7 @@ def status(folder: str, /, trust: Sequence[str] = ()) -> None:
     The exit code is 0 if the study is complete and 1 if not.
 
     Args:
-        folder: the results folder.
+        folder: the results folder, or the URL of the study.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
     from jaxrl.store.status import Status

@@ -56,7 +56,8 @@ def train(
         env (FIELD=VALUE,...): the same for a field of the environment.
         preset: takes a study from `jaxrl list --presets`; other options change it.
         config (FILE): takes a study from a TOML file; other options change it.
-        out (FOLDER): the results folder; runs/<algorithm>-<environment> or runs/<name of FILE> if not given.
+        out (FOLDER): the results folder, or a URL such as s3://bucket/lakes; runs/<algorithm>-<environment> or
+            runs/<name of FILE> if not given.
         evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
         evaluation_episodes (INT): episodes of one evaluation; 10 if nothing else is given.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
@@ -162,7 +163,7 @@ def work(
     process that is done last joins the tables. The exit code is 0 if the share is done.
 
     Args:
-        folder: the results folder, which all processes share.
+        folder: the results folder, which all processes share, or the URL of the study.
         shard (I/N): the share of batches I, I + N, I + 2N, ..., with 0 <= I < N.
         force: trains although jaxrl's code, jax or the device differ from those of the first process, and
             records it.
