@@ -56,8 +56,8 @@ def train(
         env (FIELD=VALUE,...): the same for a field of the environment.
         preset: takes a study from `jaxrl list --presets`; other options change it.
         config (FILE): takes a study from a TOML file; other options change it.
-        out (FOLDER): the results folder, or a URL such as s3://bucket/lakes; runs/<algorithm>-<environment> or
-            runs/<name of FILE> if not given.
+        out (FOLDER): the results folder, or a URL such as s3://bucket/lakes; if not given,
+            runs/<algorithm>-<environment> or runs/<name of FILE>.
         evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
         evaluation_episodes (INT): episodes of one evaluation; 10 if nothing else is given.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
