@@ -20,8 +20,8 @@ from jaxrl import registry
 from jaxrl.analysis.sinks import SINKS, Sink
 from jaxrl.errors import unknown
 from jaxrl.run.callbacks import Callback, ChunkReport
-from jaxrl.store.files import located, require_no_link
-from jaxrl.store.folder import Folder
+from jaxrl.store.files import is_url, located, require_no_link
+from jaxrl.store.working_copy import opened
 from jaxrl.study.study import Run
 
 MOST = 100  # settings that are logged, and runs, the first ones: each keeps a file open
@@ -31,15 +31,13 @@ MOST = 100  # settings that are logged, and runs, the first ones: each keeps a f
 def log_to(to: str, path: str | os.PathLike[str], seeds: bool = False) -> Iterator[Callback]:
     """A callback for `train` and `resume` into the results folder `path`, which logs every chunk there.
 
-    If `path` is a URL, it logs into the current folder.
-
-    to: "tensorboard" or "wandb". seeds: also logs the first 100 runs by themselves. Raises InputError for
-    another `to`, or a package that is not installed.
+    If `path` is a URL, it logs into the current folder. to: "tensorboard" or "wandb". seeds: also logs the
+    first 100 runs by themselves. Raises InputError for another `to`, or a package that is not installed.
     """
     if to not in SINKS:
         raise unknown("log", to, SINKS)
-    folder = located(path)
-    log = _Log(SINKS[to](require_no_link(folder / to), True), folder, seeds)
+    place = Path() if is_url(path) else located(path)
+    log = _Log(SINKS[to](require_no_link(place / to), True), path, seeds)
     try:
         yield log
     finally:
@@ -52,8 +50,8 @@ class _Log:
     The runs of an extension by seeds are trained without those before, so they have a mean of their own.
     """
 
-    def __init__(self, sink: Sink, folder: Path, seeds: bool) -> None:
-        self.sink, self.folder, self.seeds = sink, folder, seeds
+    def __init__(self, sink: Sink, path: str | os.PathLike[str], seeds: bool) -> None:
+        self.sink, self.path, self.seeds = sink, path, seeds
         self.started: dict[Hashable, Any] = {}
         # (a run of the setting, step) by setting, block and step -> metric -> values of the runs so far
         self.waiting: dict[tuple[int, int, int], tuple[Run, dict[str, list[float]]]] = {}
@@ -74,7 +72,7 @@ class _Log:
     @functools.cached_property
     def blocks(self) -> list[int]:
         """The runs of a setting in each block of seeds."""
-        study = Folder(self.folder).manifest()["study"]
+        study = opened(self.path).manifest()["study"]
         return [len(seeds) for seeds in (study["seeds"], *study["more_seeds"])]
 
     def _write_mean(self, key: tuple[int, int, int]) -> None:

@@ -14,7 +14,9 @@ from obstore import exceptions
 from obstore.store import LocalStore, MemoryStore
 
 from jaxrl import InputError, compare, export, load, plan, resume, train, work, write_report
+from jaxrl.analysis.live import log_to
 from jaxrl.cli import main
+from jaxrl.report import watch_report
 from jaxrl.run.reproduce import verify
 from jaxrl.store import objects
 from jaxrl.store.working_copy import opened
@@ -127,6 +129,20 @@ def test_train_and_all_that_reads(store, whole, tmp_path, capsys):
     assert {"compare.csv", "rliable.npz"} <= {file.name for file in tmp_path.iterdir()}
     assert all(each.acceptable for each in verify(results, 1))
     assert store.names == there
+
+
+def test_a_report_and_a_log_while_it_is_trained(planned, tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        work(URL, shard=(0, 2), callbacks=stopping_at(320), checkpoint_every=0.0)
+    page = watch_report(URL, wait=lambda _: work(URL))
+    assert page.resolve() == tmp_path / "report.html"
+    assert "report.html shows " in capsys.readouterr().out
+    assert "manifest.json" in planned.names
+    out = "memory://bucket/logged"
+    planned.store = MemoryStore()
+    with log_to("tensorboard", out) as log:
+        train(*small("q_learning"), out=out, callbacks=[log], **STUDY)
+    assert [*tmp_path.glob("tensorboard/*/*/mean/*")]
 
 
 def test_a_study_that_was_stopped_is_finished_elsewhere(planned, whole, tmp_path, monkeypatch):
@@ -278,7 +294,7 @@ def test_an_unfinished_study_is_finished_by_work_alone():
     with pytest.raises(InputError, match=rf"{URL} may be in training elsewhere; .* jaxrl work {URL}$"):
         resume(URL)
     with pytest.raises(
-        InputError, match=rf"{URL} holds an unfinished study; finish it with: jaxrl work {URL}$"
+        InputError, match=rf"{URL} holds an unfinished study; finish it with: jaxrl work {URL}, or see"
     ):
         load(URL)
     with pytest.raises(
