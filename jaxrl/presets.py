@@ -107,7 +107,7 @@ _PPO_MAZE = PPO(
 )
 _PPO_DEEP_SEA = PPO(learning_rate=1e-3, num_envs=16, num_steps=40, network=MLP(hidden=(32,)), bonus=Counts())
 _A2C_PENDULUM = A2C(
-    learning_rate=2e-3,
+    learning_rate=1.5e-3,
     anneal_learning_rate=True,
     discount=0.9,
     gae_lambda=0.9,
@@ -164,7 +164,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         A2C(num_envs=16, normalise_observations=True, normalise_rewards=True), 200_000
     ),
     ("a2c", "CartPole-v1"): Preset(A2C(), 200_000),
-    ("a2c", "Pendulum-v1"): Preset(_A2C_PENDULUM, 1_000_000),
+    ("a2c", "Pendulum-v1"): Preset(_A2C_PENDULUM, 2_000_000),
     ("trpo", "Acrobot-v1"): Preset(TRPO(num_steps=1_024, normalise_observations=True), 150_000),
     ("trpo", "CartPole-v1"): Preset(TRPO(), 80_000),
     ("reinforce", "CartPole-v1"): Preset(
