@@ -54,18 +54,19 @@ _DQN_MOUNTAIN_CAR = DQN(
     double=True,
     network=MLP(hidden=(64, 64), activation="relu", initialiser="lecun_normal"),
 )
-# Many updates follow each rollout: with few, and a target that changes as often, values of quantiles diverge.
+# The values of quantiles diverge if the target is copied after few updates. With 64 updates between copies,
+# returns of three rewards make them grow fast enough.
 _QR_DQN_CARTPOLE = QRDQN(
-    learning_rate=2.3e-3,
+    learning_rate=1e-3,
     epsilon_end=0.04,
     epsilon_fraction=0.16,
     num_envs=8,
-    num_steps=32,
-    updates=128,
     batch_size=64,
     warmup=1_000,
-    target_period=256,
+    target_period=512,
     capacity=51_200,
+    n_step=3,
+    double=True,
     head=QuantileReturn(quantiles=10),
     network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
 )
@@ -81,7 +82,30 @@ _PQN_CARTPOLE = PQN(
     minibatches=16,
     network=MLP(hidden=(64, 64), activation="relu", layer_norm=True),
 )
-_CARTPOLE_RETURNS = CategoricalReturn(v_min=0.0, v_max=100.0)  # with a discount of 0.99
+_CARTPOLE_RETURNS = CategoricalReturn(atoms=51, v_min=0.0, v_max=100.0)  # with a discount of 0.99
+_C51_CARTPOLE = C51(
+    learning_rate=1e-3,
+    epsilon_end=0.04,
+    epsilon_fraction=0.16,
+    num_envs=8,
+    batch_size=64,
+    warmup=1_000,
+    target_period=512,
+    capacity=100_000,
+    n_step=3,
+    head=_CARTPOLE_RETURNS,
+    network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
+)
+_RAINBOW_CARTPOLE = Rainbow(
+    learning_rate=1e-3,
+    num_envs=8,
+    batch_size=64,
+    warmup=1_000,
+    target_period=80,
+    capacity=20_000,
+    head=_CARTPOLE_RETURNS,
+    network=MLP(hidden=(128, 128), activation="relu", initialiser="lecun_normal"),
+)
 _SAC_MOUNTAIN_CAR = SAC(num_envs=8, updates=4, warmup=8_000, warmup_hold=16, capacity=40_000)
 _DISCRETE_SAC_CARTPOLE = DiscreteSAC(
     num_envs=8,
@@ -158,8 +182,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("dqn", "MountainCar-v0"): Preset(_DQN_MOUNTAIN_CAR, 280_000),
     ("dqn", "FrozenLake-v1"): Preset(DQN(warmup=1_000, capacity=100_000), 200_000, env=_NOT_SLIPPERY),
     ("qr_dqn", "CartPole-v1"): Preset(_QR_DQN_CARTPOLE, 100_000),
-    ("c51", "CartPole-v1"): Preset(C51(head=_CARTPOLE_RETURNS), 500_000),
-    ("rainbow", "CartPole-v1"): Preset(Rainbow(head=_CARTPOLE_RETURNS), 250_000),
+    ("c51", "CartPole-v1"): Preset(_C51_CARTPOLE, 100_000),
+    ("rainbow", "CartPole-v1"): Preset(_RAINBOW_CARTPOLE, 100_000, 64),
     ("pqn", "CartPole-v1"): Preset(_PQN_CARTPOLE, 200_000),
     ("td3", "Pendulum-v1"): Preset(TD3(), 20_000),
     ("sac", "Pendulum-v1"): Preset(SAC(), 20_000),
