@@ -89,6 +89,7 @@ def made_study(path: Path, environments: int, settings: int, runs: int) -> Resul
     metrics = ("eval_return", "return")
     curves = [pd.DataFrame({**place, "metric": metric, "value": values.ravel()}) for metric in metrics]
     manifest = {
+        "status": "complete",
         "jaxrl": "0",
         "created": "2026-01-01T00:00:00+00:00",
         "study": {"evaluation_episodes": 10, "prng": "threefry2x32", "seeds": [*range(runs)]},

@@ -105,7 +105,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     algorithms = grid(QLearning(), learning_rate=[0.1, 0.5])
-    with log_to("tensorboard", "~/log") as log:
+    with log_to("tensorboard", "~/study") as log:
         train(algorithms, GridWorld(), out="~/study", callbacks=[log], **SETTINGS)
     shutil.copytree(tmp_path / "study", tmp_path / "other")
     results = load("~/study")
@@ -146,7 +146,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, capsys):
     assert [path.parent for path in written[:4]] == [tmp_path / "report", *[tmp_path / "compared"] * 3]
     assert all(path.exists() for path in written)
     assert (tmp_path / "selected" / "GridWorld-v0" / "manifest.json").exists()
-    made = ("planned", "log", "table.csv", "table.json", "picture.png")
+    made = ("planned", "study/tensorboard", "table.csv", "table.json", "picture.png")
     assert [name for name in made if not (tmp_path / name).exists()] == []
     assert not (tmp_path / "~").exists()
 

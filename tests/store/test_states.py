@@ -260,6 +260,9 @@ class Disk:
         monkeypatch.setattr(loop, "time", clock)
         monkeypatch.setattr(loop, "visits", visited)
 
+    def refresh(self):
+        pass
+
     def progress(self, batch):
         return None
 
