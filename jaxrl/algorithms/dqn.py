@@ -85,8 +85,7 @@ class DQN(Collector):
         least = {"batch_size": self.batch_size, "warmup": self.warmup, "n_step x num_envs": segments}
         replay.require_capacity(name, self.capacity, self.steps_per_iteration, **least)
         if self.noisy and (epsilon := max(self.epsilon_start, self.epsilon_end)):
-            what = "explores in place of epsilon: set epsilon_start and epsilon_end to 0"
-            raise InputError(f"{name}.noisy {what}, got {epsilon}")
+            raise InputError(f"{name}.noisy needs 0 as epsilon_start and as epsilon_end, got {epsilon}")
 
     def never_reached(self, steps: int) -> tuple[str, ...]:
         return super().never_reached(steps) + slow_epsilon(self, steps)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from jaxrl.cli import arguments as arg
 from jaxrl.cli.printing import print_outcomes, print_plan, print_planned, print_preset, print_summary
 from jaxrl.cli.starting import prepare
-from jaxrl.text import command, file_name
+from jaxrl.errors import InputError
+from jaxrl.text import command, file_name, parts
 
 if TYPE_CHECKING:
     from jaxrl.store.results import Results
@@ -39,7 +40,6 @@ def train(
     prng: str | None = None,
     precision: str | None = None,
     log: str | None = None,
-    log_seeds: bool = False,
     workers: str | None = None,
     dry_run: bool = False,
     plan_only: bool = False,
@@ -56,8 +56,7 @@ def train(
         env (FIELD=VALUE,...): the same for a field of the environment.
         preset: takes a study from `jaxrl list --presets`; other options change it.
         config (FILE): takes a study from a TOML file; other options change it.
-        out (FOLDER): the results folder, or a URL such as s3://bucket/lakes; if not given,
-            runs/<algorithm>-<environment> or runs/<name of FILE>.
+        out (FOLDER): the results folder or a URL; if not given, a folder in runs, named by what is trained.
         evaluate_every (INT): environment steps between two evaluations; chosen from `steps` if not given.
         evaluation_episodes (INT): episodes of one evaluation; 10 if nothing else is given.
         evaluation_steps (INT): steps after which an episode of evaluation is cut; its return so far counts.
@@ -67,8 +66,7 @@ def train(
         checkpoint_every (SECONDS): time between two checkpoints; if not given, they take 3 % of the time.
         prng (NAME): the random number generator, pcg4x32 (if not given) or threefry2x32.
         precision (NAME): of matrix products on a GPU, float32 (if not given) or tensorfloat32.
-        log (tensorboard|wandb): logs each setting's means into the results folder while it trains.
-        log_seeds: with --log, also logs the first 100 runs, each by itself.
+        log (tensorboard|wandb): logs each setting's means live, and with ",seeds" the first 100 runs too.
         workers (ray or ray:N): trains on N workers of a Ray cluster, or on one for each of its GPUs or cores.
         dry_run: prints the plan and trains nothing.
         plan_only: writes the study and its plan into the folder and trains nothing; `jaxrl work` trains it.
@@ -80,7 +78,7 @@ def train(
     study = arg.chosen(algorithm, environment, preset, config, trust)
     study = arg.changed(study, set, env, evaluate_in, seeds=seeds, steps=steps, width=width, **given)
     study |= {"out": out or _folder(algorithm, environment, config), "memory": memory}
-    _begin(study, preset, dry_run, plan_only, (log, log_seeds), checkpoint_every, workers)
+    _begin(study, preset, dry_run, plan_only, log, checkpoint_every, workers)
 
 
 def _folder(algorithm: str | None, environment: str | None, config: str | None) -> str:
@@ -94,7 +92,7 @@ def _begin(
     preset: bool,
     dry_run: bool,
     plan_only: bool,
-    log: tuple[str | None, bool],
+    log: str | None,
     checkpoint_every: float | None,
     workers: str | None,
 ) -> None:
@@ -120,7 +118,6 @@ def resume(
     force: bool = False,
     checkpoint_every: float | None = None,
     log: str | None = None,
-    log_seeds: bool = False,
     workers: str | None = None,
     trust: Sequence[str] = (),
 ) -> None:
@@ -135,7 +132,6 @@ def resume(
         force: continues although jaxrl's code, jax or the device differ, and records it in the manifest.
         checkpoint_every (SECONDS): as for train.
         log (tensorboard|wandb): as for train.
-        log_seeds: as for train.
         workers (ray or ray:N): as for train.
         trust (MODULE): imports a module, without which an environment of the folder is refused.
     """
@@ -146,7 +142,7 @@ def resume(
     batch = int(rerun) if rerun and rerun.isdecimal() else rerun
     extension = {"more_seeds": extend_seeds, "steps": extend_steps}
     options = {"path": folder, "rerun": batch, "force": force} | extension
-    _train(run, folder, (log, log_seeds), checkpoint_every, workers, **options)
+    _train(run, folder, log, checkpoint_every, workers, **options)
 
 
 def work(
@@ -268,19 +264,18 @@ def select(
 def _train(
     function: "Callable[..., Results]",
     folder: str,
-    log: tuple[str | None, bool],
+    log: str | None,
     checkpoint_every: float | None,
     workers: str | None,
     **options: Any,
 ) -> None:
-    """Calls `jaxrl.train` or `jaxrl.resume`, and prints a summary.
-
-    log: the values of --log, which logs into the folder, and --log-seeds.
-    """
+    """Calls `jaxrl.train` or `jaxrl.resume`, logs into the folder if --log asks for it, prints a summary."""
     from jaxrl.analysis.live import log_to
 
-    to, seeds = log
-    logged = log_to(to, folder, seeds) if to else contextlib.nullcontext()
+    to, *more = parts(log) if log is not None else [""]
+    if more not in ([], ["seeds"]):
+        raise InputError(f"--log takes tensorboard or wandb, with or without ,seeds, got {log!r}")
+    logged = log_to(to, folder, bool(more)) if log is not None else contextlib.nullcontext()
     with logged as callback:
         callbacks = [callback] if callback else []
         options |= {"checkpoint_every": checkpoint_every, "callbacks": callbacks, "workers": workers}

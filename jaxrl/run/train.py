@@ -54,8 +54,7 @@ def train(
       algorithm, environment: one, or several as from `grid`.
       seeds: a count, a range "100:200", or distinct integers in [0, 2³²).
       steps: environment steps of each run, rounded down to whole iterations.
-      out: the results folder, or a URL such as s3://bucket/lakes; a new one in the temporary folder if None.
-        A complete equal study is read.
+      out: the results folder or a URL; by default in the temporary folder. A complete equal study is read.
       evaluate_every: environment steps between two evaluations, called a chunk; training metrics are means
         over it. If None, a fiftieth of `steps`, or more if the evaluations would take too many steps.
       evaluation_episodes: episodes of one evaluation; their mean is one value.

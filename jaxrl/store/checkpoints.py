@@ -279,9 +279,8 @@ class Checkpoints:
                     require_no_link(self.path / name)
                 yield
         except OSError as error:
-            under_way = how == "written" and os.path.exists(self.path / "manifest.json")
-            again = command(self.continued_by, self.path)
-            then = f"; once it can be, continue with: {again}" if under_way else ""
+            held = how == "written" and os.path.exists(self.path / "manifest.json")
+            then = f"; once it can be, continue with: {command(self.continued_by, self.path)}" if held else ""
             raise InputError(f"{self.path} cannot be {how}: {error.strerror or error}{then}") from None
 
     def _write_json(self, name: str, values: Mapping[str, Any], only_if_absent: bool = False) -> None:

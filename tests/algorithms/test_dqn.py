@@ -147,7 +147,7 @@ def test_segments_longer_than_an_episode():
         ({"head": ExpectedReturn(penalty="hubert")}, "ExpectedReturn.penalty 'hubert': did you mean 'huber'"),
         (
             {"noisy": True},
-            "DQN.noisy explores in place of epsilon: set epsilon_start and epsilon_end to 0, got 1",
+            "DQN.noisy needs 0 as epsilon_start and as epsilon_end, got 1",
         ),
         ({"head": CategoricalReturn(atoms=1)}, "CategoricalReturn.atoms must be at least 2, got 1"),
         ({"head": CategoricalReturn(v_min=2.0, v_max=1.0)}, "v_min must be below v_max = 1.0, got 2.0"),

@@ -255,12 +255,20 @@ def test_evaluate_begins_with_the_training_environment(tmp_path, capsys):
 
 def test_a_study_is_evaluated_in_named_environments_and_logged(tmp_path):
     out = tmp_path / "lake"
-    dry = ["--evaluate-in", "dry:is_slippery=false,max_steps=20", "--log", "tensorboard", "--log-seeds"]
+    dry = ["--evaluate-in", "dry:is_slippery=false,max_steps=20", "--log", "tensorboard,seeds"]
     main([*LAKE, *SMALL, *dry, "--out", str(out)])
     curves = pd.read_parquet(out / "curves.parquet")
     assert {"eval_return", "eval_return/dry", "eval_length/dry"} <= {*curves["metric"]}
     assert curves.loc[curves["metric"] == "eval_length/dry", "value"].max() <= 20
     assert len([*(out / "tensorboard").rglob("events.*")]) == 3  # two seeds and their mean
+
+
+def test_only_seeds_are_logged_beside_the_means(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*LAKE, *SMALL, "--log", "tensorboard,runs", "--out", str(tmp_path / "lake")])
+    said = "jaxrl: --log takes tensorboard or wandb, with or without ,seeds, got 'tensorboard,runs'\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "lake").exists()
 
 
 def test_transitions_are_exported(lake, tmp_path, capsys):
