@@ -80,7 +80,7 @@ def report(
     out: str | None = None,
     films: bool = False,
     watch: bool = False,
-    every: float = 30.0,
+    every: float | None = None,
     trust: Sequence[str] = (),
 ) -> None:
     """Writes report.html and figures/ on a results folder, or on all results folders in a folder.
@@ -93,19 +93,22 @@ def report(
         out (FOLDER): the folder for the report; the given folder if not given.
         films: embeds a film of the best, the median and the worst run of each setting drawn.
         watch: writes the page while the study is trained, whenever more was saved, and ends with the study.
-        every (SECONDS): with --watch, the time between two looks at the folder.
+        every (SECONDS): with --watch, the time between two looks at the folder; 30 if not given.
         trust (MODULE): imports a module, without which no film of its environments is made.
     """
     from jaxrl.report import watch_report, write_report
+    from jaxrl.report.watching import EVERY
 
     if films:
         prepare()
         arg.import_trusted(trust)
 
+    if every is not None and not watch:
+        raise InputError("--every needs --watch")
     effects = arg.effects(smallest_effect)
     if watch:
         try:
-            page = watch_report(folder, effects, out, films, every=every)
+            page = watch_report(folder, effects, out, films, every=EVERY if every is None else every)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("stopped; the page stays as it was written last") from None
     else:

@@ -84,3 +84,6 @@ def test_the_report_of_an_unfinished_study_names_the_option(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["report", str(tmp_path), "--watch", "--every", "0"])
     assert "--every must be in [1, 86400] seconds, got 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(tmp_path), "--every", "5"])
+    assert capsys.readouterr().err == "jaxrl: --every needs --watch\n"
